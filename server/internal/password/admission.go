@@ -1,0 +1,413 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The watchword authors
+
+package password
+
+import (
+	"container/list"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+// Class tells who waits for a hash.
+type Class uint8
+
+const (
+	// Interactive is a person at a login form. It goes before Batch, and waits
+	// at most Config.QueueWait.
+	Interactive Class = iota
+	// Batch is work that nobody watches: audits, re-hashing, imports. It waits
+	// as long as its context allows, and leaves one slot to Interactive.
+	Batch
+)
+
+// BusyError is returned when the queue before the hashing slots is full:
+// nothing was hashed, and the answer came at once. It tells nothing about the
+// password or about whose it is.
+type BusyError struct {
+	// RetryAfter is when the caller may try again. It is jittered, so that
+	// those who were turned away together do not come back together.
+	RetryAfter time.Duration
+}
+
+func (e *BusyError) Error() string {
+	return fmt.Sprintf("hashing capacity is used up, retry after %v", e.RetryAfter.Round(time.Millisecond))
+}
+
+// ErrClosed is returned by a Hasher after Close.
+var ErrClosed = errors.New("password hasher is closed")
+
+const (
+	// maxQueued bounds the interactive queue by count as well: the time bound
+	// alone would let in thousands where a hash takes microseconds.
+	maxQueued = 8192
+	// maxBatch bounds the batch queue for each slot.
+	maxBatch = 64
+	// quiet is how long after the last interactive job one slot stays free of
+	// batch work. On a machine without logins a batch may use all of it, and
+	// the first login then waits for one batch hash at most.
+	quiet = 10 * time.Second
+)
+
+// A job is one KDF run. The slot that runs it belongs to the job and not to
+// the request that asked for it: a caller that goes away leaves the queue, or
+// lets the run come to its end.
+type job struct {
+	class    Class
+	ctx      context.Context
+	password Text
+	scheme   Scheme
+	units    float64       // work in the scheme's own unit
+	bytes    int64         // memory the run needs
+	run      func(w *work) // called once, off the caller's goroutine
+
+	// Below: owned by the pool's lock until done is closed.
+	slots   int
+	est     time.Duration
+	place   *list.Element // in a queue, or nil
+	started time.Time
+	err     error
+	done    chan struct{}
+}
+
+// work is what a running job may use: its slot's memory, and a copy of the
+// password which lives as long as the run, so that the caller may wipe its
+// own the moment it has left.
+type work struct {
+	*slot
+	password []byte
+	// alone tells that nobody waited when the run began, so that a hash with
+	// several lanes may use more than one core.
+	alone bool
+}
+
+// pool hands out slots. A slot is one core and an equal share of the memory
+// budget; a run that needs more than a share takes several slots.
+type pool struct {
+	wait  time.Duration
+	share int64 // bytes for each slot
+
+	mu          sync.Mutex
+	idle        []*slot
+	slots       int
+	queues      [2]*list.List // of *job, by Class
+	queued      time.Duration // sum of est × slots over the interactive queue
+	running     map[*job]struct{}
+	interactive time.Time // when the last interactive job came
+	rates       map[Scheme]*rate
+	stats       Stats
+	closed      bool
+	drained     chan struct{}
+}
+
+// Stats counts what a Hasher has done. All but Slots, Queued and Running only
+// ever grow.
+type Stats struct {
+	Slots   int    // hashes that may run at the same moment
+	Queued  int    // jobs waiting now
+	Running int    // jobs running now
+	Peak    int    // most jobs that ever ran at the same moment
+	Runs    uint64 // KDF runs begun
+	Shed    uint64 // jobs refused with BusyError
+	Left    uint64 // jobs whose caller went away before they began
+	Orphans uint64 // runs whose caller went away before they ended
+}
+
+func newPool(slots []*slot, share int64, wait time.Duration) *pool {
+	return &pool{
+		wait:    wait,
+		share:   share,
+		idle:    slots,
+		slots:   len(slots),
+		queues:  [2]*list.List{list.New(), list.New()},
+		running: make(map[*job]struct{}),
+		rates:   make(map[Scheme]*rate),
+		drained: make(chan struct{}),
+	}
+}
+
+// do runs j in a slot and returns when it has ended, when ctx is done, or at
+// once with *BusyError.
+func (p *pool) do(ctx context.Context, j *job) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	j.ctx = ctx
+	j.done = make(chan struct{})
+
+	p.mu.Lock()
+	if err := p.enqueue(j); err != nil {
+		p.mu.Unlock()
+		return err
+	}
+	p.dispatch()
+	waiting := j.place != nil
+	p.mu.Unlock()
+
+	var limit <-chan time.Time
+	if waiting && j.class == Interactive {
+		timer := time.NewTimer(p.wait)
+		defer timer.Stop()
+		limit = timer.C
+	}
+	for {
+		select {
+		case <-j.done:
+			return j.err
+		case <-ctx.Done():
+			p.leave(j, false)
+			return ctx.Err()
+		case <-limit:
+			if err := p.leave(j, true); err != nil {
+				return err
+			}
+			limit = nil
+		}
+	}
+}
+
+// enqueue lets j into its queue, or says how long to stay away.
+func (p *pool) enqueue(j *job) error {
+	if p.closed {
+		return ErrClosed
+	}
+	now := time.Now()
+	j.slots = 1
+	if j.bytes > p.share {
+		j.slots = int((j.bytes + p.share - 1) / p.share)
+	}
+	j.est = p.rateOf(j.scheme).estimate(j.units)
+
+	q := p.queues[j.class]
+	if j.class == Batch {
+		if q.Len() >= maxBatch*p.slots {
+			return p.busy(p.backlog(now))
+		}
+		j.place = q.PushBack(j)
+		return nil
+	}
+	p.interactive = now
+	if q.Len() > 0 || len(p.idle) < j.slots {
+		wait := p.backlog(now)
+		limit := p.wait
+		if at, ok := j.ctx.Deadline(); ok {
+			// A hash that ends after the deadline is work thrown away.
+			limit = min(limit, at.Sub(now)-j.est)
+		}
+		if wait > limit || q.Len() >= maxQueued {
+			return p.busy(wait)
+		}
+	}
+	j.place = q.PushBack(j)
+	p.queued += j.est * time.Duration(j.slots)
+	return nil
+}
+
+// backlog is how long a job arriving now would wait behind those running and
+// those queued before it.
+func (p *pool) backlog(now time.Time) time.Duration {
+	sum := p.queued
+	for r := range p.running {
+		if left := r.est - now.Sub(r.started); left > 0 {
+			sum += left * time.Duration(r.slots)
+		}
+	}
+	return sum / time.Duration(p.slots)
+}
+
+func (p *pool) busy(wait time.Duration) *BusyError {
+	p.stats.Shed++
+	wait = max(wait, 50*time.Millisecond)
+	return &BusyError{RetryAfter: wait + time.Duration(rand.Int64N(int64(wait)))}
+}
+
+// leave takes j out of its queue if it still waits there. With timedOut it
+// then returns *BusyError.
+func (p *pool) leave(j *job, timedOut bool) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if j.place == nil {
+		if _, running := p.running[j]; running && !timedOut {
+			p.stats.Orphans++
+		}
+		return nil
+	}
+	p.remove(j)
+	p.dispatch() // j may have held back smaller jobs
+	if timedOut {
+		return p.busy(p.backlog(time.Now()))
+	}
+	p.stats.Left++
+	return nil
+}
+
+func (p *pool) remove(j *job) {
+	p.queues[j.class].Remove(j.place)
+	j.place = nil
+	if j.class == Interactive {
+		p.queued -= j.est * time.Duration(j.slots)
+	}
+}
+
+// dispatch starts jobs while there are slots for them. A job that needs
+// several slots holds back those behind it, so that it is not starved.
+func (p *pool) dispatch() {
+	for {
+		now := time.Now()
+		j := p.next(now)
+		if j == nil {
+			return
+		}
+		p.remove(j)
+		if err := j.ctx.Err(); err != nil {
+			p.stats.Left++
+			p.refuse(j, err)
+			continue
+		}
+		if at, ok := j.ctx.Deadline(); ok && at.Sub(now) < j.est && j.class == Interactive && p.queues[Interactive].Len() > 0 {
+			// Others wait who can still be served in time.
+			p.refuse(j, p.busy(p.backlog(now)))
+			continue
+		}
+		p.start(j, now)
+	}
+}
+
+func (p *pool) next(now time.Time) *job {
+	if e := p.queues[Interactive].Front(); e != nil {
+		if j := e.Value.(*job); j.slots <= len(p.idle) {
+			return j
+		}
+		return nil
+	}
+	e := p.queues[Batch].Front()
+	if e == nil {
+		return nil
+	}
+	j := e.Value.(*job)
+	need := j.slots
+	if need < p.slots && now.Sub(p.interactive) < quiet {
+		need++
+	}
+	if need > len(p.idle) {
+		return nil
+	}
+	return j
+}
+
+func (p *pool) refuse(j *job, err error) {
+	j.err = err
+	close(j.done)
+}
+
+func (p *pool) start(j *job, now time.Time) {
+	last := len(p.idle) - j.slots
+	taken := append([]*slot(nil), p.idle[last:]...)
+	p.idle = p.idle[:last]
+	w := &work{slot: taken[0], alone: p.queues[Interactive].Len()+p.queues[Batch].Len() == 0}
+	// The copy is made under the lock: the caller cannot have left yet.
+	w.password = w.keep(j.password.Reveal())
+	j.started = now
+	p.running[j] = struct{}{}
+	p.stats.Runs++
+	p.stats.Peak = max(p.stats.Peak, len(p.running))
+	go p.work(j, w, taken)
+}
+
+func (p *pool) work(j *job, w *work, taken []*slot) {
+	w.prepare(j.bytes, taken[1:])
+	began := time.Now()
+	j.run(w)
+	took := time.Since(began)
+	w.wipe(j.bytes, p.share)
+
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.running, j)
+	p.rateOf(j.scheme).observe(j.units, took)
+	p.idle = append(p.idle, taken...)
+	close(j.done)
+	if p.closed {
+		p.drain()
+		return
+	}
+	p.dispatch()
+}
+
+// close refuses what waits and returns when nothing runs.
+func (p *pool) close() {
+	p.mu.Lock()
+	if !p.closed {
+		p.closed = true
+		for _, q := range p.queues {
+			for q.Len() > 0 {
+				j := q.Front().Value.(*job)
+				p.remove(j)
+				p.refuse(j, ErrClosed)
+			}
+		}
+		p.drain()
+	}
+	p.mu.Unlock()
+	<-p.drained
+}
+
+func (p *pool) drain() {
+	if len(p.running) > 0 {
+		return
+	}
+	for _, s := range p.idle {
+		s.free()
+	}
+	p.idle = nil
+	close(p.drained)
+}
+
+func (p *pool) snapshot() Stats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.stats
+	s.Slots = p.slots
+	s.Running = len(p.running)
+	s.Queued = p.queues[Interactive].Len() + p.queues[Batch].Len()
+	return s
+}
+
+func (p *pool) rateOf(s Scheme) *rate {
+	r := p.rates[s]
+	if r == nil {
+		r = &rate{}
+		p.rates[s] = r
+	}
+	return r
+}
+
+// rate learns how long one unit of a scheme's work takes, as TCP learns its
+// round-trip time (RFC 6298 §2): a smoothed mean and a smoothed deviation.
+type rate struct {
+	mean, dev float64 // nanoseconds for each unit; zero: nothing seen yet
+}
+
+func (r *rate) observe(units float64, took time.Duration) {
+	if units <= 0 {
+		return
+	}
+	x := float64(took) / units
+	if r.mean == 0 {
+		r.mean, r.dev = x, x/2
+		return
+	}
+	diff := x - r.mean
+	r.mean += diff / 8
+	r.dev += (max(diff, -diff) - r.dev) / 4
+}
+
+func (r *rate) estimate(units float64) time.Duration { return time.Duration(r.mean * units) }
+
+func (r *rate) upper(units float64) time.Duration {
+	return time.Duration((r.mean + 4*r.dev) * units)
+}

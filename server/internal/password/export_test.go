@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The watchword authors
+
+package password
+
+import (
+	"context"
+	"time"
+)
+
+// RawText makes a Text of any bytes, also of those that New refuses.
+func RawText(b []byte) Text { return Text{reveal: func() []byte { return b }} }
+
+// Print parses encoded and spells it again.
+func Print(encoded string) (string, error) {
+	d, err := parse(encoded)
+	if err != nil {
+		return "", err
+	}
+	return d.String(), nil
+}
+
+// Pool is the admission control alone, with work that the test chooses.
+type Pool struct{ p *pool }
+
+// NewPool makes a pool of n slots with share bytes each. Its first estimate
+// is service for one unit.
+func NewPool(n int, share int64, wait, service time.Duration) Pool {
+	slots := make([]*slot, n)
+	for i := range slots {
+		slots[i] = &slot{}
+	}
+	p := newPool(slots, share, wait)
+	p.rateOf(Argon2id).observe(1, service)
+	return Pool{p}
+}
+
+// Do runs f in a slot.
+func (p Pool) Do(ctx context.Context, c Class, bytes int64, t Text, f func(plain []byte)) error {
+	return p.p.do(ctx, &job{class: c, password: t, scheme: Argon2id, bytes: bytes, units: 1, run: func(w *work) { f(w.password) }})
+}
+
+func (p Pool) Stats() Stats { return p.p.snapshot() }
+func (p Pool) Close()       { p.p.close() }

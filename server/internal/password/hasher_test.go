@@ -1,0 +1,332 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The watchword authors
+
+package password_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/watchword-project/watchword/server/internal/password"
+)
+
+// cheap is a Hasher at test cost.
+func cheap(t testing.TB) *password.Hasher {
+	t.Helper()
+	h, err := password.NewHasher(password.Config{
+		Params:       password.Params{Memory: 64, Time: 1, Parallelism: 1},
+		MemoryBudget: 64 << 20,
+		Insecure:     true,
+	})
+	if err != nil {
+		t.Fatalf("NewHasher: %v", err)
+	}
+	t.Cleanup(h.Close)
+	return h
+}
+
+func TestHashAndVerify(t *testing.T) {
+	h := cheap(t)
+	seen := map[string]bool{}
+	for range 100 {
+		phc, err := h.Hash(t.Context(), password.Interactive, text(t, "correct horse"))
+		if err != nil {
+			t.Fatalf("Hash: %v", err)
+		}
+		if !strings.HasPrefix(phc, "$argon2id$v=19$m=64,t=1,p=1$") || len(phc) != len("$argon2id$v=19$m=64,t=1,p=1$")+22+1+43 {
+			t.Fatalf("Hash = %q", phc)
+		}
+		if seen[phc] {
+			t.Fatal("a hash came twice: the salt repeats")
+		}
+		seen[phc] = true
+		for in, want := range map[string]bool{"correct horse": true, "correct hors": false, "correct horse1": false, "Correct horse": false} {
+			r, err := h.Verify(t.Context(), password.Interactive, text(t, in), phc)
+			if err != nil || r.Match != want || r.Stale {
+				t.Fatalf("Verify(%q) = %+v, %v, want match %v", in, r, err, want)
+			}
+		}
+	}
+}
+
+// Each use is one run of one KDF, whatever it finds; what is refused is none.
+func TestOneRunEach(t *testing.T) {
+	h := cheap(t)
+	phc, err := h.Hash(t.Context(), password.Interactive, text(t, "correct horse"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, c := range []struct {
+		name string
+		runs uint64
+		do   func() error
+	}{
+		{"right", 1, func() error {
+			_, err := h.Verify(t.Context(), password.Interactive, text(t, "correct horse"), phc)
+			return err
+		}},
+		{"wrong", 1, func() error {
+			_, err := h.Verify(t.Context(), password.Interactive, text(t, "wrong"), phc)
+			return err
+		}},
+		{"decoy", 1, func() error { return h.Decoy(t.Context(), password.Interactive, text(t, "wrong")) }},
+		{"malformed", 0, func() error {
+			_, err := h.Verify(t.Context(), password.Interactive, text(t, "wrong"), phc+"$")
+			return err
+		}},
+		{"no password", 0, func() error { return h.Decoy(t.Context(), password.Interactive, password.Text{}) }},
+		{"cancelled", 0, func() error { return h.Decoy(ctx, password.Interactive, text(t, "x")) }},
+	} {
+		before := h.Stats().Runs
+		err := c.do()
+		if runs := h.Stats().Runs - before; runs != c.runs || (err == nil) != (c.runs == 1) {
+			t.Errorf("%s: %d KDF runs and error %v, want %d runs", c.name, runs, err, c.runs)
+		}
+	}
+}
+
+func TestFloors(t *testing.T) {
+	for _, c := range []struct {
+		m uint32
+		t uint32
+		p uint8
+		// problem is a part of the error; empty: accepted.
+		problem string
+	}{
+		{46 << 10, 1, 1, ""},
+		{46<<10 - 1, 1, 1, "at least 47104 KiB (46 MiB)"},
+		{19 << 10, 2, 1, ""},
+		{19<<10 - 1, 2, 1, "at least 19456 KiB (19 MiB)"},
+		{12 << 10, 3, 1, ""},
+		{12<<10 - 1, 3, 1, "at least 12288 KiB (12 MiB)"},
+		{12 << 10, 20, 4, ""},
+		{7 << 10, 5, 1, "OWASP ASVS 5.0 11.4.2"},
+		{12 << 10, 21, 1, "time above 20"},
+		{19 << 10, 2, 17, "parallelism above 16"},
+		{64 << 10, 0, 1, "at least 1"},
+		{64 << 10, 3, 0, "at least 1"},
+		{129 << 10, 3, 1, "memory_budget of 131072 KiB"},
+		{128 << 10, 17, 1, "memory × time"},
+	} {
+		h, err := password.NewHasher(password.Config{
+			Params:       password.Params{Memory: c.m, Time: c.t, Parallelism: c.p},
+			MemoryBudget: 128 << 20,
+		})
+		if err == nil {
+			h.Close()
+		}
+		if (c.problem == "") != (err == nil) || (err != nil && !strings.Contains(err.Error(), c.problem)) {
+			t.Errorf("NewHasher(m=%d,t=%d,p=%d) = %v, want %q", c.m, c.t, c.p, err, c.problem)
+		}
+	}
+	h, err := password.NewHasher(password.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	if c := h.Config(); c.Params != password.DefaultParams() || c.MemoryBudget != 256<<20 {
+		t.Errorf("the zero Config became %+v", c)
+	}
+}
+
+// Known answers of the argon2 program, 0~20171227 (Debian):
+// printf 'correct horse' | argon2 somesaltsomesalt …
+func TestArgon2KnownAnswers(t *testing.T) {
+	h := cheap(t)
+	for _, phc := range []string{
+		"$argon2id$v=19$m=64,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$uL2hQzJmxaz0Tfm2KK6uNjA0+UvbrHBEBwVmJYrNXCE",
+		"$argon2id$v=19$m=128,t=3,p=4$c29tZXNhbHRzb21lc2FsdA$6SpFwR5TcA9Hz9XoenQTO+4uZObl7ec65+p5cDiEqHc",
+		"$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$k9ohroejZy1PN5E1SbHNPug6vB8eQAahb5SOAp6iGF4",
+		"$argon2i$v=19$m=64,t=3,p=2$c29tZXNhbHRzb21lc2FsdA$RQdVQ+UnM/615ecZ4E81QH2jdHGbgejLtLL0uG7wBH0",
+	} {
+		for in, want := range map[string]bool{"correct horse": true, "correct horsf": false} {
+			r, err := h.Verify(t.Context(), password.Interactive, text(t, in), phc)
+			if err != nil || r.Match != want {
+				t.Errorf("Verify(%q, %q) = %+v, %v, want match %v", in, phc, r, err, want)
+			}
+		}
+		if again, err := password.Print(phc); err != nil || again != phc {
+			t.Errorf("Parse and print of %q = %q, %v", phc, again, err)
+		}
+	}
+}
+
+const (
+	salt16 = "c29tZXNhbHRzb21lc2FsdA"
+	tag32  = "uL2hQzJmxaz0Tfm2KK6uNjA0+UvbrHBEBwVmJYrNXCE"
+)
+
+func TestMalformedAndCostlyHashes(t *testing.T) {
+	h := cheap(t)
+	long := strings.Repeat("A", 1<<20)
+	type row struct {
+		name, phc string
+		costly    bool
+	}
+	rows := []row{
+		{"empty", "", false},
+		{"dollar", "$", false},
+		{"dollars", "$$$$$$", false},
+		{"only a name", "$argon2id", false},
+		{"name and nothing", "$argon2id$", false},
+		{"unknown name", "$argon2x$v=19$m=64,t=1,p=1$" + salt16 + "$" + tag32, false},
+		{"upper case name", "$ARGON2ID$v=19$m=64,t=1,p=1$" + salt16 + "$" + tag32, false},
+		{"no leading dollar", "argon2id$v=19$m=64,t=1,p=1$" + salt16 + "$" + tag32, false},
+		{"space before", " $argon2id$v=19$m=64,t=1,p=1$" + salt16 + "$" + tag32, false},
+		{"space after", "$argon2id$v=19$m=64,t=1,p=1$" + salt16 + "$" + tag32 + " ", false},
+		{"line feed after", "$argon2id$v=19$m=64,t=1,p=1$" + salt16 + "$" + tag32 + "\n", false},
+		{"NUL after", "$argon2id$v=19$m=64,t=1,p=1$" + salt16 + "$" + tag32 + "\x00", false},
+		{"NUL within", "$argon2id$v=19$m=64,t=1,p=1$" + salt16 + "\x00$" + tag32, false},
+		{"dollar after", "$argon2id$v=19$m=64,t=1,p=1$" + salt16 + "$" + tag32 + "$", false},
+		{"a seventh field", "$argon2id$v=19$m=64,t=1,p=1$" + salt16 + "$" + tag32 + "$x", false},
+		{"no tag", "$argon2id$v=19$m=64,t=1,p=1$" + salt16, false},
+		{"empty tag", "$argon2id$v=19$m=64,t=1,p=1$" + salt16 + "$", false},
+		{"empty salt", "$argon2id$v=19$m=64,t=1,p=1$$" + tag32, false},
+		{"no parameters", "$argon2id$v=19$" + salt16 + "$" + tag32, false},
+		{"empty parameters", "$argon2id$v=19$$" + salt16 + "$" + tag32, false},
+		{"version 18", "$argon2id$v=18$m=64,t=1,p=1$" + salt16 + "$" + tag32, false},
+		{"version 20", "$argon2id$v=20$m=64,t=1,p=1$" + salt16 + "$" + tag32, false},
+		{"version 019", "$argon2id$v=019$m=64,t=1,p=1$" + salt16 + "$" + tag32, false},
+		{"version 0x13", "$argon2id$v=0x13$m=64,t=1,p=1$" + salt16 + "$" + tag32, false},
+		{"version empty", "$argon2id$v=$m=64,t=1,p=1$" + salt16 + "$" + tag32, false},
+		{"version twice", "$argon2id$v=19$v=19$m=64,t=1,p=1$" + salt16 + "$" + tag32, false},
+		{"order t m p", "$argon2id$v=19$t=1,m=64,p=1$" + salt16 + "$" + tag32, false},
+		{"p missing", "$argon2id$v=19$m=64,t=1$" + salt16 + "$" + tag32, false},
+		{"m twice", "$argon2id$v=19$m=64,m=64,t=1,p=1$" + salt16 + "$" + tag32, false},
+		{"comma after", "$argon2id$v=19$m=64,t=1,p=1,$" + salt16 + "$" + tag32, false},
+		{"keyid", "$argon2id$v=19$m=64,t=1,p=1,keyid=AAAA$" + salt16 + "$" + tag32, false},
+		{"data", "$argon2id$v=19$m=64,t=1,p=1,data=AAAA$" + salt16 + "$" + tag32, false},
+		{"t is 0", "$argon2id$v=19$m=64,t=0,p=1$" + salt16 + "$" + tag32, false},
+		{"p is 0", "$argon2id$v=19$m=64,t=1,p=0$" + salt16 + "$" + tag32, false},
+		{"m is 0", "$argon2id$v=19$m=0,t=1,p=1$" + salt16 + "$" + tag32, false},
+		{"m is 7", "$argon2id$v=19$m=7,t=1,p=1$" + salt16 + "$" + tag32, false},
+		{"m below 8p", "$argon2id$v=19$m=31,t=1,p=4$" + salt16 + "$" + tag32, false},
+		{"m negative", "$argon2id$v=19$m=-64,t=1,p=1$" + salt16 + "$" + tag32, false},
+		{"m with plus", "$argon2id$v=19$m=+64,t=1,p=1$" + salt16 + "$" + tag32, false},
+		{"m with leading zero", "$argon2id$v=19$m=064,t=1,p=1$" + salt16 + "$" + tag32, false},
+		{"m hexadecimal", "$argon2id$v=19$m=0x40,t=1,p=1$" + salt16 + "$" + tag32, false},
+		{"m with underscore", "$argon2id$v=19$m=6_4,t=1,p=1$" + salt16 + "$" + tag32, false},
+		{"m fraction", "$argon2id$v=19$m=64.0,t=1,p=1$" + salt16 + "$" + tag32, false},
+		{"m exponent", "$argon2id$v=19$m=6e4,t=1,p=1$" + salt16 + "$" + tag32, false},
+		{"m with space", "$argon2id$v=19$m= 64,t=1,p=1$" + salt16 + "$" + tag32, false},
+		{"m empty", "$argon2id$v=19$m=,t=1,p=1$" + salt16 + "$" + tag32, false},
+		{"m of 2^32", "$argon2id$v=19$m=4294967296,t=1,p=1$" + salt16 + "$" + tag32, false},
+		{"m of 2^64+64", "$argon2id$v=19$m=18446744073709551680,t=1,p=1$" + salt16 + "$" + tag32, false},
+		{"m of 200 digits", "$argon2id$v=19$m=" + strings.Repeat("9", 200) + ",t=1,p=1$" + salt16 + "$" + tag32, false},
+		{"t of 2^32", "$argon2id$v=19$m=64,t=4294967296,p=1$" + salt16 + "$" + tag32, false},
+		{"p of 2^24", "$argon2id$v=19$m=4294967295,t=1,p=16777216$" + salt16 + "$" + tag32, false},
+		{"p of 257, m below 8p", "$argon2id$v=19$m=2048,t=1,p=257$" + salt16 + "$" + tag32, false},
+		{"full-width digit", "$argon2id$v=19$m=６4,t=1,p=1$" + salt16 + "$" + tag32, false},
+		{"salt of 7 bytes", "$argon2id$v=19$m=64,t=1,p=1$AAAAAAAAAA$" + tag32, false},
+		{"salt of 49 bytes", "$argon2id$v=19$m=64,t=1,p=1$" + strings.Repeat("A", 66) + "$" + tag32, false},
+		{"tag of 11 bytes", "$argon2id$v=19$m=64,t=1,p=1$" + salt16 + "$" + strings.Repeat("A", 15), false},
+		{"tag of 65 bytes", "$argon2id$v=19$m=64,t=1,p=1$" + salt16 + "$" + strings.Repeat("A", 87), false},
+		{"salt with padding", "$argon2id$v=19$m=64,t=1,p=1$" + salt16 + "==$" + tag32, false},
+		{"tag with padding", "$argon2id$v=19$m=64,t=1,p=1$" + salt16 + "$" + tag32 + "=", false},
+		{"salt in URL alphabet", "$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHRzb21lc2Fs-_$" + tag32, false},
+		{"tag in crypt alphabet", "$argon2id$v=19$m=64,t=1,p=1$" + salt16 + "$." + tag32[1:], false},
+		{"salt with trailing bits", "$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHRzb21lc2FsdB$" + tag32, false},
+		{"tag with trailing bits", "$argon2id$v=19$m=64,t=1,p=1$" + salt16 + "$" + tag32[:42] + "F", false},
+		{"salt of impossible length", "$argon2id$v=19$m=64,t=1,p=1$" + salt16 + "AAA$" + tag32, false},
+		{"salt with line feed", "$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHR\nzb21lc2FsdA$" + tag32, false},
+		{"not UTF-8", "$argon2id$v=19$m=64,t=1,p=1$" + salt16 + "$" + tag32[:42] + "\xff", false},
+		{"format verb", "$argon2id$v=19$m=%d,t=1,p=1$" + salt16 + "$" + tag32, false},
+		{"1 MiB of salt", "$argon2id$v=19$m=64,t=1,p=1$" + long + "$" + tag32, false},
+		{"1 MiB of tag", "$argon2id$v=19$m=64,t=1,p=1$" + salt16 + "$" + long, false},
+		{"1 MiB of dollars", strings.Repeat("$", 1<<20), false},
+		{"1 MiB of parameters", "$argon2id$v=19$" + strings.Repeat("m=1,", 1<<18) + "$" + salt16 + "$" + tag32, false},
+
+		{"m of 4 GiB", "$argon2id$v=19$m=4194304,t=1,p=1$" + salt16 + "$" + tag32, true},
+		{"m of 2^32-1", "$argon2id$v=19$m=4294967295,t=1,p=1$" + salt16 + "$" + tag32, true},
+		{"m just over the budget", "$argon2id$v=19$m=65537,t=1,p=1$" + salt16 + "$" + tag32, true},
+		{"t of 2^32-1", "$argon2id$v=19$m=64,t=4294967295,p=1$" + salt16 + "$" + tag32, true},
+		{"t of 21", "$argon2id$v=19$m=64,t=21,p=1$" + salt16 + "$" + tag32, true},
+		{"p of 17", "$argon2id$v=19$m=1024,t=1,p=17$" + salt16 + "$" + tag32, true},
+		{"p of 256", "$argon2id$v=19$m=65536,t=1,p=256$" + salt16 + "$" + tag32, true},
+		{"p of 2^24-1", "$argon2id$v=19$m=4294967295,t=1,p=16777215$" + salt16 + "$" + tag32, true},
+		{"m·t over 2 GiB·passes", "$argon2i$v=19$m=65535,t=33,p=1$" + salt16 + "$" + tag32, true},
+	}
+	before := h.Stats().Runs
+	for _, r := range rows {
+		for door, err := range map[string]error{
+			"Check": h.Check(r.phc),
+			"Verify": func() error {
+				_, err := h.Verify(t.Context(), password.Interactive, text(t, "x"), r.phc)
+				return err
+			}(),
+		} {
+			var costly *password.CostError
+			if r.costly != errors.As(err, &costly) || r.costly == errors.Is(err, password.ErrBadHash) {
+				t.Errorf("%s: %s = %v", r.name, door, err)
+			}
+			if err != nil && len(r.phc) > 3 && (strings.Contains(err.Error(), r.phc) || strings.Contains(err.Error(), tag32)) {
+				t.Errorf("%s: the error repeats the hash", r.name)
+			}
+		}
+		if got := testing.AllocsPerRun(10, func() { _ = h.Check(r.phc) }); got > 20 {
+			t.Errorf("%s: Check allocates %v times", r.name, got)
+		}
+	}
+	if got := h.Stats().Runs; got != before {
+		t.Errorf("%d KDF runs for hashes that are refused", got-before)
+	}
+	t.Logf("%d rows", len(rows))
+}
+
+func TestStale(t *testing.T) {
+	h, err := password.NewHasher(password.Config{Params: password.Params{Memory: 32 << 10, Time: 3, Parallelism: 1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	for _, c := range []struct {
+		name, phc string
+		want      bool
+	}{
+		{"as live", "$argon2id$v=19$m=32768,t=3,p=1$" + salt16 + "$" + tag32, false},
+		{"other lanes", "$argon2id$v=19$m=32768,t=3,p=4$" + salt16 + "$" + tag32, false},
+		{"more memory", "$argon2id$v=19$m=65536,t=3,p=1$" + salt16 + "$" + tag32, false},
+		{"more passes", "$argon2id$v=19$m=32768,t=4,p=1$" + salt16 + "$" + tag32, false},
+		{"less memory", "$argon2id$v=19$m=19456,t=3,p=1$" + salt16 + "$" + tag32, true},
+		{"fewer passes", "$argon2id$v=19$m=32768,t=2,p=1$" + salt16 + "$" + tag32, true},
+		{"fewer passes but more work", "$argon2id$v=19$m=65536,t=2,p=1$" + salt16 + "$" + tag32, false},
+		{"short salt", "$argon2id$v=19$m=32768,t=3,p=1$" + strings.Repeat("A", 20) + "$" + tag32, true},
+		{"short tag", "$argon2id$v=19$m=32768,t=3,p=1$" + salt16 + "$" + strings.Repeat("A", 22), true},
+		{"argon2i", "$argon2i$v=19$m=32768,t=3,p=1$" + salt16 + "$" + tag32, true},
+		{"not a hash", "x", true},
+	} {
+		if got := h.Stale(c.phc); got != c.want {
+			t.Errorf("%s: Stale = %v, want %v", c.name, got, c.want)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add("$argon2id$v=19$m=64,t=1,p=1$" + salt16 + "$" + tag32)
+	f.Add("$argon2i$v=19$m=4294967295,t=4294967295,p=16777215$" + salt16 + "$" + tag32)
+	f.Add("$argon2id$m=64,t=1,p=1$$")
+	f.Fuzz(func(t *testing.T, s string) {
+		info, err := password.Parse(s)
+		if err != nil {
+			if !errors.Is(err, password.ErrBadHash) || info != (password.Info{}) {
+				t.Fatalf("Parse = %+v, %v", info, err)
+			}
+			return
+		}
+		canonical, err := password.Print(s)
+		if err != nil {
+			t.Fatalf("Print: %v", err)
+		}
+		again, err := password.Parse(canonical)
+		if err != nil || again != info {
+			t.Fatalf("Parse(Print) = %+v, %v, want %+v", again, err, info)
+		}
+		if twice, _ := password.Print(canonical); twice != canonical {
+			t.Fatalf("printing is not stable: %q, %q", canonical, twice)
+		}
+	})
+}

@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The watchword authors
+
+package policy
+
+import (
+	"io"
+	"slices"
+	"unicode/utf8"
+)
+
+// runeReader feeds code points to a regular expression without a copy of
+// the password as a string.
+type runeReader struct{ rest []rune }
+
+func (r *runeReader) ReadRune() (rune, int, error) {
+	if len(r.rest) == 0 {
+		return 0, 0, io.EOF
+	}
+	c := r.rest[0]
+	r.rest = r.rest[1:]
+	return c, utf8.RuneLen(c), nil
+}
+
+// period is the length of the shortest piece of which s is a repetition, the
+// last one possibly cut off; len(s) if there is none shorter. It is the
+// failure function of Knuth, Morris and Pratt.
+func period(s []rune) int {
+	if len(s) == 0 {
+		return 0
+	}
+	border := make([]int, len(s))
+	for i, k := 1, 0; i < len(s); i++ {
+		for k > 0 && s[i] != s[k] {
+			k = border[k-1]
+		}
+		if s[i] == s[k] {
+			k++
+		}
+		border[i] = k
+	}
+	return len(s) - border[len(s)-1]
+}
+
+// longestRun finds the first longest run of one character.
+func longestRun(s []rune) (start, end int) {
+	for i := 0; i < len(s); {
+		k := i + 1
+		for k < len(s) && s[k] == s[i] {
+			k++
+		}
+		if k-i > end-start {
+			start, end = i, k
+		}
+		i = k
+	}
+	return start, end
+}
+
+// stretch is a run of one character, or a sequence, of folded code points.
+type stretch struct {
+	start, end int
+	repeat     bool
+}
+
+// walks are the orders besides that of the code points in which neighbours
+// count as a sequence: keyboard rows, columns and the digits with 0 after 9.
+var walks = []string{"qwertyuiop[]", "asdfghjkl;'", "zxcvbnm,./", "1234567890-=", "!@#$%^&*()_+",
+	"1qaz2wsx3edc4rfv5tgb6yhn7ujm8ik,9ol.0p;/"}
+
+// sequences finds the maximal sequences and runs of at least three code
+// points, from left to right, not overlapping.
+func sequences(s []rune) []stretch {
+	var out []stretch
+	for i := 0; i+2 < len(s); {
+		best := stretch{start: i, end: i + 1}
+		k := i + 1
+		for k < len(s) && s[k] == s[i] {
+			k++
+		}
+		if k > best.end {
+			best.end, best.repeat = k, true
+		}
+		for _, step := range []rune{1, -1} {
+			k := i + 1
+			for k < len(s) && s[k] == s[k-1]+step && classOf(s[k]) != symbol {
+				k++
+			}
+			if k > best.end {
+				best.end, best.repeat = k, false
+			}
+		}
+		for _, w := range walks {
+			if k := follow(s, i, w); k > best.end {
+				best.end, best.repeat = k, false
+			}
+		}
+		if best.end-best.start >= 3 {
+			out = append(out, best)
+			i = best.end
+		} else {
+			i++
+		}
+	}
+	return out
+}
+
+// follow gives the end of the longest stretch of s from i that goes along w,
+// which is ASCII without repeated characters, in either direction.
+func follow(s []rune, i int, w string) int {
+	at := func(r rune) int {
+		for k := range len(w) {
+			if rune(w[k]) == r {
+				return k
+			}
+		}
+		return -2
+	}
+	longest := i + 1
+	for _, step := range []int{1, -1} {
+		p, k := at(s[i]), i+1
+		for p >= 0 && k < len(s) && at(s[k]) == p+step {
+			p, k = p+step, k+1
+		}
+		longest = max(longest, k)
+	}
+	return longest
+}
+
+// covers tells whether the stretches leave nothing of n code points out.
+func covers(all []stretch, n int) bool {
+	at := 0
+	for _, s := range all {
+		if s.start != at {
+			return false
+		}
+		at = s.end
+	}
+	return n > 0 && at == n
+}
+
+// maxCompared bounds the quadratic comparison of two passwords. Two longer
+// ones are compared on their first code points.
+const maxCompared = 256
+
+// similar tells in which way a password is close to the one before it:
+// "same", "edited" (fewer than minimum edits apart), "stem" (the same word
+// with other digits and symbols around it), "reversed", or "" for not close.
+func similar(now, before []rune, minimum int) string {
+	if slices.Equal(now, before) {
+		return "same"
+	}
+	if backwards(now, before) {
+		return "reversed"
+	}
+	a, b := stem(now), stem(before)
+	if len(a) >= 4 && sameLetters(a, b) {
+		return "stem"
+	}
+	if abs(len(now)-len(before)) < minimum && distance(clip(now), clip(before)) < minimum {
+		return "edited"
+	}
+	return ""
+}
+
+func clip(s []rune) []rune { return s[:min(len(s), maxCompared)] }
+
+func abs(n int) int { return max(n, -n) }
+
+func backwards(a, b []rune) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i] != b[len(b)-1-i] {
+			return false
+		}
+	}
+	return true
+}
+
+// stem takes the digits and symbols from both ends.
+func stem(s []rune) []rune {
+	return trim(s, func(r rune) bool { c := classOf(r); return c == digit || c == symbol })
+}
+
+// sameLetters compares two texts, taking a l33t character for its letter.
+func sameLetters(a, b []rune) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i] != b[i] && !slices.Contains([]rune(unleet(a[i])), b[i]) && !slices.Contains([]rune(unleet(b[i])), a[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// distance is the number of insertions, deletions, replacements and swaps of
+// neighbours that turn a into b (optimal string alignment).
+func distance(a, b []rune) int {
+	before := make([]int, len(b)+1)
+	last := make([]int, len(b)+1)
+	row := make([]int, len(b)+1)
+	for k := range last {
+		last[k] = k
+	}
+	for i := 1; i <= len(a); i++ {
+		row[0] = i
+		for k := 1; k <= len(b); k++ {
+			cost := 1
+			if a[i-1] == b[k-1] {
+				cost = 0
+			}
+			row[k] = min(last[k]+1, row[k-1]+1, last[k-1]+cost)
+			if i > 1 && k > 1 && a[i-1] == b[k-2] && a[i-2] == b[k-1] {
+				row[k] = min(row[k], before[k-2]+1)
+			}
+		}
+		before, last, row = last, row, before
+	}
+	return last[len(b)]
+}
+
+// entraFold applies the four substitutions of Entra Password Protection to
+// folded text.
+func entraFold(s []rune) []rune {
+	out := slices.Clone(s)
+	for i, r := range out {
+		switch r {
+		case '0':
+			out[i] = 'o'
+		case '1':
+			out[i] = 'l'
+		case '$':
+			out[i] = 's'
+		case '@':
+			out[i] = 'a'
+		}
+	}
+	return out
+}
+
+// maxFuzzy is how many code points the fuzzy score looks at, and minFuzzy the
+// shortest word it bans; Entra uses four for names.
+const (
+	maxFuzzy = 64
+	minFuzzy = 4
+)
+
+// fuzzyScore is the number of banned words, found within edit distance one and
+// not overlapping, plus the number of code points outside of them. Where
+// words overlap, the reading with the lowest score counts.
+func fuzzyScore(v view, words [][]rune, known ...matcher) (int, []Segment) {
+	s := entraFold(v.folded[:min(len(v.folded), maxFuzzy)])
+	defer clear(s)
+	rest := len(v.folded) - len(s)
+	banned := slices.Clone(words)
+	for _, m := range known {
+		for _, t := range m {
+			if len(t.text) >= minFuzzy {
+				banned = append(banned, entraFold(t.text))
+			}
+		}
+	}
+	type cell struct{ score, from int }
+	best := make([]cell, len(s)+1)
+	for i := range best {
+		best[i] = cell{score: 1 << 20}
+	}
+	best[0].score = 0
+	for i := range s {
+		if c := best[i].score + 1; c < best[i+1].score {
+			best[i+1] = cell{c, i}
+		}
+		for _, w := range banned {
+			for n := max(len(w)-1, 1); n <= len(w)+1 && i+n <= len(s); n++ {
+				if c := best[i].score + 1; c < best[i+n].score && withinOne(s[i:i+n], w) {
+					best[i+n] = cell{c, i}
+				}
+			}
+		}
+	}
+	var segments []Segment
+	for i := len(s); i > 0; i = best[i].from {
+		if i-best[i].from > 1 {
+			segments = append(segments, v.segment("banned", best[i].from, i))
+		}
+	}
+	slices.Reverse(segments)
+	return best[len(s)].score + rest, segments
+}
+
+// withinOne tells whether one edit at most turns a into b.
+func withinOne(a, b []rune) bool {
+	if len(a) > len(b) {
+		a, b = b, a
+	}
+	if len(b)-len(a) > 1 {
+		return false
+	}
+	i := 0
+	for i < len(a) && a[i] == b[i] {
+		i++
+	}
+	if len(a) == len(b) {
+		return i == len(a) || slices.Equal(a[i+1:], b[i+1:])
+	}
+	return slices.Equal(a[i:], b[i+1:])
+}

@@ -1,0 +1,337 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The watchword authors
+
+package wordlists
+
+import (
+	"bytes"
+	"unicode"
+	"unicode/utf8"
+)
+
+const (
+	// maxCore bounds, in code points, the listed string inside a longer one.
+	// Longer entries of a list are found as a whole only.
+	maxCore      = 40
+	maxCoreBytes = maxCore * utf8.UTFMax
+
+	// disguisedCores is how many of the shortest cores on each side are also
+	// read as l33t and backwards, so that letters written as digits at the
+	// end of a word ("hell0", "pa$$") survive in front of an affix.
+	disguisedCores = 4
+
+	// maxPeriods is how many periods of a repeated string are looked up.
+	maxPeriods = 3
+
+	// maxProbes bounds the table look-ups of one Match: the whole and 40
+	// cores on each side and two in the middle as they are, and the same for
+	// one repeated core; seven disguises for each of eleven cores; and eight
+	// readings of three periods, each with and without what separates the
+	// copies, of four stretches. A string without any likeness to a listed
+	// one is refused with a probability below maxProbes·1.1e-9, and in
+	// practice far below, because most strings need a dozen probes.
+	maxProbes = 2*83 + 7*11 + 16*maxPeriods*4
+
+	// inlineFold is the size up to which folding does not allocate.
+	inlineFold = 256
+)
+
+// Match finds pw as a whole on the list after folding (NIST SP 800-63B-4
+// §3.1.1.2: the entire password, not substrings of it). The forms are tried
+// from the cheapest to the dearest for an attacker, and combined:
+//
+//   - capital letters, full-width characters;
+//   - a listed core with digits, signs or spaces before or after it, as long
+//     as the core is recognisably the password (see affixed);
+//   - a listed core written twice or more, with or without signs between;
+//   - digits and signs read as letters, in three fixed ways, if the string
+//     has two letters or more;
+//   - the whole or the core backwards.
+//
+// A phrase that contains a listed word among others does not match. The time
+// is linear in len(pw) with at most maxProbes look-ups; up to 256 bytes it
+// does not allocate.
+func (l *CommonList) Match(pw []byte) (CommonMatch, bool) {
+	if m, ok := l.Lookup(pw); ok || len(pw) == 0 {
+		return m, ok
+	}
+	var inline [inlineFold]byte
+	s, form := appendFold(inline[:0], pw)
+	m := matcher{list: l}
+	ok := m.match(s, form)
+	return m.hit, ok
+}
+
+// matcher is one run of Match.
+type matcher struct {
+	list   *CommonList
+	probes int
+	hit    CommonMatch
+}
+
+// core is a stretch of the folded string that may be a listed one.
+type core struct {
+	lo, hi   int32
+	disguise bool // worth reading as l33t and backwards
+}
+
+// cores is what is left of a string when its affixes are taken off.
+type cores struct {
+	n         int
+	list      [2*maxCore + 2]core
+	wordStart int // first and last letter: s[wordStart:wordEnd]
+	wordEnd   int // 0 if there is none
+}
+
+func (c *cores) add(lo, hi int, disguise bool) {
+	c.list[c.n] = core{int32(lo), int32(hi), disguise}
+	c.n++
+}
+
+func (m *matcher) match(s []byte, form Form) bool {
+	if m.probe(s, form) {
+		return true
+	}
+	var found cores
+	found.strip(s)
+	for _, c := range found.list[:found.n] {
+		if m.probe(s[c.lo:c.hi], form|FormAffix) {
+			return true
+		}
+	}
+	if m.repeated(s, form, true) || m.disguised(s, form) {
+		return true
+	}
+	for _, c := range found.list[:found.n] {
+		if c.disguise && m.disguised(s[c.lo:c.hi], form|FormAffix) {
+			return true
+		}
+	}
+	if lo, hi := found.wordStart, found.wordEnd; hi > 0 && affixed(s, lo, hi) {
+		if hi < len(s) && m.repeated(s[:hi], form|FormAffix, false) ||
+			lo > 0 && m.repeated(s[lo:], form|FormAffix, false) ||
+			lo > 0 && hi < len(s) && m.repeated(s[lo:hi], form|FormAffix, false) {
+			return true
+		}
+	}
+	return false
+}
+
+// probe looks key up and notes a hit.
+func (m *matcher) probe(key []byte, form Form) bool {
+	m.probes++
+	step, ok := m.list.find(key)
+	if !ok {
+		return false
+	}
+	if step&stepFolded != 0 && form&FormWidth == 0 {
+		form |= FormCase // the listed string has capitals, pw has others or none
+	}
+	m.hit = CommonMatch{
+		Form:    form,
+		Rank:    stepRank(step & stepMask),
+		Default: step&stepDefault != 0,
+		Kept:    utf8.RuneCount(key),
+	}
+	return true
+}
+
+// disguised looks s up as l33t, backwards, and as l33t backwards.
+func (m *matcher) disguised(s []byte, form Form) bool {
+	if len(s) < 2 || len(s) > maxCoreBytes {
+		return false
+	}
+	var reversed [maxCoreBytes]byte
+	r := appendReversed(reversed[:0], s)
+	return m.leet(s, form) ||
+		m.probe(r, form|FormReversed) ||
+		m.leet(r, form|FormReversed)
+}
+
+// leet looks up the readings of s as l33t. A string with fewer than two
+// letters has none: nearly any few digits would spell some listed word.
+func (m *matcher) leet(s []byte, form Form) bool {
+	letters := 0
+	for _, c := range s {
+		if c >= utf8.RuneSelf || 'a' <= c && c <= 'z' {
+			letters++
+		}
+	}
+	if letters < 2 || letters == len(s) {
+		return false
+	}
+	var read [maxCoreBytes]byte
+	for i := range leetMaps {
+		changed := false
+		for j, c := range s {
+			if c < utf8.RuneSelf {
+				read[j] = leetMaps[i][c]
+				changed = changed || read[j] != c
+			} else {
+				read[j] = c
+			}
+		}
+		if changed && m.probe(read[:len(s)], form|FormLeet) {
+			return true
+		}
+	}
+	return false
+}
+
+// repeated looks up what s is a repetition of. The last copy may be cut
+// short; signs and spaces may stand between the copies. With inner set,
+// affixes of the repeated part are taken off too ("abc-123abc-123").
+func (m *matcher) repeated(s []byte, form Form, inner bool) bool {
+	form |= FormRepeated
+	periods := 0
+	for p := 1; p < len(s) && p <= maxCoreBytes && periods < maxPeriods; p++ {
+		if s[p] != s[0] || s[len(s)-1] != s[len(s)-1-p] || !bytes.Equal(s[p:], s[:len(s)-p]) {
+			continue
+		}
+		unit := s[:p]
+		bare := bytes.TrimRightFunc(unit, func(r rune) bool {
+			return isAffix(r, utf8.UTFMax) && !unicode.IsDigit(r)
+		})
+		if len(bare) == 0 {
+			bare = unit
+		}
+		if len(s) < p+len(bare) {
+			return false // fewer than two copies, and longer periods have fewer
+		}
+		periods++
+		if m.probe(bare, form) || m.disguised(bare, form) {
+			return true
+		}
+		if len(bare) < p && (m.probe(unit, form) || m.disguised(unit, form)) {
+			return true
+		}
+		if inner && periods == 1 {
+			var found cores
+			found.strip(unit)
+			for _, c := range found.list[:found.n] {
+				if m.probe(unit[c.lo:c.hi], form|FormAffix) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// strip finds the cores of s, the longest first on each side.
+func (c *cores) strip(s []byte) {
+	// The word is what is left without any digits and signs at either end.
+	lo, hi := 0, len(s)
+	for hi > 0 {
+		r, size := utf8.DecodeLastRune(s[:hi])
+		if !isAffix(r, size) {
+			break
+		}
+		hi -= size
+	}
+	for lo < hi {
+		r, size := utf8.DecodeRune(s[lo:])
+		if !isAffix(r, size) {
+			break
+		}
+		lo += size
+	}
+	c.wordStart, c.wordEnd = lo, hi
+
+	rule := newAffixRule(s, lo, hi)
+
+	// Affix behind: cores s[:i].
+	begin := c.n
+	digits := false
+	for i, affix := len(s), 0; i > hi; {
+		r, size := utf8.DecodeLastRune(s[:i])
+		i -= size
+		affix++
+		digits = digits || unicode.IsDigit(r)
+		if i > 0 && rule.allows(0, i, affix, digits) {
+			c.add(0, i, false)
+		}
+	}
+	c.markDisguised(begin)
+
+	// Affix before: cores s[i:].
+	begin = c.n
+	digits = false
+	last := lo
+	if hi == 0 {
+		last = len(s)
+	}
+	for i, affix := 0, 0; i < last; {
+		r, size := utf8.DecodeRune(s[i:])
+		i += size
+		affix++
+		digits = digits || unicode.IsDigit(r)
+		if i < len(s) && rule.allows(i, len(s), affix, digits) {
+			c.add(i, len(s), false)
+		}
+	}
+	c.markDisguised(begin)
+
+	// Both: the bare word, and what is left without signs only ("<abc123>").
+	if hi == 0 {
+		lo, hi = 0, len(s)
+	} else if lo > 0 && hi < len(s) && rule.allows(lo, hi, rule.runes-utf8.RuneCount(s[lo:hi]), true) {
+		c.add(lo, hi, true)
+	}
+	isSign := func(r rune) bool { return isAffix(r, utf8.UTFMax) && !unicode.IsDigit(r) }
+	inner := bytes.TrimFunc(s, isSign)
+	if left := bytes.TrimLeftFunc(s, isSign); len(left) < len(s) && len(inner) < len(left) && len(inner) > 0 {
+		from := len(s) - len(left)
+		to := from + len(inner)
+		if (from != lo || to != hi) && rule.allows(from, to, rule.runes-utf8.RuneCount(inner), false) {
+			c.add(from, to, true)
+		}
+	}
+}
+
+// markDisguised marks the shortest cores added since begin.
+func (c *cores) markDisguised(begin int) {
+	for i := max(begin, c.n-disguisedCores); i < c.n; i++ {
+		c.list[i].disguise = true
+	}
+}
+
+// affixRule decides which parts of a string are affixes.
+type affixRule struct {
+	runes              int // code points of the string
+	wordStart, wordEnd int
+	head, tail         int // s[:head] and s[tail:] are regular
+}
+
+func newAffixRule(s []byte, wordStart, wordEnd int) affixRule {
+	return affixRule{utf8.RuneCount(s), wordStart, wordEnd, regularHead(s), regularTail(s)}
+}
+
+// allows reports whether the string may be taken for the core [lo:hi] with an
+// affix of the given number of code points around it. The core must be the
+// larger part of what has to be guessed:
+//
+//   - With a letter in it and at least four code points it must be a quarter
+//     of the string or more; with fewer it must be half. A regular affix may
+//     have any length if the core has three code points.
+//   - Without a letter, most strings of digits begin with some listed one, so
+//     at least four code points are asked for and an affix of at most a
+//     quarter of the core, half if it has no digit, or a regular affix of
+//     three or more at a core of six or more.
+func (a *affixRule) allows(lo, hi, affix int, digits bool) bool {
+	n := a.runes - affix
+	if n > maxCore {
+		return false
+	}
+	regular := affix >= 3 && lo <= a.head && hi >= a.tail
+	if lo < a.wordEnd && hi > a.wordStart {
+		return n >= 4 && affix <= 3*n || n >= 2 && affix <= n || n >= 3 && regular
+	}
+	return n >= 4 && (4*affix <= n || !digits && 2*affix <= n || n >= 6 && regular)
+}
+
+// affixed applies the rule to the word s[lo:hi].
+func affixed(s []byte, lo, hi int) bool {
+	affix := utf8.RuneCount(s[:lo]) + utf8.RuneCount(s[hi:])
+	return affix <= 3*utf8.RuneCount(s[lo:hi])
+}
