@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The watchword authors
+
+package strength
+
+// The cover is found by dynamic programming from left to right: at each
+// position all tokens that begin there are tried, and reversed words that end
+// there. Work per position is bounded by maxToken times maxStates steps.
+
+const (
+	tokenPenalty  mil = 600 // for each part after the first
+	pinyinPenalty mil = 250 // between two parts in pinyin: names and phrases
+	maxStates         = 8   // readings of the l33t letters of one walk
+	maxPeriod         = 16  // period of a repeat looked for at each position
+)
+
+// cover fills tok and brute. The extra tokens, if any, come from hints.
+func (m *Model) cover(a *arena, x *matches) {
+	n := a.n
+	a.scan()
+	a.again = [maxPeriod]uint16{}
+	for i := 1; i <= n; i++ {
+		a.tok[i], a.brute[i] = inf, inf
+	}
+	a.tok[0], a.brute[0], a.kind[0] = 0, inf, 0
+	for i := range n {
+		if i > 0 {
+			m.backwards(a, i)
+		}
+		a.bruteForce(i)
+		m.words(a, i)
+		a.patterns(m, i)
+		if x != nil {
+			x.relax(a, i)
+		}
+	}
+	m.backwards(a, n)
+}
+
+// entry is the cost of beginning a token of kind k at position i, and whether
+// the cheapest way there ends in unrecognised text.
+func (a *arena) entry(i int, k Kind) (mil, uint8) {
+	if i == 0 {
+		return 0, 0
+	}
+	pen := tokenPenalty
+	if k == KindPinyin && Kind(a.kind[i]&0x7f) == KindPinyin {
+		pen = pinyinPenalty
+	}
+	t := a.tok[i] + pen
+	if b := a.brute[i] + tokenPenalty; b < t {
+		return b, 0x80
+	}
+	return t, 0
+}
+
+// relax offers the token of kind k from i to j.
+func (a *arena) relax(i, j int, c mil, k Kind) {
+	base, flag := a.entry(i, k)
+	if base += c; base < a.tok[j] {
+		a.tok[j], a.from[j], a.kind[j] = base, uint16(i), uint8(k)|flag
+	}
+}
+
+func (a *arena) bruteForce(i int) {
+	c := bruteCost(a.raw[i])
+	start := a.tok[i]
+	if i > 0 {
+		start += tokenPenalty
+	}
+	if a.brute[i] <= start {
+		a.brute[i+1], a.bruteCont[i+1] = a.brute[i]+c, true
+	} else {
+		a.brute[i+1], a.bruteCont[i+1] = start+c, false
+	}
+}
+
+func bruteCost(r rune) mil {
+	switch {
+	case '0' <= r && r <= '9':
+		return 1000
+	case 'a' <= r && r <= 'z':
+		return 1150
+	case 'A' <= r && r <= 'Z':
+		return 1350
+	case r < 128:
+		return 1500
+	case r < 0x2000: // alphabets
+		return 1600
+	case 0x4e00 <= r && r < 0xa000:
+		return 3300
+	}
+	return 3000
+}
+
+// leet gives the letters a sign may stand for.
+var leet = [128][2]byte{
+	'4': {'a'}, '@': {'a'}, '8': {'b'}, '(': {'c'}, '{': {'c'}, '[': {'c'}, '<': {'c'}, '3': {'e'}, '6': {'g', 'b'}, '9': {'g'},
+	'1': {'i', 'l'}, '!': {'i', 'l'}, '|': {'l', 'i'}, '0': {'o'}, '$': {'s'}, '5': {'s'}, '+': {'t'}, '7': {'t', 'l'}, '%': {'x'}, '2': {'z'},
+}
+
+type walkState struct {
+	h    uint64
+	subs uint8
+}
+
+// words tries the tokens that begin at i, reading l33t letters both ways as
+// the walk goes.
+func (m *Model) words(a *arena, i int) {
+	var front, next [maxStates]walkState
+	front[0] = walkState{h: hashSeed}
+	live := 1
+	limit := min(a.n, i+maxToken)
+	for j := i; j < limit && live > 0; j++ {
+		r := a.low[j]
+		var alt [2]byte
+		if r < 128 {
+			alt = leet[r]
+		}
+		d := j + 1 - i
+		ask := d < 32 && prefixDepths>>d&1 != 0
+		kept := 0
+		for _, s := range front[:live] {
+			a.steps++
+			h := extend(s.h, r)
+			if kept < maxStates && (!ask || m.hasPrefix(h)) {
+				next[kept] = walkState{h, s.subs}
+				kept++
+			}
+			for _, l := range alt {
+				if l == 0 || kept == maxStates {
+					break
+				}
+				a.steps++
+				h := extend(s.h, rune(l))
+				if !ask || m.hasPrefix(h) {
+					next[kept] = walkState{h, s.subs + 1}
+					kept++
+				}
+			}
+		}
+		front, live = next, kept
+		if d < 2 && r < 128 {
+			continue
+		}
+		for _, s := range front[:live] {
+			a.steps++
+			list, token := m.word(s.h)
+			if list|token == 0 || int(s.subs) == d {
+				continue
+			}
+			c, k := tokenCost(list, token, d)
+			if s.subs > 0 {
+				c += 300 + 150*mil(s.subs-1)
+			}
+			if up := int(a.upper[j+1] - a.upper[i]); up > 0 {
+				c += capitals(up, d)
+			}
+			a.relax(i, j+1, c, k)
+		}
+	}
+}
+
+// tokenCost reads the payload of the lexicon for a token of d code points.
+func tokenCost(list, token byte, d int) (mil, Kind) {
+	c, k := inf, KindUnspecified
+	if token != 0 {
+		c, k = mil(token&31)*tokenStep, tokenKinds[token>>5]
+	}
+	if list != 0 && d >= 3 {
+		if l := listCost(list); l < c {
+			c = l
+			if k == KindUnspecified {
+				k = KindListed
+			}
+		}
+	}
+	return max(c, 300), k
+}
+
+// capitals is the cost of up capitals in a token of d code points.
+func capitals(up, d int) mil {
+	if up == 1 || up == d {
+		return 300
+	}
+	return min(200+500*mil(min(up, d-up)), 4000)
+}
+
+// backwards tries the reversed words that end at j.
+func (m *Model) backwards(a *arena, j int) {
+	h := hashSeed
+	for i := j - 1; i >= 0 && j-i <= maxToken; i-- {
+		a.steps++
+		h = extend(h, a.low[i])
+		d := j - i
+		if prefixDepths>>d&1 != 0 && !m.hasPrefix(h) {
+			return
+		}
+		if d < 4 {
+			continue
+		}
+		if list, token := m.word(h); list|token != 0 {
+			c, k := tokenCost(list, token, d)
+			if up := int(a.upper[j] - a.upper[i]); up > 0 {
+				c += capitals(up, d)
+			}
+			a.relax(i, j, c+500, k)
+		}
+	}
+}
+
+// explain writes the cover into e and returns its cost. Neighbouring code
+// points of unrecognised text make one segment.
+func (a *arena) explain(e *Estimate) mil {
+	// First pass, backwards: leave at each boundary where its part ends.
+	// a.run is free by now and takes the links.
+	ends, kinds := a.run, a.seq
+	i := a.n
+	total := a.at(i)
+	brute := a.brute[i] < a.tok[i]
+	for i > 0 {
+		if brute {
+			j := i
+			for a.bruteCont[i] {
+				i--
+			}
+			i--
+			ends[i], kinds[i] = uint16(j), uint16(KindBruteforce)
+			brute = false
+			continue
+		}
+		j, k := i, a.kind[i]
+		i = int(a.from[i])
+		ends[i], kinds[i] = uint16(j), uint16(k&0x7f)
+		brute = k&0x80 != 0
+	}
+	e.nspans = 0
+	for i < a.n {
+		if e.nspans == MaxSegments {
+			last := &e.spans[MaxSegments-1]
+			last.end, last.kind = uint16(a.n), KindBruteforce
+			break
+		}
+		e.spans[e.nspans] = span{Kind(kinds[i]), uint16(i), ends[i]}
+		e.nspans++
+		i = int(ends[i])
+	}
+	return total
+}

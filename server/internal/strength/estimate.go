@@ -1,0 +1,337 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The watchword authors
+
+package strength
+
+import (
+	"unicode"
+	"unicode/utf8"
+)
+
+// arena is the working memory of one estimate. It lives on the stack of Of,
+// and its texts are cleared before Of returns.
+type arena struct {
+	n     int
+	raw   []rune   // the text, full-width forms made narrow
+	low   []rune   // raw, lower case
+	upper []uint16 // capitals before position i, n+1 of them
+	chars []mil    // cost of each symbol in the character model
+	ascii bool
+
+	// The cheapest cover of what lies before position i, ending in a token or
+	// in unrecognised text; how it was reached.
+	tok, brute []mil
+	from       []uint16 // where the token that ends at i begins
+	kind       []uint8  // its Kind; the top bit: its predecessor was brute
+	bruteCont  []bool   // the unrecognised code point before i continues a run
+
+	run   []uint16 // end of the run of neighbouring keys that begins at i
+	seq   []uint16 // end of the sequence that begins at i
+	turns []uint16 // changes of direction in run
+
+	again [maxPeriod]uint16 // by period: where the repeat under way ends
+
+	steps int // units of work, for the test that bounds them
+}
+
+// Storage for short and for long texts; two sizes keep the cost of clearing
+// the stack away from ordinary passwords.
+const shortRunes = 48
+
+type shortStore struct {
+	raw, low       [shortRunes]rune
+	chars          [shortRunes]mil
+	upper          [shortRunes + 1]uint16
+	tok, brute     [shortRunes + 1]mil
+	from           [shortRunes + 1]uint16
+	kind           [shortRunes + 1]uint8
+	bruteCont      [shortRunes + 1]bool
+	run, seq, turn [shortRunes]uint16
+}
+
+type longStore struct {
+	raw, low       [MaxRunes]rune
+	chars          [MaxRunes]mil
+	upper          [MaxRunes + 1]uint16
+	tok, brute     [MaxRunes + 1]mil
+	from           [MaxRunes + 1]uint16
+	kind           [MaxRunes + 1]uint8
+	bruteCont      [MaxRunes + 1]bool
+	run, seq, turn [MaxRunes]uint16
+}
+
+func (s *shortStore) arena() arena {
+	return arena{
+		raw: s.raw[:], low: s.low[:], chars: s.chars[:], upper: s.upper[:], tok: s.tok[:], brute: s.brute[:],
+		from: s.from[:], kind: s.kind[:], bruteCont: s.bruteCont[:], run: s.run[:], seq: s.seq[:], turns: s.turn[:],
+	}
+}
+
+func (s *longStore) arena() arena {
+	return arena{
+		raw: s.raw[:], low: s.low[:], chars: s.chars[:], upper: s.upper[:], tok: s.tok[:], brute: s.brute[:],
+		from: s.from[:], kind: s.kind[:], bruteCont: s.bruteCont[:], run: s.run[:], seq: s.seq[:], turns: s.turn[:],
+	}
+}
+
+// Of is the package function Of with these tables.
+func (m *Model) Of(pw []byte, h *Hints) Estimate {
+	e, _ := m.of(pw, h)
+	return e
+}
+
+// of also returns the work done.
+func (m *Model) of(pw []byte, h *Hints) (e Estimate, steps int) {
+	if len(pw) <= shortRunes {
+		return m.short(pw, h)
+	}
+	return m.long(pw, h)
+}
+
+func (m *Model) short(pw []byte, h *Hints) (e Estimate, steps int) {
+	var s shortStore
+	a := s.arena()
+	m.estimate(&a, pw, h, &e)
+	return e, a.steps
+}
+
+//go:noinline
+func (m *Model) long(pw []byte, h *Hints) (e Estimate, steps int) {
+	var s longStore
+	a := s.arena()
+	m.estimate(&a, pw, h, &e)
+	return e, a.steps
+}
+
+// narrow maps the full-width forms of ASCII to ASCII.
+func narrow(r rune) rune {
+	switch {
+	case 0xff01 <= r && r <= 0xff5e:
+		return r - 0xfee0
+	case r == 0x3000:
+		return ' '
+	}
+	return r
+}
+
+// fold is the lower-case form of a code point, full-width forms narrowed.
+func fold(r rune) rune {
+	if r < 128 {
+		if 'A' <= r && r <= 'Z' {
+			r += 'a' - 'A'
+		}
+		return r
+	}
+	return unicode.ToLower(narrow(r))
+}
+
+// read decodes pw into the arena and returns the running hash of the exact
+// text.
+func (a *arena) read(pw []byte) uint64 {
+	n, up := 0, uint16(0)
+	a.ascii = true
+	h := hashSeed
+	for len(pw) > 0 && n < MaxRunes {
+		r, size := rune(pw[0]), 1
+		if r >= utf8.RuneSelf {
+			r, size = utf8.DecodeRune(pw)
+			r = narrow(r)
+		}
+		pw = pw[size:]
+		h = extend(h, r)
+		l := fold(r)
+		a.raw[n], a.low[n] = r, l
+		if l >= 128 {
+			a.ascii = false
+		}
+		a.upper[n] = up
+		if l != r {
+			up++
+		}
+		n++
+	}
+	a.upper[n] = up
+	a.n = n
+	a.raw, a.low = a.raw[:n], a.low[:n]
+	return h
+}
+
+func (m *Model) estimate(a *arena, pw []byte, h *Hints, e *Estimate) {
+	exact := a.read(pw)
+	defer func() { clear(a.raw); clear(a.low) }()
+	if a.n == 0 {
+		return
+	}
+	list, _ := m.word(exact)
+	if list != 0 && !m.plausible(a) {
+		list = 0
+	}
+	if list != 0 {
+		g := listCost(list)
+		e.Listed, e.Rank = true, rankOf(g)
+		e.nspans = 1
+		e.spans[0] = span{kind: KindListed, end: uint16(a.n)}
+		g = min(g, m.contextGuesses(a, h, e, g))
+		e.setGuesses(g)
+		return
+	}
+	end, known := a.markovCosts(m)
+	m.cover(a, nil)
+	s := a.explain(e)
+	g := s
+	if known {
+		g = (s + m.markov.at(a.markovTotal(m, e, end))) / 2
+	}
+	g = m.calib.at(g)
+	g = min(g, m.variantGuesses(a))
+	g = min(g, m.contextGuesses(a, h, e, g))
+	e.setGuesses(g)
+}
+
+// plausible confirms a hit in the list by the filter, so that a chance
+// agreement of fingerprints does not condemn a password.
+func (m *Model) plausible(a *arena) bool {
+	if a.n > maxToken {
+		return true
+	}
+	h := hashSeed
+	for i, r := range a.low {
+		h = extend(h, r)
+		if d := i + 1; d < 32 && prefixDepths>>d&1 != 0 && !m.hasPrefix(h) {
+			return false
+		}
+	}
+	return true
+}
+
+// rankOf turns thousandths of log10(rank) into a rank, by integers.
+func rankOf(g mil) int {
+	// 10^(i/40) for i = 0…39, times 1000.
+	steps := [40]int{
+		1000, 1059, 1122, 1189, 1259, 1334, 1413, 1496, 1585, 1679, 1778, 1884, 1995, 2113, 2239, 2371, 2512, 2661, 2818, 2985,
+		3162, 3350, 3548, 3758, 3981, 4217, 4467, 4732, 5012, 5309, 5623, 5957, 6310, 6683, 7079, 7499, 7943, 8414, 8913, 9441,
+	}
+	r := steps[g%1000/listStep]
+	for ; g >= 1000; g -= 1000 {
+		r *= 10
+	}
+	return (r + 500) / 1000
+}
+
+// markovTotal is the cost of the text in the character model. Where the
+// cover repeats, walks or counts, its own cost stands instead: the character
+// model cannot see that "password" comes twice.
+func (a *arena) markovTotal(m *Model, e *Estimate, end mil) mil {
+	total := end
+	letters := 0
+	for _, r := range a.low {
+		if 'a' <= r && r <= 'z' {
+			letters++
+		}
+	}
+	for i := range int(e.nspans) {
+		s := e.spans[i]
+		var c mil
+		for j := s.start; j < s.end; j++ {
+			c += a.chars[j]
+		}
+		if structural(s.kind) {
+			c = min(c, a.at(int(s.end))-a.at(int(s.start)))
+		}
+		total += c
+	}
+	up := int(a.upper[a.n])
+	return total + m.caseCost(up, letters, a.raw[0] != a.low[0])
+}
+
+func structural(k Kind) bool {
+	switch k {
+	case KindRepeat, KindSequence, KindKeyboard, KindContext, KindPhone, KindIDNumber:
+		return true
+	}
+	return false
+}
+
+// at is the cost of the best cover of what lies before position i.
+func (a *arena) at(i int) mil {
+	if i == 0 {
+		return 0
+	}
+	return min(a.tok[i], a.brute[i])
+}
+
+// variantGuesses rates a text that is a listed password in other clothes: in
+// other case, or with a few more digits or signs behind.
+func (m *Model) variantGuesses(a *arena) mil {
+	best := inf
+	tail := 0
+	for tail < 4 && tail < a.n-3 && !letter(a.low[a.n-1-tail]) {
+		tail++
+	}
+	h := hashSeed
+	for i, r := range a.low[:min(a.n, 64)] {
+		h = extend(h, r)
+		d := i + 1
+		if d < 32 && prefixDepths>>d&1 != 0 && !m.hasPrefix(h) {
+			break
+		}
+		if d < a.n-tail || d < 3 {
+			continue
+		}
+		list, token := m.word(h)
+		c := inf
+		if list != 0 {
+			c = listCost(list)
+		} else if tokenKinds[token>>5] == KindListed {
+			c = mil(token&31) * tokenStep
+		}
+		if c >= inf {
+			continue
+		}
+		for j := d; j < a.n; j++ {
+			if r := a.low[j]; '0' <= r && r <= '9' {
+				c += 900
+			} else {
+				c += 1200
+			}
+		}
+		if up := a.upper[a.n]; up > 0 {
+			c += min(300*mil(up), 900)
+		}
+		best = min(best, c+100)
+	}
+	return best
+}
+
+func letter(r rune) bool { return 'a' <= r && r <= 'z' || r >= 128 }
+
+// Views are the parts of an estimate before they are joined, as logarithms of
+// guesses. The builder of the tables fits its curves to them.
+type Views struct {
+	Structure float64 // the cheapest cover
+	Chars     float64 // the character model
+	CharsCost float64 // minus log10 of its probability
+	Mean      float64 // of both, or Structure alone
+	Known     bool    // the character model knows all symbols
+}
+
+// Views takes the estimate of pw apart, without list and hints.
+func (m *Model) Views(pw []byte) Views {
+	var s longStore
+	a := s.arena()
+	a.read(pw)
+	if a.n == 0 {
+		return Views{}
+	}
+	var e Estimate
+	end, known := a.markovCosts(m)
+	m.cover(&a, nil)
+	g := a.explain(&e)
+	v := Views{Structure: float64(g) / 1000, Mean: float64(g) / 1000, Known: known}
+	if known {
+		c := a.markovTotal(m, &e, end)
+		v.CharsCost, v.Chars = float64(c)/1000, float64(m.markov.at(c))/1000
+		v.Mean = float64((g+m.markov.at(c))/2) / 1000
+	}
+	return v
+}
