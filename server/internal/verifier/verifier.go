@@ -2,5 +2,148 @@
 // Copyright 2026 The watchword authors
 
 // Package verifier holds the order of steps for each use: check, set, verify,
-// change. It is the only caller of the stores.
+// change. It is the only caller of the stores. Every path that can confirm a
+// password goes through one throttle decision and then through exactly one
+// hash, whatever the outcome.
 package verifier
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/watchword-project/watchword/server/internal/password"
+	"github.com/watchword-project/watchword/server/internal/policy"
+	"github.com/watchword-project/watchword/server/internal/throttle"
+	"github.com/watchword-project/watchword/wordlists"
+)
+
+// Sealer encrypts a finished hash under a pepper, bound to its owner: an entry
+// moved to another subject does not open.
+type Sealer interface {
+	Seal(phc string, owner []byte) (string, error)
+	Open(sealed string, owner []byte) (phc string, current bool, err error)
+}
+
+// Tenant is what differs between tenants.
+type Tenant struct {
+	Name   string
+	Exact  bool   // letter case counts in account ids
+	Policy string // the default policy; empty: the installation's
+}
+
+// Config is what a Verifier is made of. All fields without a remark are
+// needed.
+type Config struct {
+	Store    Store
+	Hasher   *password.Hasher
+	Throttle *throttle.Limiter
+	Sealer   Sealer
+	Keys     Keys
+	Policies Policies
+	// Corpora answers for the configured breach corpora; nil means none.
+	Corpora Corpora
+	// Tenants by name; a tenant that is not in it has the defaults.
+	Tenants map[string]Tenant
+	Log     *slog.Logger
+	Now     func() time.Time
+}
+
+// Policies finds the policy that judges.
+type Policies interface {
+	// Policy gives the named policy, or the tenant's default for an empty name;
+	// who is a pseudonym that decides between versions under roll-out. It
+	// returns ErrUnknownPolicy.
+	Policy(tenant, name string, who Pseudonym) (*policy.Policy, error)
+}
+
+// Corpora looks a password up in the breach corpora.
+type Corpora interface {
+	Breach(ctx context.Context, text password.Text) policy.Breach
+}
+
+// Verifier carries the steps out.
+type Verifier struct {
+	Config
+	common *wordlists.CommonList
+
+	background sync.WaitGroup
+	slots      chan struct{}
+	stop       context.Context
+	cancel     context.CancelFunc
+}
+
+// maxBackground bounds the upgrades that wait behind logins; more are skipped
+// and come with the next login.
+const maxBackground = 256
+
+// New makes a Verifier. Close waits for what it does behind logins.
+func New(c Config) *Verifier {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	v := &Verifier{Config: c, common: wordlists.Common(), slots: make(chan struct{}, maxBackground)}
+	v.stop, v.cancel = context.WithCancel(context.Background())
+	return v
+}
+
+// Close lets upgrades under way end, for at most until ctx does.
+func (v *Verifier) Close(ctx context.Context) {
+	done := make(chan struct{})
+	go func() { v.background.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+	v.cancel()
+}
+
+// who gives the pseudonym of an account id.
+func (v *Verifier) who(tenant, subject string) (Pseudonym, error) {
+	c, err := Canonical(subject, !v.Tenants[tenant].Exact)
+	if err != nil {
+		return Pseudonym{}, err
+	}
+	return v.Keys.pseudonym(tenant, c), nil
+}
+
+// owner is what a sealed hash is bound to.
+func owner(tenant string, p Pseudonym) []byte {
+	return append(append([]byte(tenant), 0), p[:]...)
+}
+
+// load gives the record of a live credential; a tombstone is an unknown
+// subject, and its counters are given beside the error.
+func (v *Verifier) load(ctx context.Context, tenant string, p Pseudonym) (Record, error) {
+	r, err := v.Store.Get(ctx, tenant, p)
+	if err != nil {
+		return Record{}, stored(err)
+	}
+	if r.Tombstone {
+		return Record{Version: r.Version, Revision: r.Revision}, ErrUnknownSubject
+	}
+	return r, nil
+}
+
+// update changes a live record by compare-and-swap, as often as somebody else
+// gets in between. change returns false when there is nothing to do.
+func (v *Verifier) update(ctx context.Context, tenant string, p Pseudonym, change func(*Record) (bool, error)) (Record, error) {
+	for {
+		r, err := v.load(ctx, tenant, p)
+		if err != nil {
+			return r, err
+		}
+		do, err := change(&r)
+		if err != nil || !do {
+			return r, err
+		}
+		r.Version++
+		err = stored(v.Store.Put(ctx, r))
+		if errors.Is(err, ErrConflict) && ctx.Err() == nil {
+			continue
+		}
+		return r, err
+	}
+}

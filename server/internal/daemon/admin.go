@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The watchword authors
+
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+
+	"golang.org/x/sys/unix"
+	"google.golang.org/grpc"
+
+	"github.com/watchword-project/watchword/server/internal/rpc"
+)
+
+// adminDoor is a Unix socket in the data directory through which the server's
+// own commands reach it. Who may use it is asked of the kernel: the same user,
+// and nobody else.
+type adminDoor struct {
+	server *grpc.Server
+	l      net.Listener
+	path   string
+}
+
+func openAdmin(path string, s *rpc.Server) (*adminDoor, error) {
+	// The store's lock is held, so a socket that is still there is left over.
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("admin socket: %w", err)
+	}
+	old := unix.Umask(0o177)
+	l, err := net.Listen("unix", path)
+	unix.Umask(old)
+	if err != nil {
+		return nil, fmt.Errorf("admin socket: %w", err)
+	}
+	return &adminDoor{server: s.Local(), l: &sameUser{l.(*net.UnixListener)}, path: path}, nil
+}
+
+func (d *adminDoor) serve() error { return d.server.Serve(d.l) }
+
+func (d *adminDoor) close() { d.server.Stop() }
+
+// sameUser drops connections of other users.
+type sameUser struct{ *net.UnixListener }
+
+func (l *sameUser) Accept() (net.Conn, error) {
+	for {
+		c, err := l.AcceptUnix()
+		if err != nil {
+			return nil, err
+		}
+		if uid, err := peerUID(c); err == nil && uid == os.Getuid() {
+			return c, nil
+		}
+		c.Close()
+	}
+}

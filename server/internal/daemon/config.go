@@ -1,0 +1,396 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The watchword authors
+
+package daemon
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Config is the configuration file, and its manual. A field that is left out
+// has the default its comment names; Default gives them all. Unknown and
+// duplicate keys stop the start. Secrets are never written here: they are
+// named by the path of a file that only the server's user can read. Relative
+// paths start at the configuration file.
+type Config struct {
+	Listen    Listen    `yaml:"listen"`
+	Auth      Auth      `yaml:"auth"`
+	Hashing   Hashing   `yaml:"hashing"`
+	Policy    Policy    `yaml:"policy"`
+	Throttle  Throttle  `yaml:"throttle"`
+	Store     Store     `yaml:"store"`
+	Redis     Redis     `yaml:"redis"`
+	Postgres  Postgres  `yaml:"postgres"`
+	Corpora   []Corpus  `yaml:"corpora"`
+	Range     Range     `yaml:"range"`
+	Limits    Limits    `yaml:"limits"`
+	Tenants   []Tenant  `yaml:"tenants"`
+	Pepper    Pepper    `yaml:"pepper"`
+	Events    Events    `yaml:"events"`
+	Retention Retention `yaml:"retention"`
+	Doctor    Doctor    `yaml:"doctor"`
+	Webhook   Webhook   `yaml:"webhook"`
+	Telemetry Telemetry `yaml:"telemetry"`
+
+	// allowWritten remembers that listen.allow stands in the file: a listener
+	// beyond the loopback opens only to networks that somebody chose.
+	allowWritten bool
+}
+
+// Listen says where the service can be reached, and by whom.
+type Listen struct {
+	// GRPC is the address of the gRPC door. Default 127.0.0.1:9443.
+	GRPC string `yaml:"grpc"`
+	// HTTP is the address of the REST door. Default 127.0.0.1:8443.
+	HTTP string `yaml:"http"`
+	TLS  TLS    `yaml:"tls"`
+	// Allow lists the networks that may connect, by the socket's own address.
+	// Default: the loopback.
+	Allow []string `yaml:"allow"`
+	// TrustedProxies are the proxies whose forwarding headers the adapters
+	// believe. Default: none.
+	TrustedProxies []string `yaml:"trusted_proxies"`
+	// Hosts are the names under which REST may be called besides localhost and
+	// loopback addresses.
+	Hosts []string `yaml:"hosts"`
+	// CORSOrigins are the web origins that may call REST. Default: none.
+	CORSOrigins []string `yaml:"cors_origins"`
+	// AuthPolicy, ForwardAuth and Console are addresses of further doors, off
+	// while empty.
+	AuthPolicy           string `yaml:"auth_policy"`
+	AuthPolicySecretFile string `yaml:"auth_policy_secret_file"`
+	ForwardAuth          string `yaml:"forward_auth"`
+	Console              string `yaml:"console"`
+}
+
+// TLS names the files of the server's certificate. Both doors use it; without
+// it they serve plaintext, on the loopback only.
+type TLS struct {
+	Cert string `yaml:"cert"`
+	Key  string `yaml:"key"`
+	// ClientCA demands client certificates of this authority, and of no other.
+	ClientCA string `yaml:"client_ca"`
+}
+
+// Auth says who may call besides holders of an API key.
+type Auth struct {
+	// MTLS maps names of client certificates to scopes.
+	MTLS []Certificate `yaml:"mtls"`
+	OIDC OIDC          `yaml:"oidc"`
+}
+
+// Certificate gives the holder of a client certificate its scopes.
+type Certificate struct {
+	// Name is a DNS or URI name of the certificate.
+	Name   string   `yaml:"name"`
+	Tenant string   `yaml:"tenant"`
+	Scopes []string `yaml:"scopes"`
+}
+
+// OIDC accepts access tokens of one issuer.
+type OIDC struct {
+	Issuer     string   `yaml:"issuer"`
+	Audience   string   `yaml:"audience"`
+	Algorithms []string `yaml:"algorithms"`
+	ScopeClaim string   `yaml:"scope_claim"`
+}
+
+// Hashing is the cost of new hashes, and how many run at a time.
+type Hashing struct {
+	// Memory, Time and Parallelism are argon2id's. Defaults 19MiB, 2, 1. Below
+	// the floors of OWASP ASVS 5.0 11.4.2 the server does not start.
+	Memory      Bytes `yaml:"memory"`
+	Time        int   `yaml:"time"`
+	Parallelism int   `yaml:"parallelism"`
+	// MemoryBudget bounds the memory of all hashes together, and of any one
+	// stored hash. Default 256MiB.
+	MemoryBudget Bytes `yaml:"memory_budget"`
+	// QueueWait is how long a login may wait for its turn. Default 500ms.
+	QueueWait time.Duration `yaml:"queue_wait"`
+	// InsecureTestCost permits costs under the floor, for tests.
+	InsecureTestCost bool `yaml:"insecure_test_cost"`
+}
+
+// Policy names the policy that judges when a request names none.
+type Policy struct {
+	// Default is nist-800-63b-4 unless set.
+	Default string `yaml:"default"`
+	// Dir holds further policies, one YAML file each.
+	Dir string `yaml:"dir"`
+}
+
+// Throttle says how login attempts are limited.
+type Throttle struct {
+	// Store is memory (in process, kept in the data directory) or redis.
+	Store string `yaml:"store"`
+	// Profile is nist (default), pci or mlps.
+	Profile string `yaml:"profile"`
+	// OnStoreFailure is degrade (default: a stricter limiter in process) or deny.
+	OnStoreFailure string `yaml:"on_store_failure"`
+	// SubjectFree and PrefixBurst change two numbers of the profile: wrong
+	// guesses before an account waits, failures before an address does.
+	SubjectFree *int `yaml:"subject_free"`
+	PrefixBurst *int `yaml:"prefix_burst"`
+}
+
+// Store says where credentials and keys are kept.
+type Store struct {
+	// Kind is embedded (default), postgres or redis.
+	Kind string `yaml:"kind"`
+}
+
+// Redis says how to reach Redis.
+type Redis struct {
+	Addrs        []string `yaml:"addrs"`
+	Username     string   `yaml:"username"`
+	PasswordFile string   `yaml:"password_file"`
+	TLS          RedisTLS `yaml:"tls"`
+	// Mode is single (default), sentinel or cluster.
+	Mode string `yaml:"mode"`
+	// Master is the name of the master that the sentinels watch.
+	Master string `yaml:"master"`
+}
+
+// RedisTLS turns TLS to Redis on when any of it is set.
+type RedisTLS struct {
+	CA   string `yaml:"ca"`
+	Cert string `yaml:"cert"`
+	Key  string `yaml:"key"`
+	Name string `yaml:"server_name"`
+}
+
+// Postgres says how to reach PostgreSQL.
+type Postgres struct {
+	// DSNFile holds the connection string.
+	DSNFile string `yaml:"dsn_file"`
+}
+
+// Corpus is one breach corpus.
+type Corpus struct {
+	Name string `yaml:"name"`
+	Path string `yaml:"path"`
+}
+
+// Range opens GET /range/{prefix} to networks without a key.
+type Range struct {
+	AnonymousFrom []string `yaml:"anonymous_from"`
+}
+
+// Limits bound each caller; 0 is off.
+type Limits struct {
+	PerKeyRPS         float64 `yaml:"per_key_rps"`
+	PerKeyConcurrency int     `yaml:"per_key_concurrency"`
+}
+
+// Tenant is one customer of the service.
+type Tenant struct {
+	Name string `yaml:"name"`
+	// Case is fold (default) or exact: whether letter case counts in account ids.
+	Case   string `yaml:"case"`
+	Policy string `yaml:"policy"`
+}
+
+// Pepper lists the keys that seal stored hashes. With none listed, one key
+// lives in the data directory.
+type Pepper struct {
+	Keys []PepperKey `yaml:"keys"`
+}
+
+// PepperKey is one pepper key.
+type PepperKey struct {
+	ID   string `yaml:"id"`
+	File string `yaml:"file"`
+	// State is active, decrypt-only or retired.
+	State string `yaml:"state"`
+}
+
+// Events says where the event log goes.
+type Events struct {
+	Sink       string `yaml:"sink"`
+	Path       string `yaml:"path"`
+	Checkpoint string `yaml:"checkpoint"`
+}
+
+// Retention bounds how long data is kept, by class.
+type Retention map[string]string
+
+// Doctor configures the self-examination.
+type Doctor struct {
+	Neighbours []string `yaml:"neighbours"`
+}
+
+// Webhook receives signals.
+type Webhook struct {
+	URL        string `yaml:"url"`
+	SecretFile string `yaml:"secret_file"`
+}
+
+// Telemetry is off while empty.
+type Telemetry struct {
+	OTLPEndpoint string `yaml:"otlp_endpoint"`
+	MetricsAddr  string `yaml:"metrics_addr"`
+}
+
+// Default gives the configuration of a server without a file.
+func Default() Config {
+	return Config{
+		Listen:   Listen{GRPC: "127.0.0.1:9443", HTTP: "127.0.0.1:8443", Allow: []string{"127.0.0.0/8", "::1/128"}},
+		Hashing:  Hashing{Memory: 19 << 20, Time: 2, Parallelism: 1, MemoryBudget: 256 << 20, QueueWait: 500 * time.Millisecond},
+		Policy:   Policy{Default: "nist-800-63b-4"},
+		Throttle: Throttle{Store: "memory", Profile: "nist", OnStoreFailure: "degrade"},
+		Store:    Store{Kind: "embedded"},
+		Redis:    Redis{Addrs: []string{"127.0.0.1:6379"}, Mode: "single"},
+		Events:   Events{Sink: "file"},
+	}
+}
+
+// maxConfig bounds a configuration file.
+const maxConfig = 1 << 20
+
+// Load reads a configuration file over the defaults.
+func Load(path string) (Config, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return Config{}, fmt.Errorf("configuration: %w", err)
+	}
+	defer f.Close()
+	c, err := Read(io.LimitReader(f, maxConfig+1))
+	if err != nil {
+		return Config{}, err
+	}
+	base, err := filepath.Abs(filepath.Dir(path))
+	if err != nil {
+		return Config{}, err
+	}
+	c.resolve(base)
+	return c, nil
+}
+
+// Read reads a configuration over the defaults. An error names the line and
+// the key, never a value: somebody may have written a secret there.
+func Read(r io.Reader) (Config, error) {
+	b, err := io.ReadAll(r)
+	if err != nil {
+		return Config{}, fmt.Errorf("configuration: %w", err)
+	}
+	if len(b) > maxConfig {
+		return Config{}, fmt.Errorf("configuration: larger than %d bytes", maxConfig)
+	}
+	c := Default()
+	d := yaml.NewDecoder(bytes.NewReader(b))
+	d.KnownFields(true)
+	if err := d.Decode(&c); err != nil && !errors.Is(err, io.EOF) {
+		return Config{}, fmt.Errorf("configuration: %s", values.ReplaceAllString(strings.TrimPrefix(err.Error(), "yaml: "), "a value"))
+	}
+	if err := d.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+		return Config{}, errors.New("configuration: more than one document")
+	}
+	var written struct {
+		Listen struct {
+			Allow yaml.Node `yaml:"allow"`
+		} `yaml:"listen"`
+	}
+	if err := yaml.Unmarshal(b, &written); err == nil {
+		c.allowWritten = written.Listen.Allow.Kind != 0
+	}
+	return c, c.check()
+}
+
+// values are what the YAML library quotes of a file.
+var values = regexp.MustCompile("`[^`]*`|\"[^\"]*\"")
+
+// check finds what no single field shows.
+func (c Config) check() error {
+	oneOf := func(key, value string, choices ...string) error {
+		for _, ch := range choices {
+			if value == ch {
+				return nil
+			}
+		}
+		return fmt.Errorf("configuration: %s must be one of %s", key, strings.Join(choices, ", "))
+	}
+	for _, err := range []error{
+		oneOf("throttle.store", c.Throttle.Store, "memory", "redis"),
+		oneOf("throttle.on_store_failure", c.Throttle.OnStoreFailure, "degrade", "deny"),
+		oneOf("store.kind", c.Store.Kind, "embedded", "postgres", "redis"),
+		oneOf("redis.mode", c.Redis.Mode, "single", "sentinel", "cluster"),
+		oneOf("events.sink", c.Events.Sink, "file"),
+	} {
+		if err != nil {
+			return err
+		}
+	}
+	seen := map[string]bool{}
+	for i, t := range c.Tenants {
+		switch {
+		case !validTenant(t.Name):
+			return fmt.Errorf("configuration: tenants[%d].name is not a tenant name", i)
+		case seen[t.Name]:
+			return fmt.Errorf("configuration: tenants[%d].name stands twice", i)
+		}
+		if err := oneOf(fmt.Sprintf("tenants[%d].case", i), t.Case, "", "fold", "exact"); err != nil {
+			return err
+		}
+		seen[t.Name] = true
+	}
+	if (c.Listen.TLS.Cert == "") != (c.Listen.TLS.Key == "") {
+		return errors.New("configuration: listen.tls needs both cert and key")
+	}
+	if c.Listen.TLS.ClientCA != "" && c.Listen.TLS.Cert == "" {
+		return errors.New("configuration: listen.tls.client_ca needs cert and key")
+	}
+	if c.Hashing.Time < 1 || c.Hashing.Time > math.MaxUint8 || c.Hashing.Parallelism < 1 || c.Hashing.Parallelism > math.MaxUint8 {
+		return errors.New("configuration: hashing.time and hashing.parallelism must be from 1 to 255")
+	}
+	if c.Limits.PerKeyRPS < 0 || c.Limits.PerKeyConcurrency < 0 {
+		return errors.New("configuration: limits must not be negative")
+	}
+	return nil
+}
+
+// resolve makes paths absolute, starting at the configuration file.
+func (c *Config) resolve(base string) {
+	paths := []*string{&c.Listen.TLS.Cert, &c.Listen.TLS.Key, &c.Listen.TLS.ClientCA, &c.Listen.AuthPolicySecretFile,
+		&c.Policy.Dir, &c.Redis.PasswordFile, &c.Redis.TLS.CA, &c.Redis.TLS.Cert, &c.Redis.TLS.Key, &c.Postgres.DSNFile,
+		&c.Events.Path, &c.Events.Checkpoint, &c.Webhook.SecretFile}
+	for i := range c.Corpora {
+		paths = append(paths, &c.Corpora[i].Path)
+	}
+	for i := range c.Pepper.Keys {
+		paths = append(paths, &c.Pepper.Keys[i].File)
+	}
+	for _, p := range paths {
+		if *p != "" && !filepath.IsAbs(*p) {
+			*p = filepath.Join(base, *p)
+		}
+	}
+}
+
+// Bytes is a size in bytes, written with a binary unit: 64KiB, 19MiB, 1GiB.
+type Bytes int64
+
+var units = map[string]int64{"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+
+// UnmarshalYAML reads the written form.
+func (b *Bytes) UnmarshalYAML(n *yaml.Node) error {
+	digits := strings.TrimRight(n.Value, "BKMGi")
+	unit, ok := units[n.Value[len(digits):]]
+	v, err := strconv.ParseInt(strings.TrimSpace(digits), 10, 64)
+	if n.Kind != yaml.ScalarNode || !ok || err != nil || v < 0 || v > math.MaxInt64/unit {
+		return fmt.Errorf("line %d: not a size such as 19MiB", n.Line)
+	}
+	*b = Bytes(v * unit)
+	return nil
+}

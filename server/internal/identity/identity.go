@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The watchword authors
+
+// Package identity tells who is calling: a key or a verified client
+// certificate goes in, a Caller with tenant, scopes and networks comes out. It
+// knows no method names.
+package identity
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// DefaultTenant is the tenant of an installation that names none.
+const DefaultTenant = "default"
+
+// ValidTenant tells whether a name can be a tenant's: a small letter or digit,
+// then at most 63 small letters, digits, dots, underlines or hyphens.
+func ValidTenant(name string) bool { return tenantName.MatchString(name) }
+
+var tenantName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
+
+// ErrDenied is returned for every credential that does not identify a caller:
+// absent, malformed, unknown, expired or revoked. There is one error, so that
+// a guesser does not learn which it was.
+var ErrDenied = errors.New("no valid credential")
+
+// ErrRefused is returned for a caller who is known but not let in: from
+// outside the networks of the key, or without the scope.
+var ErrRefused = errors.New("caller is not allowed to do this")
+
+// Scopes are all scopes of the contract, in its order.
+var Scopes = []string{
+	"password.check", "password.hash",
+	"credential.read", "credential.write", "credential.verify",
+	"throttle.attempt", "throttle.admin",
+	"breach.query",
+	"policy.read", "policy.write",
+	"corpus.write",
+	"audit.run", "audit.read",
+	"key.admin", "event.read", "system.read", "system.admin",
+}
+
+// PresetOwner is the preset of the first key: all scopes, from loopback only.
+const PresetOwner = "owner"
+
+// presets are the roles of which one key holds at most one: whoever runs the
+// system does not set its security policy, and neither of them keeps the audit
+// (GB/T 22239-2019 8.1.5, separation of administrators).
+var presets = map[string][]string{
+	"system-admin":   {"system.read", "system.admin", "corpus.write", "key.admin"},
+	"security-admin": {"policy.read", "policy.write", "throttle.admin", "credential.read", "credential.write"},
+	"audit-admin":    {"audit.run", "audit.read", "event.read"},
+}
+
+// Preset gives the scopes of a role preset.
+func Preset(name string) ([]string, bool) {
+	if name == PresetOwner {
+		return slices.Clone(Scopes), true
+	}
+	s, ok := presets[name]
+	return slices.Clone(s), ok
+}
+
+// CombinesPresets tells whether the scopes reach into more than one of the
+// separated roles.
+func CombinesPresets(scopes []string) bool {
+	roles := 0
+	for _, own := range presets {
+		if slices.ContainsFunc(scopes, func(s string) bool { return slices.Contains(own, s) }) {
+			roles++
+		}
+	}
+	return roles > 1
+}
+
+// CheckScopes returns an error unless every name is a scope of the contract and
+// there is at least one.
+func CheckScopes(scopes []string) error {
+	if len(scopes) == 0 {
+		return errors.New("no scopes given")
+	}
+	for i, s := range scopes {
+		if !slices.Contains(Scopes, s) {
+			return fmt.Errorf("scope %d is not one of the contract's", i+1)
+		}
+	}
+	return nil
+}
+
+// Caller is who is calling.
+type Caller struct {
+	// ID names the key ("key:<id>") or certificate ("mtls:<name>") in logs.
+	ID       string
+	Tenant   string
+	Preset   string
+	Scopes   []string
+	Networks []netip.Prefix // nil: from anywhere
+}
+
+// Has tells whether the caller holds a scope.
+func (c *Caller) Has(scope string) bool { return slices.Contains(c.Scopes, scope) }
+
+// From tells whether the caller may call from an address. An invalid address
+// is one of an in-process or Unix-socket peer and passes only an empty list.
+func (c *Caller) From(addr netip.Addr) bool {
+	return len(c.Networks) == 0 || Within(c.Networks, addr)
+}
+
+// Within tells whether an address lies in one of the networks. IPv4-mapped
+// addresses are unmapped and zones dropped first: a netip.Prefix contains
+// neither (CVE-2024-24790 and its kin).
+func Within(networks []netip.Prefix, addr netip.Addr) bool {
+	addr = addr.Unmap().WithZone("")
+	return addr.IsValid() && slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Contains(addr) })
+}
+
+// ParseNetworks reads networks, or single addresses, as text. A mapped IPv6
+// network is refused rather than guessed at.
+func ParseNetworks(texts []string) ([]netip.Prefix, error) {
+	var nets []netip.Prefix
+	for i, s := range texts {
+		s = strings.TrimSpace(s)
+		p, err := netip.ParsePrefix(s)
+		if err != nil {
+			a, err := netip.ParseAddr(s)
+			if err != nil || a.Zone() != "" {
+				return nil, fmt.Errorf("network %d is neither an address nor a prefix", i+1)
+			}
+			a = a.Unmap()
+			p = netip.PrefixFrom(a, a.BitLen())
+		}
+		if p.Addr().Is4In6() {
+			return nil, fmt.Errorf("network %d is an IPv4-mapped IPv6 network: write it as IPv4", i+1)
+		}
+		nets = append(nets, p.Masked())
+	}
+	return nets, nil
+}

@@ -1,0 +1,375 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The watchword authors
+
+package rpc
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"mime"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/fullstorydev/grpchan/inprocgrpc"
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/watchword-project/watchword/api"
+	"github.com/watchword-project/watchword/server/internal/identity"
+
+	watchwordv1 "github.com/watchword-project/watchword/api/watchword/v1"
+)
+
+// Time limits of the REST door. A stream may last; only its silences may not.
+const (
+	unaryTimeout  = 30 * time.Second
+	streamSilence = 5 * time.Minute
+)
+
+// route is one REST route: the method behind it, and whether its request is a
+// stream of lines.
+type route struct {
+	method string
+	stream bool
+}
+
+// gateway is the REST door. It identifies the caller and checks the scope
+// before it reads a byte of the body, then hands over to grpc-gateway, whose
+// calls run through the same interceptors as those over gRPC.
+type gateway struct {
+	gate    *gate
+	mux     http.Handler
+	routes  map[string]route
+	json    *strictJSON
+	breach  watchwordv1.BreachServiceClient
+	hosts   []string
+	origins []string
+	anyHost bool
+	anon    []netip.Prefix
+	ready   func() error
+}
+
+func newGateway(ctx context.Context, s *Server, cfg Config) (*gateway, error) {
+	g := &gateway{gate: s.gate, json: newJSON(), hosts: cfg.Hosts, origins: cfg.Origins, anyHost: cfg.AnyHost,
+		anon: cfg.AnonymousRange, ready: cfg.Ready}
+	mux := runtime.NewServeMux(
+		runtime.WithMarshalerOption(runtime.MIMEWildcard, g.json),
+		runtime.WithErrorHandler(g.fail),
+		runtime.WithStreamErrorHandler(g.streamFault),
+		runtime.WithIncomingHeaderMatcher(func(string) (string, bool) { return "", false }),
+		runtime.WithOutgoingHeaderMatcher(func(string) (string, bool) { return "", false }),
+		runtime.WithOutgoingTrailerMatcher(func(string) (string, bool) { return "", false }),
+		runtime.WithDisablePathLengthFallback(),
+	)
+	var ch grpc.ClientConnInterface = s.local
+	for _, err := range []error{
+		watchwordv1.RegisterPasswordServiceHandlerClient(ctx, mux, watchwordv1.NewPasswordServiceClient(ch)),
+		watchwordv1.RegisterCredentialServiceHandlerClient(ctx, mux, watchwordv1.NewCredentialServiceClient(ch)),
+		watchwordv1.RegisterLoginThrottleServiceHandlerClient(ctx, mux, watchwordv1.NewLoginThrottleServiceClient(ch)),
+		watchwordv1.RegisterBreachServiceHandlerClient(ctx, mux, watchwordv1.NewBreachServiceClient(ch)),
+		watchwordv1.RegisterPolicyServiceHandlerClient(ctx, mux, watchwordv1.NewPolicyServiceClient(ch)),
+		watchwordv1.RegisterAuditServiceHandlerClient(ctx, mux, watchwordv1.NewAuditServiceClient(ch)),
+		watchwordv1.RegisterAdminServiceHandlerClient(ctx, mux, watchwordv1.NewAdminServiceClient(ch)),
+	} {
+		if err != nil {
+			return nil, fmt.Errorf("registering routes: %w", err)
+		}
+	}
+	g.mux, g.breach = mux, watchwordv1.NewBreachServiceClient(ch)
+	routes, err := readRoutes(s.gate.scopes, s.streams)
+	g.routes = routes
+	return g, err
+}
+
+// readRoutes takes the routes from the OpenAPI description that was generated
+// with them, and refuses one whose method declares no scope.
+func readRoutes(scopes map[string]string, streams map[string]bool) (map[string]route, error) {
+	var doc struct {
+		Paths map[string]map[string]struct {
+			OperationID string `json:"operationId"`
+		} `json:"paths"`
+	}
+	if err := json.Unmarshal(api.OpenAPI, &doc); err != nil {
+		return nil, fmt.Errorf("reading the OpenAPI description: %w", err)
+	}
+	routes := make(map[string]route)
+	for path, verbs := range doc.Paths {
+		op, ok := verbs["post"]
+		service, method, cut := strings.Cut(op.OperationID, "_")
+		full := "/watchword.v1." + service + "/" + method
+		if !ok || !cut || len(verbs) != 1 || scopes[full] == "" {
+			return nil, fmt.Errorf("route %s has no method with a scope", path)
+		}
+		routes[path] = route{method: full, stream: streams[full]}
+	}
+	return routes, nil
+}
+
+type connKey struct{}
+
+// ConnContext keeps the socket's peer for the handler; http.Server calls it.
+func ConnContext(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, socket{addr: addrOf(c.RemoteAddr())})
+}
+
+func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	a := &arrival{id: newID()}
+	a.socket, _ = r.Context().Value(connKey{}).(socket)
+	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
+		a.cert = r.TLS.VerifiedChains[0][0]
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			if p == http.ErrAbortHandler { //nolint:errorlint // the very value is what net/http looks for
+				panic(p)
+			}
+			g.refuse(w, r, a, g.gate.panicked(&call{method: "REST", id: a.id}))
+		}
+	}()
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+	h.Set("X-Request-Id", a.id)
+
+	if !g.hostAllowed(r.Host) || !g.originAllowed(w, r) {
+		g.refuse(w, r, a, identity.ErrRefused)
+		return
+	}
+	switch r.URL.Path {
+	case "/healthz":
+		g.liveness(w, r, a, func() error { return nil })
+		return
+	case "/readyz":
+		g.liveness(w, r, a, g.ready)
+		return
+	}
+	isRange := strings.HasPrefix(r.URL.Path, "/range/")
+	if isRange && len(r.Header.Values("Authorization")) == 0 && identity.Within(g.anon, a.addr) {
+		a.caller = rangeVisitor
+		g.serveRange(w, r, a)
+		return
+	}
+	if err := g.identify(r, a); err != nil {
+		g.refuse(w, r, a, err)
+		return
+	}
+	switch {
+	case isRange:
+		g.serveRange(w, r, a)
+	case r.URL.Path == "/openapi.json":
+		if !a.caller.Has("system.read") {
+			g.refuse(w, r, a, identity.ErrRefused)
+		} else if g.methodAllowed(w, r, a, http.MethodGet, http.MethodHead) {
+			h.Set("Content-Type", "application/json")
+			_, _ = w.Write(api.OpenAPI)
+		}
+	default:
+		g.serveRoute(w, r, a)
+	}
+}
+
+// serveRoute answers a POST route.
+func (g *gateway) serveRoute(w http.ResponseWriter, r *http.Request, a *arrival) {
+	rt, ok := g.routes[r.URL.Path]
+	if !ok {
+		g.refuse(w, r, a, status.Error(codes.NotFound, "no such route"))
+		return
+	}
+	if !g.methodAllowed(w, r, a, http.MethodPost) {
+		return
+	}
+	if !a.caller.Has(g.gate.scopes[rt.method]) {
+		g.refuse(w, r, a, identity.ErrRefused)
+		return
+	}
+	if err := checkBody(r, rt.stream); err != nil {
+		g.refuse(w, r, a, err)
+		return
+	}
+	control := http.NewResponseController(w)
+	if rt.stream {
+		// Over HTTP/1.1 the first answers go out while the last rows come in.
+		if err := control.EnableFullDuplex(); err != nil && r.ProtoMajor == 1 {
+			g.refuse(w, r, a, err)
+			return
+		}
+		_ = control.SetWriteDeadline(time.Time{})
+		r.Body = &streamBody{ReadCloser: r.Body, control: control}
+	} else {
+		r.Body = http.MaxBytesReader(w, r.Body, maxMessage)
+	}
+	// What could steer the call must come from this process, not from a header.
+	for name := range r.Header {
+		if strings.HasPrefix(name, "Grpc-") || strings.HasPrefix(name, "X-Http-Method") || strings.HasPrefix(name, "X-Forwarded-") {
+			delete(r.Header, name)
+		}
+	}
+	delete(r.Header, "Authorization")
+	g.mux.ServeHTTP(w, r.WithContext(withArrival(r.Context(), a)))
+}
+
+// streamBody marks a body of lines, and gives up on one that stays silent.
+type streamBody struct {
+	io.ReadCloser
+	control *http.ResponseController
+}
+
+func (b *streamBody) Read(p []byte) (int, error) {
+	_ = b.control.SetReadDeadline(time.Now().Add(streamSilence))
+	return b.ReadCloser.Read(p)
+}
+
+func checkBody(r *http.Request, stream bool) error {
+	media, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	charset := strings.ToLower(params["charset"])
+	switch {
+	case err != nil, len(r.Header.Values("Content-Type")) != 1,
+		media != "application/json" && (!stream || media != "application/x-ndjson"),
+		charset != "" && charset != "utf-8":
+		return &fieldError{fault: "the content type is not the one this route takes"}
+	case r.Header.Get("Content-Encoding") != "" && r.Header.Get("Content-Encoding") != "identity":
+		return &fieldError{fault: "the content encoding is not taken"}
+	}
+	return nil
+}
+
+func (g *gateway) identify(r *http.Request, a *arrival) error {
+	v := r.Header.Values("Authorization")
+	if len(v) > 1 {
+		return identity.ErrDenied
+	}
+	authorization := ""
+	if len(v) == 1 {
+		authorization = v[0]
+	}
+	c, err := g.gate.access.authenticate(a.socket, authorization)
+	a.caller = c
+	return err
+}
+
+func (g *gateway) liveness(w http.ResponseWriter, r *http.Request, a *arrival, probe func() error) {
+	if !g.methodAllowed(w, r, a, http.MethodGet, http.MethodHead) {
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if probe() != nil {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		_, _ = io.WriteString(w, `{"status":"NOT_SERVING"}`)
+		return
+	}
+	_, _ = io.WriteString(w, `{"status":"SERVING"}`)
+}
+
+func (g *gateway) methodAllowed(w http.ResponseWriter, r *http.Request, a *arrival, methods ...string) bool {
+	if slices.Contains(methods, r.Method) {
+		return true
+	}
+	w.Header().Set("Allow", strings.Join(methods, ", "))
+	g.write(w, http.StatusMethodNotAllowed, statusOf(r.Context(), status.Error(codes.Unimplemented, "method not allowed"), a.id))
+	return false
+}
+
+// hostAllowed guards a loopback listener against names that a stranger's page
+// had pointed at it (DNS rebinding).
+func (g *gateway) hostAllowed(hostport string) bool {
+	host, _, err := net.SplitHostPort(hostport)
+	if err != nil {
+		host = strings.Trim(hostport, "[]")
+	}
+	if g.anyHost || slices.ContainsFunc(g.hosts, func(h string) bool { return strings.EqualFold(h, host) || strings.EqualFold(h, hostport) }) {
+		return true
+	}
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return ip.Unmap().IsLoopback()
+	}
+	return strings.EqualFold(host, "localhost")
+}
+
+func (g *gateway) originAllowed(w http.ResponseWriter, r *http.Request) bool {
+	origin := r.Header.Get("Origin")
+	if origin == "" {
+		return true
+	}
+	if !slices.Contains(g.origins, origin) {
+		return false
+	}
+	w.Header().Set("Access-Control-Allow-Origin", origin)
+	w.Header().Add("Vary", "Origin")
+	return true
+}
+
+// refuse answers a request that never reached a handler, and logs it as the
+// interceptors log theirs.
+func (g *gateway) refuse(w http.ResponseWriter, r *http.Request, a *arrival, err error) {
+	method := "REST"
+	if rt, ok := g.routes[r.URL.Path]; ok {
+		method = rt.method
+	}
+	c := &call{id: a.id, method: method, from: a.socket, caller: a.caller, start: time.Now()}
+	st, _ := status.FromError(g.gate.finish(r.Context(), c, err))
+	g.write(w, runtime.HTTPStatusFromCode(st.Code()), st)
+}
+
+// fail is grpc-gateway's error handler. Errors of handlers arrive with their
+// details; what has none is a body that could not be decoded.
+func (g *gateway) fail(ctx context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, err error) {
+	var httpErr *runtime.HTTPStatusError
+	if errors.As(err, &httpErr) {
+		err = httpErr.Err
+	}
+	st := status.Convert(err)
+	if st.Code() == codes.InvalidArgument && len(st.Details()) == 0 {
+		if a := requestArrival(r.Context()); a != nil {
+			g.refuse(w, r, a, errMalformed)
+			return
+		}
+		st = statusOf(ctx, errMalformed, "")
+	}
+	g.write(w, runtime.HTTPStatusFromCode(st.Code()), st)
+}
+
+func requestArrival(ctx context.Context) *arrival {
+	a, _ := ctx.Value(arrivalKey{}).(*arrival)
+	return a
+}
+
+func (g *gateway) streamFault(ctx context.Context, err error) *status.Status {
+	st := status.Convert(err)
+	if st.Code() == codes.InvalidArgument && len(st.Details()) == 0 {
+		return statusOf(ctx, errMalformed, "")
+	}
+	return st
+}
+
+func (g *gateway) write(w http.ResponseWriter, code int, st *status.Status) {
+	for _, d := range st.Details() {
+		if ri, ok := d.(*errdetails.RetryInfo); ok {
+			seconds := math.Ceil(ri.GetRetryDelay().AsDuration().Seconds())
+			w.Header().Set("Retry-After", strconv.FormatFloat(max(seconds, 1), 'f', 0, 64))
+		}
+	}
+	if code == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", "Bearer")
+	}
+	body, err := g.json.Marshal(st.Proto())
+	if err != nil {
+		code, body = http.StatusInternalServerError, []byte(`{"code":13,"message":"internal error"}`)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	_, _ = w.Write(body)
+}
+

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The watchword authors
+
+package rpc
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"slices"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/watchword-project/watchword/server/internal/identity"
+)
+
+// gate is the one way in: both doors put it before every handler.
+type gate struct {
+	access *Access
+	scopes map[string]string
+	log    *slog.Logger
+}
+
+// call is one request on its way through the gate.
+type call struct {
+	id     string
+	method string
+	from   socket
+	caller *identity.Caller
+	start  time.Time
+}
+
+func newID() string {
+	var b [8]byte
+	rand.Read(b[:])
+	return hex.EncodeToString(b[:])
+}
+
+// admit identifies the caller, checks scope and quota, and gives the context
+// for the handler with the function that ends the stay.
+func (g *gate) admit(ctx context.Context, c *call) (context.Context, func(), error) {
+	authorization := ""
+	if a := arrivalOf(ctx); a != nil {
+		c.id, c.from, c.caller = a.id, a.socket, a.caller
+	} else {
+		c.id, c.from, authorization = newID(), socketOf(ctx), bearer(ctx)
+	}
+	if slices.Contains(open, c.method) {
+		return ctx, func() {}, nil
+	}
+	if c.caller == nil {
+		caller, err := g.access.authenticate(c.from, authorization)
+		if err != nil {
+			return nil, nil, err
+		}
+		c.caller = caller
+	}
+	scope, known := g.scopes[c.method]
+	if !known {
+		return nil, nil, status.Error(codes.Unimplemented, "no such method")
+	}
+	if !c.caller.Has(scope) {
+		return nil, nil, identity.ErrRefused
+	}
+	leave, err := g.access.enter(c.caller)
+	if err != nil {
+		return nil, nil, err
+	}
+	return context.WithValue(ctx, callerKey{}, c.caller), leave, nil
+}
+
+func (g *gate) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (resp any, err error) {
+	c := &call{method: info.FullMethod, start: time.Now()}
+	defer func() {
+		if p := recover(); p != nil {
+			resp, err = nil, g.panicked(c)
+		}
+		err = g.finish(ctx, c, err)
+	}()
+	ctx, leave, err := g.admit(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	if m, ok := req.(proto.Message); ok && isMalformed(m) {
+		return nil, errMalformed
+	}
+	return next(ctx, req)
+}
+
+func (g *gate) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) (err error) {
+	c := &call{method: info.FullMethod, start: time.Now()}
+	defer func() {
+		if p := recover(); p != nil {
+			err = g.panicked(c)
+		}
+		err = g.finish(ss.Context(), c, err)
+	}()
+	ctx, leave, err := g.admit(ss.Context(), c)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	return next(srv, &admitted{ServerStream: ss, ctx: ctx})
+}
+
+// admitted is a stream that carries the caller in its context.
+type admitted struct {
+	grpc.ServerStream
+	ctx context.Context
+}
+
+func (s *admitted) Context() context.Context { return s.ctx }
+
+// panicked logs where a handler panicked: function names and lines only, since
+// the value and the arguments may hold what was sent.
+func (g *gate) panicked(c *call) error {
+	pcs := make([]uintptr, 32)
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(3, pcs)])
+	var stack []string
+	for {
+		f, more := frames.Next()
+		stack = append(stack, fmt.Sprintf("%s:%d", f.Function, f.Line))
+		if !more {
+			break
+		}
+	}
+	g.log.Error("panic in a handler", "method", c.method, "id", c.id, "stack", stack)
+	return errPanic
+}
+
+// finish turns a Go error into the contract's status and writes the request's
+// one log line.
+func (g *gate) finish(ctx context.Context, c *call, err error) error {
+	st := statusOf(ctx, err, c.id)
+	caller := ""
+	if c.caller != nil {
+		caller = c.caller.ID
+	}
+	attrs := []slog.Attr{
+		slog.String("id", c.id), slog.String("method", c.method), slog.String("caller", caller),
+		slog.String("peer", c.from.addr.String()), slog.String("code", st.Code().String()),
+		slog.Duration("took", time.Since(c.start)),
+	}
+	level := slog.LevelInfo
+	if st.Code() == codes.Internal || st.Code() == codes.Unavailable {
+		// The cause is ours and names no input: errors of the rooms below never do.
+		level = slog.LevelError
+		attrs = append(attrs, slog.String("error", err.Error()))
+	}
+	if !slices.Contains(open, c.method) {
+		g.log.LogAttrs(ctx, level, "request", attrs...)
+	}
+	return st.Err()
+}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The watchword authors
+
+package rpc
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+)
+
+// maxLine is the longest line of a streamed request in bytes.
+const maxLine = 64 << 10
+
+// errBody is what every fault of a body becomes: the decoder's own words would
+// repeat what was sent.
+var errBody = errors.New("the body is not a JSON object of this request")
+
+// strictJSON is protobuf's JSON mapping with nothing forgiven: unknown,
+// duplicate and wrongly cased fields are errors, and so is anything behind the
+// object.
+type strictJSON struct{ runtime.JSONPb }
+
+func newJSON() *strictJSON {
+	return &strictJSON{runtime.JSONPb{
+		MarshalOptions: protojson.MarshalOptions{EmitDefaultValues: true},
+	}}
+}
+
+func (j *strictJSON) Unmarshal(data []byte, v any) error {
+	m, ok := v.(proto.Message)
+	if !ok || (protojson.UnmarshalOptions{}).Unmarshal(data, m) != nil {
+		return errBody
+	}
+	return nil
+}
+
+// NewDecoder reads one object from a unary body, or one a line from a
+// streaming one.
+func (j *strictJSON) NewDecoder(r io.Reader) runtime.Decoder {
+	if s, ok := r.(*streamBody); ok {
+		lines := bufio.NewReaderSize(s, maxLine)
+		return runtime.DecoderFunc(func(v any) error { return j.decodeLine(lines, v) })
+	}
+	return runtime.DecoderFunc(func(v any) error {
+		data, err := io.ReadAll(r)
+		defer clear(data)
+		if err != nil {
+			return errBody
+		}
+		return j.Unmarshal(data, v)
+	})
+}
+
+// decodeLine reads the next line that is not blank. A line that is too long or
+// not an object of the request becomes a row marked as malformed, so that the
+// rows behind it are still answered.
+func (j *strictJSON) decodeLine(lines *bufio.Reader, v any) error {
+	m, ok := v.(proto.Message)
+	if !ok {
+		return errBody
+	}
+	for {
+		line, err := lines.ReadSlice('\n')
+		if errors.Is(err, bufio.ErrBufferFull) {
+			for errors.Is(err, bufio.ErrBufferFull) {
+				_, err = lines.ReadSlice('\n')
+			}
+			markMalformed(m)
+			return nil
+		}
+		if len(bytes.TrimSpace(line)) == 0 {
+			if err == nil {
+				continue
+			}
+			if errors.Is(err, io.EOF) {
+				return io.EOF
+			}
+			return errBody
+		}
+		if err != nil && !errors.Is(err, io.EOF) {
+			return errBody
+		}
+		if (protojson.UnmarshalOptions{}).Unmarshal(line, m) != nil {
+			markMalformed(m)
+		}
+		return nil
+	}
+}

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The watchword authors
+
+package rpc
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"google.golang.org/grpc"
+
+	"github.com/watchword-project/watchword/server/internal/password"
+	"github.com/watchword-project/watchword/server/internal/verifier"
+
+	watchwordv1 "github.com/watchword-project/watchword/api/watchword/v1"
+)
+
+type passwordService struct {
+	watchwordv1.UnimplementedPasswordServiceServer
+	v *verifier.Verifier
+}
+
+// candidate are the fields that CheckPassword and a row of
+// BatchCheckPasswords have in common.
+type candidate interface {
+	GetPassword() string
+	GetPolicy() string
+	GetContext() *watchwordv1.PasswordContext
+	GetPreviousPassword() string
+	GetUse() watchwordv1.Use
+	GetPurpose() watchwordv1.Purpose
+	GetLocale() string
+}
+
+func readCandidate(ctx context.Context, m candidate) (verifier.CheckRequest, string, error) {
+	var r reader
+	q := verifier.CheckRequest{
+		Password: r.password("password", m.GetPassword()),
+		Previous: r.optionalPassword("previousPassword", m.GetPreviousPassword()),
+		Tenant:   tenantOf(callerOf(ctx)),
+		Policy:   r.policy(m.GetPolicy()),
+		Context:  r.context(m.GetContext()),
+		Use:      pick(&r, uses, "use", m.GetUse()),
+		Purpose:  pick(&r, purposes, "purpose", m.GetPurpose()),
+	}
+	return q, r.locale(m.GetLocale()), r.err
+}
+
+func (s *passwordService) CheckPassword(ctx context.Context, m *watchwordv1.CheckPasswordRequest) (*watchwordv1.CheckPasswordResponse, error) {
+	q, locale, err := readCandidate(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	defer q.Password.Wipe()
+	j, err := s.v.Check(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	out := &watchwordv1.CheckPasswordResponse{
+		Decision: watchwordv1.Decision_DECISION_REJECT, Violations: violationsOf(locale, j.Verdict.Violations),
+		Advice: adviceOf(locale, j.Verdict.Advice), Strength: strengthOf(j.Estimate), Breach: breachOf(j.Breach),
+		Policy: j.Verdict.Policy, PolicyVersion: j.Verdict.Version, Proof: j.Proof,
+	}
+	if j.Verdict.Accept {
+		out.Decision = watchwordv1.Decision_DECISION_ACCEPT
+	}
+	return out, nil
+}
+
+func (s *passwordService) BatchCheckPasswords(stream grpc.BidiStreamingServer[watchwordv1.BatchCheckPasswordsRequest, watchwordv1.BatchCheckPasswordsResponse]) error {
+	for {
+		m, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := stream.Send(s.row(stream.Context(), m)); err != nil {
+			return err
+		}
+	}
+}
+
+// row judges one row of a batch; whatever is wrong with it is its own answer.
+func (s *passwordService) row(ctx context.Context, m *watchwordv1.BatchCheckPasswordsRequest) *watchwordv1.BatchCheckPasswordsResponse {
+	if isMalformed(m) {
+		return &watchwordv1.BatchCheckPasswordsResponse{Error: rowError(ctx, errMalformed)}
+	}
+	one, err := s.CheckPassword(ctx, &watchwordv1.CheckPasswordRequest{
+		Password: m.GetPassword(), Policy: m.GetPolicy(), Context: m.GetContext(), PreviousPassword: m.GetPreviousPassword(),
+		Use: m.GetUse(), Purpose: m.GetPurpose(), Locale: m.GetLocale(),
+	})
+	if err != nil {
+		return &watchwordv1.BatchCheckPasswordsResponse{Error: rowError(ctx, err)}
+	}
+	return &watchwordv1.BatchCheckPasswordsResponse{
+		Decision: one.Decision, Violations: one.Violations, Advice: one.Advice, Strength: one.Strength,
+		Breach: one.Breach, Policy: one.Policy, PolicyVersion: one.PolicyVersion, Proof: one.Proof,
+	}
+}
+
+func (s *passwordService) HashPassword(ctx context.Context, m *watchwordv1.HashPasswordRequest) (*watchwordv1.HashPasswordResponse, error) {
+	var r reader
+	text := r.password("password", m.GetPassword())
+	if r.err != nil {
+		return nil, r.err
+	}
+	phc, err := s.v.Hasher.Hash(ctx, password.Interactive, text)
+	return &watchwordv1.HashPasswordResponse{Phc: phc}, err
+}
+
+func (s *passwordService) VerifyHash(ctx context.Context, m *watchwordv1.VerifyHashRequest) (*watchwordv1.VerifyHashResponse, error) {
+	var r reader
+	text := r.password("password", m.GetPassword())
+	if r.err != nil {
+		return nil, r.err
+	}
+	res, err := s.v.Hasher.Verify(ctx, password.Interactive, text, m.GetPhc())
+	if err != nil {
+		return nil, err
+	}
+	out := &watchwordv1.VerifyHashResponse{Match: res.Match, NeedsRehash: res.Match && res.Stale}
+	if out.NeedsRehash {
+		out.RehashedPhc, err = s.v.Hasher.Hash(ctx, password.Interactive, text)
+	}
+	return out, err
+}

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The watchword authors
+
+package rpc
+
+import (
+	"context"
+	"crypto/x509"
+	"net"
+	"net/netip"
+
+	"github.com/fullstorydev/grpchan/inprocgrpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
+
+	"github.com/watchword-project/watchword/server/internal/identity"
+)
+
+// socket is the other end of the connection a call came in on.
+type socket struct {
+	addr netip.Addr // invalid for a Unix socket
+	cert *x509.Certificate
+}
+
+// arrival is what the REST door learned of a call. It travels as a context
+// value through the in-process channel, so no header or metadata of the
+// caller can forge it.
+type arrival struct {
+	socket
+	caller *identity.Caller
+	id     string
+}
+
+type arrivalKey struct{}
+
+func withArrival(ctx context.Context, a *arrival) context.Context {
+	return context.WithValue(ctx, arrivalKey{}, a)
+}
+
+// arrivalOf gives what the REST door learned, or nil for a call over gRPC.
+func arrivalOf(ctx context.Context) *arrival {
+	outer := inprocgrpc.ClientContext(ctx)
+	if outer == nil {
+		return nil
+	}
+	a, _ := outer.Value(arrivalKey{}).(*arrival)
+	return a
+}
+
+// socketOf gives the peer of a call that came over the network.
+func socketOf(ctx context.Context) socket {
+	p, ok := peer.FromContext(ctx)
+	if !ok {
+		return socket{}
+	}
+	s := socket{addr: addrOf(p.Addr)}
+	if info, ok := p.AuthInfo.(credentials.TLSInfo); ok && len(info.State.VerifiedChains) > 0 {
+		s.cert = info.State.VerifiedChains[0][0]
+	}
+	return s
+}
+
+func addrOf(a net.Addr) netip.Addr {
+	if t, ok := a.(*net.TCPAddr); ok {
+		return t.AddrPort().Addr().Unmap().WithZone("")
+	}
+	return netip.Addr{}
+}
+
+// bearer gives the authorization header of a gRPC call. Two of them are none:
+// a proxy and the server could each believe another one.
+func bearer(ctx context.Context) string {
+	md, _ := metadata.FromIncomingContext(ctx)
+	if v := md.Get("authorization"); len(v) == 1 {
+		return v[0]
+	}
+	return ""
+}

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The watchword authors
+
+// Package rpc is the edge: protobuf to verifier and back. Both doors, gRPC and
+// REST, pass through the same interceptors and give the same answers, and no
+// Go error text leaves unless it is meant to.
+package rpc
+
+import (
+	"context"
+	"crypto/tls"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/fullstorydev/grpchan"
+	"github.com/fullstorydev/grpchan/inprocgrpc"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
+
+	"github.com/watchword-project/watchword/server/internal/identity"
+	"github.com/watchword-project/watchword/server/internal/verifier"
+
+	watchwordv1 "github.com/watchword-project/watchword/api/watchword/v1"
+)
+
+// Config is what the edge is made of.
+type Config struct {
+	Verifier *verifier.Verifier
+	Keyring  *identity.Keyring
+	Access   *Access
+	Log      *slog.Logger
+	// TLS is used on the gRPC listener; nil means plaintext, which only a
+	// loopback listener may be.
+	TLS *tls.Config
+	// Hosts are the names under which REST may be called besides those of the
+	// loopback; AnyHost lifts the check, for a listener whose TLS certificate
+	// binds the name already.
+	Hosts   []string
+	AnyHost bool
+	// Origins are the web origins that may call REST; none by default.
+	Origins []string
+	// AnonymousRange are the networks that may ask for ranges without a key.
+	AnonymousRange []netip.Prefix
+	// Ready tells why the service is not ready, or nil.
+	Ready func() error
+	Now   func() time.Time
+}
+
+// Server holds both doors.
+type Server struct {
+	GRPC    *grpc.Server
+	health  *health.Server
+	gate    *gate
+	local   *inprocgrpc.Channel
+	streams map[string]bool
+	rest    *gateway
+}
+
+// New builds both doors. It fails when a method of the contract declares no
+// scope.
+func New(ctx context.Context, cfg Config) (*Server, error) {
+	s := &Server{health: health.NewServer(), local: &inprocgrpc.Channel{}, streams: map[string]bool{},
+		gate: &gate{access: cfg.Access, log: cfg.Log}}
+	opts := []grpc.ServerOption{
+		grpc.ForceServerCodecV2(newCodec()),
+		grpc.UnaryInterceptor(s.gate.unary),
+		grpc.StreamInterceptor(s.gate.stream),
+		grpc.MaxRecvMsgSize(maxReceive),
+		grpc.MaxConcurrentStreams(100),
+		grpc.MaxHeaderListSize(16 << 10),
+		grpc.ConnectionTimeout(10 * time.Second),
+		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: 15 * time.Minute, Time: 2 * time.Minute, Timeout: 20 * time.Second}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 20 * time.Second, PermitWithoutStream: true}),
+	}
+	if cfg.TLS != nil {
+		opts = append(opts, grpc.Creds(credentials.NewTLS(cfg.TLS)))
+	}
+	s.GRPC = grpc.NewServer(opts...)
+	services := grpchan.HandlerMap{}
+	now := cfg.Now
+	if now == nil {
+		now = time.Now
+	}
+	watchwordv1.RegisterPasswordServiceServer(services, &passwordService{v: cfg.Verifier})
+	watchwordv1.RegisterCredentialServiceServer(services, &credentialService{v: cfg.Verifier})
+	watchwordv1.RegisterLoginThrottleServiceServer(services, &throttleService{v: cfg.Verifier})
+	watchwordv1.RegisterBreachServiceServer(services, &breachService{v: cfg.Verifier})
+	watchwordv1.RegisterPolicyServiceServer(services, &policyService{v: cfg.Verifier})
+	watchwordv1.RegisterAuditServiceServer(services, &auditService{})
+	watchwordv1.RegisterAdminServiceServer(services, &adminService{keys: cfg.Keyring, now: now})
+	services.ForEach(func(d *grpc.ServiceDesc, impl any) {
+		s.GRPC.RegisterService(d, impl)
+		s.local.RegisterService(d, impl)
+		s.health.SetServingStatus(d.ServiceName, healthpb.HealthCheckResponse_NOT_SERVING)
+		for _, st := range d.Streams {
+			if st.ClientStreams {
+				s.streams["/"+d.ServiceName+"/"+st.StreamName] = true
+			}
+		}
+	})
+	s.health.SetServingStatus("", healthpb.HealthCheckResponse_NOT_SERVING)
+	healthpb.RegisterHealthServer(s.GRPC, s.health)
+	reflection.Register(s.GRPC)
+	s.local.WithServerUnaryInterceptor(s.gate.unary).WithServerStreamInterceptor(s.gate.stream)
+
+	var names []string
+	for name := range s.GRPC.GetServiceInfo() {
+		names = append(names, name)
+	}
+	scopes, err := scopeTable(names)
+	if err != nil {
+		return nil, err
+	}
+	s.gate.scopes = scopes
+	s.rest, err = newGateway(ctx, s, cfg)
+	return s, err
+}
+
+// REST is the HTTP door.
+func (s *Server) REST() http.Handler { return s.rest }
+
+// Serving tells the health service of the readiness.
+func (s *Server) Serving(ready bool) {
+	if ready {
+		s.health.Resume()
+	} else {
+		s.health.Shutdown()
+	}
+}
+
+// Methods lists the methods that need a key, with their scopes.
+func (s *Server) Methods() map[string]string { return s.gate.scopes }
+
+// Routes lists the REST routes that need a key, with their methods.
+func (s *Server) Routes() map[string]string {
+	out := make(map[string]string)
+	for path, r := range s.rest.routes {
+		out[path] = r.method
+	}
+	return out
+}

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The watchword authors
+
+package verifier
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"time"
+
+	"github.com/watchword-project/watchword/server/internal/password"
+	"github.com/watchword-project/watchword/server/internal/policy"
+	"github.com/watchword-project/watchword/server/internal/throttle"
+)
+
+// Source is where a login attempt came from, as the caller tells it.
+type Source struct {
+	IP              netip.Addr // zero: unknown, limits by address are skipped
+	Device          string
+	Channel         throttle.Channel
+	ChallengePassed bool
+}
+
+// VerifyRequest is one login.
+type VerifyRequest struct {
+	Tenant   string
+	Subject  string
+	Password password.Text
+	Source   Source
+}
+
+// Login is what came of a login.
+type Login struct {
+	Match      bool
+	MustChange bool
+	// Findings are what the policy of today says about the password that
+	// matched.
+	Findings    []policy.Violation
+	DeviceToken string
+	Notify      []string
+}
+
+// Verify judges a login: the attempt is spent, the password hashed once, the
+// attempt settled. Unknown, disabled and wrong are one answer at one cost.
+func (v *Verifier) Verify(ctx context.Context, q VerifyRequest) (Login, error) {
+	who, err := v.who(q.Tenant, q.Subject)
+	if err != nil {
+		return Login{}, err
+	}
+	r, settled, err := v.confirm(ctx, q.Tenant, who, q.Password, q.Source)
+	if err != nil || r == nil {
+		return Login{Notify: settled.Notify}, err
+	}
+	out := Login{Match: true, DeviceToken: settled.DeviceToken, Notify: settled.Notify}
+	out.Findings = v.review(ctx, r, q.Password)
+	out.MustChange = r.State == StateMustChange || r.State == StateCompromised || mustChange(out.Findings)
+	v.touch(*r, q.Password)
+	return out, nil
+}
+
+// confirm is the one path on which a password is confirmed. It gives the
+// record after a match, and nil after anything else.
+func (v *Verifier) confirm(ctx context.Context, tenant string, who Pseudonym, text password.Text, src Source) (*Record, throttle.Result, error) {
+	token, err := v.spend(ctx, throttle.Attempt{
+		Tenant: tenant, Subject: who, IP: src.IP, Device: src.Device, Channel: src.Channel,
+		Tag: v.Keys.guess(tenant, who, text), ChallengePassed: src.ChallengePassed,
+	})
+	if err != nil {
+		return nil, throttle.Result{}, err
+	}
+	r, match, err := v.compare(ctx, tenant, who, text)
+	outcome := throttle.BadSecret
+	switch {
+	case err == nil && match:
+		outcome = throttle.Success
+	case err != nil && !refundable(err):
+		// The caller went away while the hash ran: nobody has seen the answer,
+		// but the work was done, and giving the attempt back would let a guesser
+		// have hashes for nothing. It counts as a failure when it expires.
+		return nil, throttle.Result{}, err
+	case err != nil:
+		outcome = throttle.Cancelled
+	}
+	settled, serr := v.Throttle.Finish(context.WithoutCancel(ctx), tenant, token, outcome)
+	if settled.Closed {
+		v.exhaust(ctx, tenant, who)
+	}
+	switch {
+	case err != nil:
+		return nil, throttle.Result{}, err
+	case serr != nil:
+		// The reservation stands as a failure, which is the safe side; a login
+		// that was right is not refused for it.
+		v.Log.WarnContext(ctx, "an attempt could not be settled", "error", serr)
+	}
+	if !match {
+		return nil, settled, nil
+	}
+	return &r, settled, nil
+}
+
+// refundable tells whether an attempt that ended in an error gets its charge
+// back: whenever the fault was ours and no hash was finished.
+func refundable(err error) bool {
+	return !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
+}
+
+// spend reserves one attempt.
+func (v *Verifier) spend(ctx context.Context, a throttle.Attempt) (token string, err error) {
+	d, err := v.Throttle.Begin(ctx, a)
+	if err != nil {
+		return "", stored(err)
+	}
+	if d.Closed {
+		v.exhaust(ctx, a.Tenant, a.Subject)
+	}
+	if d.Verdict != throttle.Allow {
+		return "", &DeniedError{Verdict: d.Verdict, RetryAfter: d.RetryAfter, Reasons: d.Reasons}
+	}
+	return d.Token, nil
+}
+
+// compare hashes exactly once, whatever there is to compare with.
+func (v *Verifier) compare(ctx context.Context, tenant string, who Pseudonym, text password.Text) (Record, bool, error) {
+	r, err := v.load(ctx, tenant, who)
+	if errors.Is(err, ErrUnknownSubject) {
+		return Record{}, false, v.Hasher.Decoy(ctx, password.Interactive, text)
+	}
+	if err != nil {
+		return Record{}, false, err
+	}
+	phc, _, err := v.Sealer.Open(r.Hash, owner(tenant, who))
+	if err != nil {
+		return Record{}, false, err
+	}
+	res, err := v.Hasher.Verify(ctx, password.Interactive, text, phc)
+	if err != nil {
+		return Record{}, false, err
+	}
+	return r, res.Match && r.State != StateDisabled, nil
+}
+
+// exhaust disables a credential on whose last lane the attempts ran out
+// (SP 800-63B-4 §3.2.2).
+func (v *Verifier) exhaust(ctx context.Context, tenant string, who Pseudonym) {
+	_, err := v.update(context.WithoutCancel(ctx), tenant, who, func(r *Record) (bool, error) {
+		if r.State == StateDisabled {
+			return false, nil
+		}
+		r.State, r.Exhausted = StateDisabled, true
+		r.Revision++
+		return true, nil
+	})
+	if err != nil && !errors.Is(err, ErrUnknownSubject) {
+		v.Log.ErrorContext(ctx, "a credential whose attempts ran out could not be disabled", "error", err)
+	}
+}
+
+// review judges a password that is already in use, while it is at hand. What
+// goes wrong here never touches the login.
+func (v *Verifier) review(ctx context.Context, r *Record, text password.Text) []policy.Violation {
+	p, err := v.Policies.Policy(r.Tenant, r.Policy, r.Subject)
+	if errors.Is(err, ErrUnknownPolicy) {
+		p, err = v.Policies.Policy(r.Tenant, "", r.Subject)
+	}
+	if err != nil {
+		v.Log.WarnContext(ctx, "a password in use could not be judged", "error", err)
+		return nil
+	}
+	q := CheckRequest{Tenant: r.Tenant, Password: text, Purpose: policy.Login, Use: r.Use}
+	return v.judge(ctx, p, q, policy.Evidence{LastChanged: r.Changed}).Verdict.Violations
+}
+
+// mustChange tells whether a finding about a password in use is such that it
+// has to go: it is in a breach corpus over the policy's threshold, or expired.
+func mustChange(findings []policy.Violation) bool {
+	for _, f := range findings {
+		if f.Rule == policy.Breached || f.Rule == policy.Expired {
+			return true
+		}
+	}
+	return false
+}
+
+// touch brings a record up to date behind a login: a hash of an older cost or
+// pepper is replaced, and the day of the login is noted. It never lowers a
+// cost, and a password changed in the meantime stays.
+func (v *Verifier) touch(r Record, text password.Text) {
+	select {
+	case v.slots <- struct{}{}:
+	default:
+		return
+	}
+	v.background.Add(1)
+	go func() {
+		defer func() { <-v.slots; v.background.Done() }()
+		if err := v.upgrade(v.stop, r, text); err != nil && !errors.Is(err, ErrConflict) && v.stop.Err() == nil {
+			v.Log.Warn("a credential could not be upgraded; its next login tries again", "error", err)
+		}
+	}()
+}
+
+func (v *Verifier) upgrade(ctx context.Context, r Record, text password.Text) error {
+	own := owner(r.Tenant, r.Subject)
+	phc, current, err := v.Sealer.Open(r.Hash, own)
+	if err != nil {
+		return err
+	}
+	today := v.Now().UTC().Truncate(24 * time.Hour)
+	stale := v.Hasher.Stale(phc)
+	if !stale && current && !r.LastLogin.Before(today) {
+		return nil
+	}
+	if stale {
+		if phc, err = v.Hasher.Hash(ctx, password.Batch, text); err != nil {
+			return err
+		}
+	}
+	if stale || !current {
+		if r.Hash, err = v.Sealer.Seal(phc, own); err != nil {
+			return err
+		}
+	}
+	r.LastLogin = today
+	r.Version++
+	return stored(v.Store.Put(ctx, r))
+}

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The watchword authors
+
+package verifier
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
+
+	"github.com/watchword-project/watchword/server/internal/password"
+)
+
+// maxSubject is the longest account id, in bytes, before and after it is made
+// canonical.
+const maxSubject = 512
+
+// Canonical gives the one spelling under which an account id is counted and
+// kept: trimmed, NFKC, and with fold also without regard to letter case
+// (Unicode simple case folding). All spellings of a name share one credential
+// and one attempt budget. It returns ErrBadSubject for what is empty, longer
+// than 512 bytes, not UTF-8, or holds a control character.
+func Canonical(subject string, fold bool) (string, error) {
+	if len(subject) > maxSubject || !utf8.ValidString(subject) {
+		return "", ErrBadSubject
+	}
+	// Folding can give a text that NFKC would compose further, and the other
+	// way round; two rounds reach the fixed point for every assigned code point.
+	s := subject
+	for range 3 {
+		s = strings.TrimSpace(norm.NFKC.String(s))
+		if fold {
+			s = strings.Map(simpleFold, s)
+		}
+	}
+	if s == "" || len(s) > maxSubject || strings.ContainsFunc(s, unicode.IsControl) {
+		return "", ErrBadSubject
+	}
+	return s, nil
+}
+
+// simpleFold gives the least code point of r's case orbit.
+func simpleFold(r rune) rune {
+	least := r
+	for f := unicode.SimpleFold(r); f != r; f = unicode.SimpleFold(f) {
+		least = min(least, f)
+	}
+	return unicode.ToLower(least)
+}
+
+// Keys are the secrets from which names and guesses get their pseudonyms. Each
+// is 32 bytes.
+type Keys struct {
+	Subject []byte // of account ids
+	Guess   []byte // of guesses, before the throttle cuts them to 16 bits
+	Proof   []byte // signs the proof of a check
+}
+
+// pseudonym is HMAC-SHA-256 of the tenant and the canonical subject, cut to
+// 128 bits.
+func (k Keys) pseudonym(tenant, canonical string) Pseudonym {
+	var p Pseudonym
+	copy(p[:], mac(k.Subject, []byte(tenant), []byte(canonical)))
+	return p
+}
+
+// guess is the tag by which the throttle knows a repeated guess.
+func (k Keys) guess(tenant string, p Pseudonym, text password.Text) []byte {
+	return mac(k.Guess, []byte(tenant), p[:], text.Reveal())
+}
+
+// mac is HMAC-SHA-256 over parts, each behind its length.
+func mac(key []byte, parts ...[]byte) []byte {
+	h := hmac.New(sha256.New, key)
+	for _, p := range parts {
+		var n [8]byte
+		binary.BigEndian.PutUint64(n[:], uint64(len(p)))
+		h.Write(n[:])
+		h.Write(p)
+	}
+	return h.Sum(nil)
+}
