@@ -171,8 +171,7 @@ func (m *Model) estimate(a *arena, pw []byte, h *Hints, e *Estimate) {
 		e.Listed, e.Rank = true, rankOf(g)
 		e.nspans = 1
 		e.spans[0] = span{kind: KindListed, end: uint16(a.n)}
-		g = min(g, m.contextGuesses(a, h, e, g))
-		e.setGuesses(g)
+		e.setGuesses(m.contextGuesses(a, h, e, g))
 		return
 	}
 	end, known := a.markovCosts(m)
@@ -184,8 +183,7 @@ func (m *Model) estimate(a *arena, pw []byte, h *Hints, e *Estimate) {
 	}
 	g = m.calib.at(g)
 	g = min(g, m.variantGuesses(a))
-	g = min(g, m.contextGuesses(a, h, e, g))
-	e.setGuesses(g)
+	e.setGuesses(m.contextGuesses(a, h, e, g))
 }
 
 // plausible confirms a hit in the list by the filter, so that a chance

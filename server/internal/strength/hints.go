@@ -3,22 +3,684 @@
 
 package strength
 
-// Context is what the caller knows about the user and the service.
+import (
+	"cmp"
+	"slices"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Context is what the caller knows about the user and the service, and what
+// an attacker may therefore try first. All fields may be empty.
 type Context struct {
-	Login                        string
-	Emails, Names, Phones, Words []string
-	BirthDate                    string // YYYY-MM-DD
-	Previous                     []byte // the password before this one
+	Login     string
+	Emails    []string
+	Names     []string // full names or parts of names, in any script
+	Phones    []string
+	Words     []string // organisation, product, host name, nickname …
+	BirthDate string   // YYYY-MM-DD; anything else is taken as a word
+	Previous  []byte   // the password before this one
 }
 
-// Hints is a Context made ready for matching.
-type Hints struct{}
+// Limits of a Context. What lies beyond them is not looked at, so that
+// the cost of a request does not depend on the caller's thrift.
+const (
+	MaxHintWords = 32 // texts, in the order Login, Previous, BirthDate, Names, Emails, Phones, Words
+	MaxHintRunes = 64 // code points of each text
+	maxParts     = 8
+	maxPrefixes  = 6144
+	maxApprox    = 32 // patterns matched with errors
+)
 
-// NewHints prepares c.
-func NewHints(c Context) *Hints { return nil }
+// Costs of context tokens: an attacker who knows the word needs only few
+// guesses for its usual forms, and some tens for each wrong letter.
+const (
+	costPrevious mil = 300
+	costWhole    mil = 1000
+	costPart     mil = 1200
+	costDerived  mil = 1500
+	costEdit     mil = 1050
+	costCut      mil = 800 // for a beginning of at least four code points
+)
 
-type matches struct{}
+// Hints is a Context made ready for matching: the variants of its words as
+// a set of all their beginnings, and bit masks for matching with errors. It
+// is immutable and may be shared. It holds personal data in the clear, so it
+// should not outlive its request.
+type Hints struct {
+	keys    []uint64 // open addressing; 0 is free
+	costs   []mil    // of the variant that ends here, or 0
+	used    int
+	longest int
+	approx  []pattern
+	model   *Model
+	buf     []rune
+}
 
-func (x *matches) relax(a *arena, i int) {}
+// NewHints prepares c. The time and space taken are bounded whatever c holds.
+// It returns nil, which Of accepts, when nothing in c is of use.
+func NewHints(c Context) *Hints { return builtin().NewHints(c) }
 
-func (m *Model) contextGuesses(a *arena, h *Hints, e *Estimate, g mil) mil { return inf }
+// NewHints is the package function NewHints with these tables.
+func (m *Model) NewHints(c Context) *Hints {
+	h := &Hints{model: m}
+	left := MaxHintWords
+	each := func(add func([]rune), texts ...string) {
+		for _, t := range texts {
+			if left == 0 {
+				return
+			}
+			if w := clip(t); len(w) > 0 {
+				left--
+				add(w)
+			}
+		}
+	}
+	each(h.word, c.Login)
+	// A string header on the first bytes of the old password, no more.
+	each(h.previous, string(c.Previous[:min(len(c.Previous), utf8.UTFMax*MaxHintRunes)]))
+	each(h.birth, c.BirthDate)
+	each(h.name, c.Names...)
+	if n := len(c.Names); 2 <= n && n <= 4 {
+		var joined []rune
+		for _, t := range c.Names {
+			joined = append(append(joined, clip(t)...), ' ')
+		}
+		h.name(joined[:min(len(joined), MaxHintRunes)])
+	}
+	each(h.email, c.Emails...)
+	each(h.phone, c.Phones...)
+	each(h.word, c.Words...)
+	if h.used == 0 && len(h.approx) == 0 {
+		return nil
+	}
+	clear(h.buf[:cap(h.buf)])
+	h.buf = nil
+	return h
+}
+
+// clip folds the first MaxHintRunes code points of s, less the white space
+// around them.
+func clip(s string) []rune {
+	var w []rune
+	for _, r := range s {
+		if len(w) == MaxHintRunes {
+			break
+		}
+		if len(w) == 0 && unicode.IsSpace(r) {
+			continue
+		}
+		w = append(w, fold(r))
+	}
+	for len(w) > 0 && unicode.IsSpace(w[len(w)-1]) {
+		w = w[:len(w)-1]
+	}
+	return w
+}
+
+// add makes w a token of the given cost.
+func (h *Hints) add(w []rune, cost mil) {
+	least := 3
+	if len(w) > 0 && w[0] >= 128 {
+		least = 2
+	}
+	if len(w) < least || h.used+len(w) > maxPrefixes {
+		return
+	}
+	w = w[:min(len(w), MaxHintRunes)]
+	h.longest = max(h.longest, len(w))
+	hash := hashSeed
+	for i, r := range w {
+		hash = extend(hash, r)
+		c := mil(0)
+		switch {
+		case i == len(w)-1:
+			c = cost
+		case i >= 3:
+			c = cost + costCut
+		}
+		h.put(hash, c)
+	}
+}
+
+func (h *Hints) put(key uint64, cost mil) {
+	if 2*(h.used+1) > len(h.keys) {
+		keys, costs := h.keys, h.costs
+		h.keys, h.costs = make([]uint64, max(64, 2*len(keys))), make([]mil, max(64, 2*len(keys)))
+		h.used = 0
+		for i, k := range keys {
+			if k != 0 {
+				h.put(k, costs[i])
+			}
+		}
+	}
+	i := h.slot(key)
+	if h.keys[i] == 0 {
+		h.keys[i] = key
+		h.used++
+	}
+	if cost != 0 && (h.costs[i] == 0 || cost < h.costs[i]) {
+		h.costs[i] = cost
+	}
+}
+
+// slot is where key is, or where it would go.
+func (h *Hints) slot(key uint64) int {
+	mask := uint64(len(h.keys) - 1)
+	i := key >> 32 & mask
+	for h.keys[i] != 0 && h.keys[i] != key {
+		i = (i + 1) & mask
+	}
+	return int(i)
+}
+
+func (h *Hints) concat(parts ...[]rune) []rune {
+	h.buf = h.buf[:0]
+	for _, p := range parts {
+		h.buf = append(h.buf, p...)
+	}
+	return h.buf
+}
+
+// both adds w, w backwards, and w for matching with errors.
+func (h *Hints) both(w []rune, cost mil) {
+	h.add(w, cost)
+	if len(w) >= 4 {
+		b := h.concat(w)
+		slices.Reverse(b)
+		h.add(b, cost+500)
+	}
+	h.approximate(w, cost)
+}
+
+// word takes a text apart: whole, parts, initials and their mixtures.
+func (h *Hints) word(w []rune) {
+	h.both(w, costWhole)
+	h.pieces(split(w))
+	h.chinese(w)
+}
+
+func (h *Hints) pieces(parts [][]rune) {
+	if len(parts) < 2 {
+		return
+	}
+	var joined, initials []rune
+	var letters [][]rune
+	for _, p := range parts {
+		h.both(p, costPart)
+		joined = append(joined, p...)
+		if !digit(p[0]) {
+			initials = append(initials, p[0])
+			letters = append(letters, p)
+		}
+	}
+	h.both(joined, costPart)
+	if len(letters) < 2 {
+		return
+	}
+	h.add(initials, costDerived)
+	first, last := letters[0], letters[len(letters)-1]
+	h.add(h.concat(first, last), costPart)
+	h.add(h.concat(last, first), costPart)
+	h.add(h.concat(first[:1], last), costDerived)
+	h.add(h.concat(last, first[:1]), costDerived)
+	h.add(h.concat(first, last[:1]), costDerived)
+	h.add(h.concat(last[:1], first), costDerived)
+}
+
+// split cuts w between letters, digits and everything else, which is dropped.
+func split(w []rune) [][]rune {
+	var parts [][]rune
+	sort := func(r rune) int {
+		switch {
+		case unicode.IsDigit(r):
+			return 1
+		case unicode.Is(unicode.Han, r):
+			return 2
+		case unicode.IsLetter(r) || unicode.IsMark(r):
+			return 3
+		}
+		return 0
+	}
+	for i := 0; i < len(w) && len(parts) < maxParts; {
+		s := sort(w[i])
+		j := i + 1
+		for j < len(w) && sort(w[j]) == s {
+			j++
+		}
+		if s != 0 {
+			parts = append(parts, w[i:j])
+		}
+		i = j
+	}
+	return parts
+}
+
+// name adds what people make of their names.
+func (h *Hints) name(w []rune) { h.word(w) }
+
+// chinese adds the readings of a text in Chinese characters: in full, as
+// initials, with the family name first or last or left out.
+func (h *Hints) chinese(w []rune) {
+	var syll [][]rune
+	for _, r := range w {
+		if r < 0x2e80 {
+			continue
+		}
+		s := h.model.syllable(r)
+		if s == nil || len(syll) == maxParts {
+			return
+		}
+		t := make([]rune, len(s))
+		for i, b := range s {
+			t[i] = rune(b)
+		}
+		syll = append(syll, t)
+	}
+	if len(syll) < 2 {
+		for _, s := range syll {
+			h.add(s, costPart)
+		}
+		return
+	}
+	h.readings(syll)
+	// ü is typed as v or as u.
+	changed := false
+	for _, s := range syll {
+		for i, r := range s {
+			if r == 'v' {
+				s[i], changed = 'u', true
+			}
+		}
+	}
+	if changed {
+		h.readings(syll)
+	}
+}
+
+func (h *Hints) readings(syll [][]rune) {
+	var full, initials []rune
+	for _, s := range syll {
+		full = append(full, s...)
+		initials = append(initials, s[0])
+	}
+	h.both(full, costPart)
+	h.add(initials, costDerived)
+	// Family names have one character, of four-character names mostly two.
+	k := 1
+	if len(syll) > 3 {
+		k = 2
+	}
+	family, given := slices.Concat(syll[:k]...), slices.Concat(syll[k:]...)
+	h.add(family, costPart)
+	h.add(given, costPart)
+	h.both(h.concat(given, family), costPart)
+	h.add(h.concat(family, initials[k:]), costDerived)
+	h.add(h.concat(initials[k:], family), costDerived)
+	h.add(h.concat(initials[:k], given), costDerived)
+	h.add(h.concat(given, initials[:k]), costDerived)
+}
+
+// email adds the local part and the labels of the domain but the last.
+func (h *Hints) email(w []rune) {
+	at := slices.Index(w, '@')
+	if at < 0 {
+		h.word(w)
+		return
+	}
+	h.add(w, costWhole)
+	h.word(w[:at])
+	domain := w[at+1:]
+	for range maxParts {
+		dot := slices.Index(domain, '.')
+		if dot < 0 {
+			break
+		}
+		h.word(domain[:dot])
+		domain = domain[dot+1:]
+	}
+}
+
+// phone adds the digits of a number, without country code, and its last
+// digits.
+func (h *Hints) phone(w []rune) {
+	h.add(w, costWhole)
+	var d []rune
+	for _, r := range w {
+		if digit(r) {
+			d = append(d, r)
+		}
+	}
+	if len(d) > 11 && d[0] == '8' && d[1] == '6' {
+		h.both(d, costPart)
+		d = d[2:]
+	}
+	h.both(d, costWhole)
+	for _, k := range []int{4, 5, 6, 7, 8, 10} {
+		if k < len(d) {
+			h.add(d[len(d)-k:], costPart)
+		}
+	}
+	if len(d) > 7 {
+		h.add(d[:7], costPart)
+	}
+}
+
+// birth adds the ways to write a date; a text of another form is a word.
+func (h *Hints) birth(w []rune) {
+	dateLike := len(w) == 10 && w[4] == '-' && w[7] == '-'
+	for i, r := range w {
+		dateLike = dateLike && (digit(r) || i == 4 || i == 7)
+	}
+	if !dateLike {
+		h.word(w)
+		return
+	}
+	y, mo, d := w[:4], w[5:7], w[8:]
+	short := func(v []rune) []rune {
+		if v[0] == '0' {
+			return v[1:]
+		}
+		return v
+	}
+	for _, mm := range [][]rune{mo, short(mo)} {
+		for _, dd := range [][]rune{d, short(d)} {
+			for _, p := range [][][]rune{
+				{y, mm, dd}, {y[2:], mm, dd}, {dd, mm, y}, {mm, dd, y}, {dd, mm, y[2:]}, {mm, dd, y[2:]}, {y, dd, mm},
+			} {
+				h.add(h.concat(p...), costWhole)
+				for _, sep := range [][]rune{{'-'}, {'.'}, {'/'}, {'_'}} {
+					h.add(h.concat(p[0], sep, p[1], sep, p[2]), costWhole)
+				}
+			}
+			h.add(h.concat(mm, dd), costPart)
+			h.add(h.concat(dd, mm), costPart)
+		}
+		h.add(h.concat(y, mm), costPart)
+		h.add(h.concat(mm, y), costPart)
+	}
+	h.add(y, costWhole)
+}
+
+// previous adds the old password, and what is left of it without the digits
+// and signs behind.
+func (h *Hints) previous(w []rune) {
+	h.both(w, costPrevious)
+	core := w
+	for len(core) > 0 && !letter(core[len(core)-1]) {
+		core = core[:len(core)-1]
+	}
+	if len(core) >= 4 && len(core) < len(w) {
+		h.both(core, costPart)
+	}
+}
+
+// pattern is a word to be matched with errors, in the form of Myers (JACM
+// 1999) with Hyyrö's extension for neighbours exchanged (2003): bit i of
+// masks[r] says that letter i of the word is r.
+type pattern struct {
+	text    []rune
+	masks   [128]uint64
+	errors  int
+	cost    mil
+	reverse [128]uint64
+}
+
+// approximate lets w be matched with one error from 5 code points on, with two
+// from 8.
+func (h *Hints) approximate(w []rune, cost mil) {
+	n := len(w)
+	if n < 5 || n > 64 || len(h.approx) == maxApprox {
+		return
+	}
+	for _, p := range h.approx {
+		if slices.Equal(p.text, w) {
+			return
+		}
+	}
+	p := pattern{text: slices.Clone(w), errors: 1, cost: cost}
+	if n >= 8 {
+		p.errors = 2
+	}
+	for i, r := range w {
+		if r < 128 {
+			p.masks[r] |= 1 << i
+			p.reverse[r] |= 1 << (n - 1 - i)
+		}
+	}
+	h.approx = append(h.approx, p)
+}
+
+// matcher is the state of one run over a text.
+type matcher struct {
+	pv, mv, d0, eq uint64
+	dist           int
+}
+
+func (p *pattern) start() matcher { return matcher{pv: ^uint64(0), dist: len(p.text)} }
+
+// mask finds the letters of the word that are r.
+func (p *pattern) mask(r rune, backwards bool) (eq uint64) {
+	if r < 128 {
+		if backwards {
+			return p.reverse[r]
+		}
+		return p.masks[r]
+	}
+	n := len(p.text)
+	for i, t := range p.text {
+		if t == r {
+			if backwards {
+				eq |= 1 << (n - 1 - i)
+			} else {
+				eq |= 1 << i
+			}
+		}
+	}
+	return eq
+}
+
+// step reads one more code point. anchored makes the distance that to the whole
+// text read so far; otherwise a match may begin anywhere.
+func (s *matcher) step(eq uint64, n int, anchored bool) {
+	tr := (^s.d0 & eq) << 1 & s.eq
+	d0 := tr | ((eq&s.pv)+s.pv)^s.pv | eq | s.mv
+	ph := s.mv | ^(d0 | s.pv)
+	mh := s.pv & d0
+	top := uint64(1) << (n - 1)
+	if ph&top != 0 {
+		s.dist++
+	} else if mh&top != 0 {
+		s.dist--
+	}
+	ph <<= 1
+	if anchored {
+		ph |= 1
+	}
+	mh <<= 1
+	s.pv = mh | ^(d0 | ph)
+	s.mv = ph & d0
+	s.d0, s.eq = d0, eq
+}
+
+// match is a place where a word of the context stands, with errors.
+type match struct {
+	start, end uint16
+	cost       mil
+}
+
+// matches are what hints find in one text.
+type matches struct {
+	hints *Hints
+	n, at int
+	found [48]match
+}
+
+// approximate collects the places that match with errors, by their beginning.
+func (x *matches) approximate(a *arena) {
+	for pi := range x.hints.approx {
+		p := &x.hints.approx[pi]
+		n := len(p.text)
+		if a.n+p.errors < n {
+			continue
+		}
+		s, quota := p.start(), 4
+		a.steps += a.n
+		prev := n
+		for j := 0; j <= a.n && quota > 0; j++ {
+			// A place is taken when the distance is about to rise again.
+			if j == a.n || s.dist <= p.errors {
+				var next matcher
+				rising := true
+				if j < a.n {
+					next = s
+					next.step(p.mask(a.low[j], false), n, false)
+					rising = next.dist > s.dist || prev > s.dist && next.dist == s.dist
+				}
+				if s.dist <= p.errors && j > 0 && rising {
+					x.take(a, p, j)
+					quota--
+				}
+				if j == a.n {
+					break
+				}
+				prev = s.dist
+				s = next
+				continue
+			}
+			prev = s.dist
+			s.step(p.mask(a.low[j], false), n, false)
+		}
+	}
+	slices.SortFunc(x.found[:x.n], func(p, q match) int {
+		return cmp.Or(cmp.Compare(p.start, q.start), cmp.Compare(p.end, q.end), cmp.Compare(p.cost, q.cost))
+	})
+}
+
+// take finds where the match that ends before j begins, and keeps it.
+func (x *matches) take(a *arena, p *pattern, j int) {
+	n := len(p.text)
+	s := p.start()
+	best, from := p.errors+1, 0
+	for i := j - 1; i >= 0 && j-i <= n+p.errors; i-- {
+		s.step(p.mask(a.low[i], true), n, true)
+		a.steps++
+		if s.dist < best {
+			best, from = s.dist, i
+		}
+	}
+	if best > p.errors || x.n == len(x.found) {
+		return
+	}
+	x.found[x.n] = match{uint16(from), uint16(j), p.cost + costEdit*mil(best)}
+	x.n++
+}
+
+// any says whether some variant stands in the text.
+func (x *matches) any(a *arena) bool {
+	for i := range a.n {
+		if x.walk(a, i, false) {
+			return true
+		}
+	}
+	return false
+}
+
+// relax offers the variants that begin at i.
+func (x *matches) relax(a *arena, i int) {
+	x.walk(a, i, true)
+	for ; x.at < x.n && int(x.found[x.at].start) <= i; x.at++ {
+		if f := x.found[x.at]; int(f.start) == i {
+			a.relax(i, int(f.end), f.cost, KindContext)
+		}
+	}
+}
+
+// hintStates bounds the readings of l33t letters in a walk over hints.
+const hintStates = 4
+
+func (x *matches) walk(a *arena, i int, offer bool) bool {
+	h := x.hints
+	if h.used == 0 {
+		return false
+	}
+	var front, next [hintStates]walkState
+	front[0] = walkState{h: hashSeed}
+	live := 1
+	for j := i; j < a.n && j-i < h.longest && live > 0; j++ {
+		r := a.low[j]
+		kept := 0
+		try := func(s walkState, r rune, subs uint8) bool {
+			a.steps++
+			if kept == hintStates {
+				return false
+			}
+			hash := extend(s.h, r)
+			k := h.slot(hash)
+			if h.keys[k] == 0 {
+				return false
+			}
+			next[kept] = walkState{hash, subs}
+			kept++
+			c := h.costs[k]
+			if c == 0 {
+				return false
+			}
+			if !offer {
+				return true
+			}
+			if subs > 0 {
+				c += 300
+			}
+			if up := int(a.upper[j+1] - a.upper[i]); up > 0 {
+				c += capitals(up, j+1-i)
+			}
+			a.relax(i, j+1, c, KindContext)
+			return false
+		}
+		for _, s := range front[:live] {
+			if try(s, r, s.subs) {
+				return true
+			}
+			if r < 128 {
+				for _, l := range leet[r] {
+					if l != 0 && try(s, rune(l), s.subs+1) {
+						return true
+					}
+				}
+			}
+		}
+		front, live = next, kept
+	}
+	return false
+}
+
+// contextGuesses estimates the text anew with the hints. When that is below g,
+// it returns the lower number and explains it in e.
+func (m *Model) contextGuesses(a *arena, h *Hints, e *Estimate, g mil) mil {
+	if h == nil {
+		return g
+	}
+	x := matches{hints: h}
+	x.approximate(a)
+	if x.n == 0 && !x.any(a) {
+		return g
+	}
+	end, known := a.markovCosts(m)
+	m.cover(a, &x)
+	var c Estimate
+	s := a.explain(&c)
+	if !slices.ContainsFunc(c.spans[:c.nspans], func(p span) bool { return p.kind == KindContext }) {
+		return g
+	}
+	mean := s
+	if known {
+		mean = (s + m.markov.at(a.markovTotal(m, &c, end))) / 2
+	}
+	lower := min(s, m.calib.at(mean))
+	if lower >= g {
+		return g
+	}
+	e.nspans, e.spans = c.nspans, c.spans
+	return lower
+}
