@@ -31,10 +31,10 @@ const (
 	// cores on each side and two in the middle as they are, and the same for
 	// one repeated core; seven disguises of the whole and four of each of ten
 	// cores; and eight readings of three periods, each with and without what
-	// separates the copies, of four stretches. A string without any likeness to a listed
+	// separates the copies, and the halves, of four stretches. A string without any likeness to a listed
 	// one is refused with a probability below maxProbes·1.1e-9, and in
 	// practice far below, because most strings need a dozen probes.
-	maxProbes = 2*83 + 7 + 4*10 + 2*8*maxPeriods*4
+	maxProbes = 2*83 + 7 + 4*10 + (1+2*8*maxPeriods)*4
 
 	// inlineFold is the size up to which folding does not allocate.
 	inlineFold = 256
@@ -190,33 +190,33 @@ func (m *matcher) leet(s []byte, form Form) bool {
 }
 
 // repeated looks up what s is a repetition of. The last copy may be cut
-// short; signs and spaces may stand between the copies. With inner set,
-// affixes of the repeated part are taken off too ("abc-123abc-123").
+// short; signs and spaces may stand between the copies, but not more of them
+// than of the copy. With inner set, affixes of what is repeated are taken off
+// too ("abc-123abc-123").
 func (m *matcher) repeated(s []byte, form Form, inner bool) bool {
 	form |= FormRepeated
+	if half := len(s) / 2; half > 0 && bytes.Equal(s[:half], s[len(s)-half:]) {
+		between := s[half : len(s)-half]
+		if (len(between) == 0 || isSign(rune(between[0]))) && m.probe(s[:half], form) {
+			return true
+		}
+	}
 	periods := 0
 	for p := 1; p < len(s) && p <= maxCoreBytes && periods < maxPeriods; p++ {
 		if s[p] != s[0] || s[len(s)-1] != s[len(s)-1-p] || !bytes.Equal(s[p:], s[:len(s)-p]) {
 			continue
 		}
-		unit := s[:p]
-		bare := bytes.TrimRightFunc(unit, func(r rune) bool {
-			return isAffix(r, utf8.UTFMax) && !unicode.IsDigit(r)
-		})
-		if len(bare) == 0 {
-			bare = unit
-		}
-		if len(s) < p+len(bare) || 2*len(bare) < p {
-			continue // fewer than two copies, or more between them than in them
-		}
 		periods++
-		if m.probe(bare, form) || m.disguised(bare, form, true) {
+		unit := s[:p]
+		if len(s) >= 2*p && (m.probe(unit, form) || m.disguised(unit, form, true)) {
 			return true
 		}
-		if len(bare) < p && (m.probe(unit, form) || m.disguised(unit, form, true)) {
+		bare := bytes.TrimRightFunc(unit, isSign)
+		if len(bare) < p && 2*len(bare) >= p && len(s) >= p+len(bare) &&
+			(m.probe(bare, form) || m.disguised(bare, form, true)) {
 			return true
 		}
-		if inner && periods == 1 {
+		if inner && periods == 1 && len(s) >= 2*p {
 			var found cores
 			found.strip(unit)
 			for _, c := range found.list[:found.n] {
@@ -289,7 +289,6 @@ func (c *cores) strip(s []byte) {
 	} else if lo > 0 && hi < len(s) {
 		c.addIf(rule, lo, hi, rule.runes-utf8.RuneCount(s[lo:hi]), true)
 	}
-	isSign := func(r rune) bool { return isAffix(r, utf8.UTFMax) && !unicode.IsDigit(r) }
 	inner := bytes.TrimFunc(s, isSign)
 	if left := bytes.TrimLeftFunc(s, isSign); len(left) < len(s) && len(inner) < len(left) && len(inner) > 0 {
 		from := len(s) - len(left)

@@ -213,16 +213,17 @@ const (
 	jiebaSHA256  = "0dba0b72da103dcc0a8f2b1e046b5aeb768c4e479684d0bb94c034762f4a072b"
 )
 
-// toneless takes the marks off a pinyin word.
+// toneless takes the marks off a pinyin word and skips numbers.
 func toneless(line string) (string, bool) {
 	const marked, plain = "āáǎàēéěèīíǐìōóǒòūúǔùǖǘǚǜüńňǹḿ", "aaaaeeeeiiiioooouuuuvvvvvnnnm"
 	ascii := []rune(plain)
-	return strings.Map(func(r rune) rune {
+	word := strings.Map(func(r rune) rune {
 		for i, m := range []rune(marked) {
 			if r == m {
 				return ascii[i]
 			}
 		}
 		return r
-	}, line), true
+	}, line)
+	return word, !strings.ContainsAny(word, "0123456789")
 }
