@@ -39,7 +39,7 @@ var embedded = sync.OnceValue(func() *CommonList {
 //	12      4        B, buckets, a multiple of 32
 //	16      4        listed, strings that Lookup knows
 //	20      4        longest key in bytes
-//	24      8        first bytes of the SHA-256 of everything from offset 32
+//	24      8        first bytes of the SHA-256 of everything else
 //	32      4·64     listed strings of at least 0, 1, … 63 code points
 //	288     4·(B/32+1)  for each 32 buckets, the position of their first key
 //	…       B        for each bucket, how far behind that position it starts
@@ -109,7 +109,7 @@ func OpenCommon(data []byte) (*CommonList, error) {
 	if err != nil {
 		return nil, err
 	}
-	if sum := sha256.Sum256(data[commonHeader:]); string(sum[:8]) != l.data[24:32] {
+	if sum := checksum(data); string(sum[:]) != l.data[24:32] {
 		return nil, errors.New("wordlists: common list: checksum mismatch")
 	}
 	var at uint32
@@ -188,15 +188,21 @@ func (l *CommonList) find(key []byte) (step byte, ok bool) {
 	if uint(len(key)) > uint(l.longest) {
 		return 0, false
 	}
-	h := hash64(key)
-	b, _ := bits.Mul64(h, uint64(l.buckets))
-	start, end := l.bucket(uint32(b))
+	bucket, print := l.locate(key)
+	start, end := l.bucket(bucket)
 	for i := start; i < end; i++ {
-		if le32(l.data, l.prints+4*int(i)) == uint32(h) {
+		if le32(l.data, l.prints+4*int(i)) == print {
 			return l.data[l.steps+int(i)], true
 		}
 	}
 	return 0, false
+}
+
+// locate returns the bucket and the fingerprint of key.
+func (l *CommonList) locate(key []byte) (bucket, print uint32) {
+	h := hash64(key)
+	hi, _ := bits.Mul64(h, uint64(l.buckets))
+	return uint32(hi), uint32(h)
 }
 
 // bucket returns the positions of the keys of bucket b.
@@ -225,6 +231,15 @@ func rankStep(rank int) byte {
 		step++
 	}
 	return step
+}
+
+// checksum is what a table holds at offset 24.
+func checksum(data []byte) (sum [8]byte) {
+	h := sha256.New()
+	h.Write(data[:24])
+	h.Write(data[commonHeader:])
+	copy(sum[:], h.Sum(nil))
+	return sum
 }
 
 // le32 reads four bytes of s at i.

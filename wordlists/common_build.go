@@ -5,7 +5,6 @@ package wordlists
 
 import (
 	"cmp"
-	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -120,7 +119,7 @@ func encodeCommon(steps map[string]byte) ([]byte, error) {
 	for _, s := range slots {
 		out = append(out, s.step)
 	}
-	sum := sha256.Sum256(out[commonHeader:])
-	copy(out[24:32], sum[:8])
+	sum := checksum(out)
+	copy(out[24:], sum[:])
 	return out, nil
 }

@@ -15,6 +15,10 @@ const (
 	maxCore      = 40
 	maxCoreBytes = maxCore * utf8.UTFMax
 
+	// maxAffix bounds, in code points, what may stand around a core without
+	// being regular: as many random digits are worth 40 bits on their own.
+	maxAffix = 12
+
 	// disguisedCores is how many of the shortest cores on each side are also
 	// read as l33t and backwards, so that letters written as digits at the
 	// end of a word ("hell0", "pa$$") survive in front of an affix.
@@ -25,12 +29,12 @@ const (
 
 	// maxProbes bounds the table look-ups of one Match: the whole and 40
 	// cores on each side and two in the middle as they are, and the same for
-	// one repeated core; seven disguises for each of eleven cores; and eight
-	// readings of three periods, each with and without what separates the
-	// copies, of four stretches. A string without any likeness to a listed
+	// one repeated core; seven disguises of the whole and four of each of ten
+	// cores; and eight readings of three periods, each with and without what
+	// separates the copies, and the halves, of four stretches. A string without any likeness to a listed
 	// one is refused with a probability below maxProbes·1.1e-9, and in
 	// practice far below, because most strings need a dozen probes.
-	maxProbes = 2*83 + 7*11 + 16*maxPeriods*4
+	maxProbes = 2*83 + 7 + 4*10 + (1+2*8*maxPeriods)*4
 
 	// inlineFold is the size up to which folding does not allocate.
 	inlineFold = 256
@@ -42,7 +46,7 @@ const (
 //
 //   - capital letters, full-width characters;
 //   - a listed core with digits, signs or spaces before or after it, as long
-//     as the core is recognisably the password (see affixed);
+//     as these are not most of the secret (see affixRule.allows);
 //   - a listed core written twice or more, with or without signs between;
 //   - digits and signs read as letters, in three fixed ways, if the string
 //     has two letters or more;
@@ -56,7 +60,11 @@ func (l *CommonList) Match(pw []byte) (CommonMatch, bool) {
 		return m, ok
 	}
 	var inline [inlineFold]byte
-	s, form := appendFold(inline[:0], pw)
+	buf := inline[:0]
+	if len(pw) > inlineFold {
+		buf = make([]byte, 0, len(pw))
+	}
+	s, form := appendFold(buf, pw)
 	m := matcher{list: l}
 	ok := m.match(s, form)
 	return m.hit, ok
@@ -72,7 +80,7 @@ type matcher struct {
 // core is a stretch of the folded string that may be a listed one.
 type core struct {
 	lo, hi   int32
-	disguise bool // worth reading as l33t and backwards
+	disguise bool // may also be read as l33t and backwards
 }
 
 // cores is what is left of a string when its affixes are taken off.
@@ -83,9 +91,12 @@ type cores struct {
 	wordEnd   int // 0 if there is none
 }
 
-func (c *cores) add(lo, hi int, disguise bool) {
-	c.list[c.n] = core{int32(lo), int32(hi), disguise}
-	c.n++
+// addIf adds s[lo:hi] if the rule allows it.
+func (c *cores) addIf(rule affixRule, lo, hi, affix int, digits bool) {
+	if ok, disguise := rule.allows(lo, hi, affix, digits); ok {
+		c.list[c.n] = core{int32(lo), int32(hi), disguise}
+		c.n++
+	}
 }
 
 func (m *matcher) match(s []byte, form Form) bool {
@@ -99,15 +110,15 @@ func (m *matcher) match(s []byte, form Form) bool {
 			return true
 		}
 	}
-	if m.repeated(s, form, true) || m.disguised(s, form) {
+	if m.repeated(s, form, true) || m.disguised(s, form, true) {
 		return true
 	}
 	for _, c := range found.list[:found.n] {
-		if c.disguise && m.disguised(s[c.lo:c.hi], form|FormAffix) {
+		if c.disguise && m.disguised(s[c.lo:c.hi], form|FormAffix, false) {
 			return true
 		}
 	}
-	if lo, hi := found.wordStart, found.wordEnd; hi > 0 && affixed(s, lo, hi) {
+	if lo, hi := found.wordStart, found.wordEnd; repeatable(s, lo, hi) {
 		if hi < len(s) && m.repeated(s[:hi], form|FormAffix, false) ||
 			lo > 0 && m.repeated(s[lo:], form|FormAffix, false) ||
 			lo > 0 && hi < len(s) && m.repeated(s[lo:hi], form|FormAffix, false) {
@@ -136,8 +147,8 @@ func (m *matcher) probe(key []byte, form Form) bool {
 	return true
 }
 
-// disguised looks s up as l33t, backwards, and as l33t backwards.
-func (m *matcher) disguised(s []byte, form Form) bool {
+// disguised looks s up as l33t and backwards, and if asked to as both.
+func (m *matcher) disguised(s []byte, form Form, both bool) bool {
 	if len(s) < 2 || len(s) > maxCoreBytes {
 		return false
 	}
@@ -145,7 +156,7 @@ func (m *matcher) disguised(s []byte, form Form) bool {
 	r := appendReversed(reversed[:0], s)
 	return m.leet(s, form) ||
 		m.probe(r, form|FormReversed) ||
-		m.leet(r, form|FormReversed)
+		both && m.leet(r, form|FormReversed)
 }
 
 // leet looks up the readings of s as l33t. A string with fewer than two
@@ -179,33 +190,33 @@ func (m *matcher) leet(s []byte, form Form) bool {
 }
 
 // repeated looks up what s is a repetition of. The last copy may be cut
-// short; signs and spaces may stand between the copies. With inner set,
-// affixes of the repeated part are taken off too ("abc-123abc-123").
+// short; signs and spaces may stand between the copies, but not more of them
+// than of the copy. With inner set, affixes of what is repeated are taken off
+// too ("abc-123abc-123").
 func (m *matcher) repeated(s []byte, form Form, inner bool) bool {
 	form |= FormRepeated
+	if half := len(s) / 2; half > 0 && bytes.Equal(s[:half], s[len(s)-half:]) {
+		between := s[half : len(s)-half]
+		if (len(between) == 0 || isSign(rune(between[0]))) && m.probe(s[:half], form) {
+			return true
+		}
+	}
 	periods := 0
 	for p := 1; p < len(s) && p <= maxCoreBytes && periods < maxPeriods; p++ {
 		if s[p] != s[0] || s[len(s)-1] != s[len(s)-1-p] || !bytes.Equal(s[p:], s[:len(s)-p]) {
 			continue
 		}
-		unit := s[:p]
-		bare := bytes.TrimRightFunc(unit, func(r rune) bool {
-			return isAffix(r, utf8.UTFMax) && !unicode.IsDigit(r)
-		})
-		if len(bare) == 0 {
-			bare = unit
-		}
-		if len(s) < p+len(bare) {
-			return false // fewer than two copies, and longer periods have fewer
-		}
 		periods++
-		if m.probe(bare, form) || m.disguised(bare, form) {
+		unit := s[:p]
+		if len(s) >= 2*p && (m.probe(unit, form) || m.disguised(unit, form, true)) {
 			return true
 		}
-		if len(bare) < p && (m.probe(unit, form) || m.disguised(unit, form)) {
+		bare := bytes.TrimRightFunc(unit, isSign)
+		if len(bare) < p && 2*len(bare) >= p && len(s) >= p+len(bare) &&
+			(m.probe(bare, form) || m.disguised(bare, form, true)) {
 			return true
 		}
-		if inner && periods == 1 {
+		if inner && periods == 1 && len(s) >= 2*p {
 			var found cores
 			found.strip(unit)
 			for _, c := range found.list[:found.n] {
@@ -248,11 +259,11 @@ func (c *cores) strip(s []byte) {
 		i -= size
 		affix++
 		digits = digits || unicode.IsDigit(r)
-		if i > 0 && rule.allows(0, i, affix, digits) {
-			c.add(0, i, false)
+		if i > 0 {
+			c.addIf(rule, 0, i, affix, digits)
 		}
 	}
-	c.markDisguised(begin)
+	c.disguiseLast(begin)
 
 	// Affix before: cores s[i:].
 	begin = c.n
@@ -266,33 +277,32 @@ func (c *cores) strip(s []byte) {
 		i += size
 		affix++
 		digits = digits || unicode.IsDigit(r)
-		if i < len(s) && rule.allows(i, len(s), affix, digits) {
-			c.add(i, len(s), false)
+		if i < len(s) {
+			c.addIf(rule, i, len(s), affix, digits)
 		}
 	}
-	c.markDisguised(begin)
+	c.disguiseLast(begin)
 
 	// Both: the bare word, and what is left without signs only ("<abc123>").
 	if hi == 0 {
 		lo, hi = 0, len(s)
-	} else if lo > 0 && hi < len(s) && rule.allows(lo, hi, rule.runes-utf8.RuneCount(s[lo:hi]), true) {
-		c.add(lo, hi, true)
+	} else if lo > 0 && hi < len(s) {
+		c.addIf(rule, lo, hi, rule.runes-utf8.RuneCount(s[lo:hi]), true)
 	}
-	isSign := func(r rune) bool { return isAffix(r, utf8.UTFMax) && !unicode.IsDigit(r) }
 	inner := bytes.TrimFunc(s, isSign)
 	if left := bytes.TrimLeftFunc(s, isSign); len(left) < len(s) && len(inner) < len(left) && len(inner) > 0 {
 		from := len(s) - len(left)
 		to := from + len(inner)
-		if (from != lo || to != hi) && rule.allows(from, to, rule.runes-utf8.RuneCount(inner), false) {
-			c.add(from, to, true)
+		if from != lo || to != hi {
+			c.addIf(rule, from, to, rule.runes-utf8.RuneCount(inner), false)
 		}
 	}
 }
 
-// markDisguised marks the shortest cores added since begin.
-func (c *cores) markDisguised(begin int) {
-	for i := max(begin, c.n-disguisedCores); i < c.n; i++ {
-		c.list[i].disguise = true
+// disguiseLast lets only the shortest cores added since begin be disguised.
+func (c *cores) disguiseLast(begin int) {
+	for i := begin; i < c.n-disguisedCores; i++ {
+		c.list[i].disguise = false
 	}
 }
 
@@ -308,30 +318,39 @@ func newAffixRule(s []byte, wordStart, wordEnd int) affixRule {
 }
 
 // allows reports whether the string may be taken for the core [lo:hi] with an
-// affix of the given number of code points around it. The core must be the
-// larger part of what has to be guessed:
+// affix of the given number of code points around it, and whether the core may
+// be disguised besides. The core must be enough of the string to be what the
+// password rests on, and the more so the more strings would pass for a core:
 //
-//   - With a letter in it and at least four code points it must be a quarter
-//     of the string or more; with fewer it must be half. A regular affix may
-//     have any length if the core has three code points.
+//   - With a letter in it, a core of four code points or more may have twice
+//     as many around it, but no more than twelve; a shorter one as many. A
+//     disguised core needs five code points and may have as many around it.
 //   - Without a letter, most strings of digits begin with some listed one, so
 //     at least four code points are asked for and an affix of at most a
-//     quarter of the core, half if it has no digit, or a regular affix of
-//     three or more at a core of six or more.
-func (a *affixRule) allows(lo, hi, affix int, digits bool) bool {
+//     quarter of the core, or half if it has no digit; never a disguise.
+//   - A regular affix of three code points or more, around a core of three
+//     with a letter or six without, may have any length.
+func (a affixRule) allows(lo, hi, affix int, digits bool) (ok, disguise bool) {
 	n := a.runes - affix
 	if n > maxCore {
-		return false
+		return false, false
 	}
 	regular := affix >= 3 && lo <= a.head && hi >= a.tail
-	if lo < a.wordEnd && hi > a.wordStart {
-		return n >= 4 && affix <= 3*n || n >= 2 && affix <= n || n >= 3 && regular
+	if lo >= a.wordEnd || hi <= a.wordStart { // no letter
+		return n >= 4 && (4*affix <= n || !digits && 2*affix <= n) || n >= 6 && regular, false
 	}
-	return n >= 4 && (4*affix <= n || !digits && 2*affix <= n || n >= 6 && regular)
+	switch {
+	case n >= 4:
+		ok = affix <= min(2*n, maxAffix) || regular
+	case n >= 2:
+		ok = affix <= n || n == 3 && regular
+	}
+	return ok, n >= 5 && (affix <= n || regular)
 }
 
-// affixed applies the rule to the word s[lo:hi].
-func affixed(s []byte, lo, hi int) bool {
-	affix := utf8.RuneCount(s[:lo]) + utf8.RuneCount(s[hi:])
-	return affix <= 3*utf8.RuneCount(s[lo:hi])
+// repeatable reports whether the word s[lo:hi] may be a repetition with an
+// affix around it: six code points or more, and at most as many around.
+func repeatable(s []byte, lo, hi int) bool {
+	n := utf8.RuneCount(s[lo:hi])
+	return n >= 6 && utf8.RuneCount(s[:lo])+utf8.RuneCount(s[hi:]) <= n
 }

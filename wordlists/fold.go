@@ -117,6 +117,11 @@ func isAffix(r rune, size int) bool {
 	return !unicode.IsLetter(r) && !unicode.IsMark(r)
 }
 
+// isSign is isAffix without digits.
+func isSign(r rune) bool {
+	return isAffix(r, utf8.UTFMax) && !unicode.IsDigit(r)
+}
+
 // shiftedDigits are the signs above the digits 0 to 9 on a US keyboard.
 const shiftedDigits = ")!@#$%^&*("
 
