@@ -3,6 +3,9 @@
 
 //go:build avo
 
+// Command asm writes the AVX2 kernel of package argon2; "go generate" in that
+// package runs it. It has a build tag so that the generator's library is no
+// part of an ordinary build.
 package main
 
 import (
@@ -11,40 +14,58 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
-// quad is the 4 by 4 matrix of words that the permutation P works on, one
-// register for each row, or half of two of them.
-type quad struct{ a, b, c, d VecVirtual }
+const (
+	// lockstep is how many rows of a block are permuted at once. One
+	// permutation alone is a single chain of dependent instructions; three hide
+	// each other's latency, and their state and temporaries fit the 16
+	// registers.
+	lockstep = 3
+	// ahead is how many blocks before their turn the blocks to be overwritten
+	// are fetched: sequential, but too fast for the hardware to guess in time.
+	ahead = 2
 
-var rot24, rot16 Mem
+	blockLen = 1024
+	line     = 64
+	lines    = blockLen / line
+)
+
+// Attributes of a data section in the assembler of Go: read-only, and without
+// pointers.
+const rodataNoPtr = 8 | 16
 
 func main() {
 	ConstraintExpr("!purego")
-	rot24 = rotation("rot24", 3)
-	rot16 = rotation("rot16", 2)
+	k := kernel{rot16: byteRotation("rot16", 2), rot24: byteRotation("rot24", 3)}
 	for _, xor := range []bool{false, true} {
-		head(xor)
-		tail(xor)
+		k.head(xor)
+		k.tail(xor)
 	}
 	Generate()
 }
 
-// rotation defines the shuffle that rotates words right by n bytes.
-func rotation(name string, n int) Mem {
-	m := GLOBL(name, 8|16) // RODATA, NOPTR
-	for half := 0; half < 4; half++ {
+// byteRotation defines the operand of VPSHUFB that rotates each word right by n
+// bytes.
+func byteRotation(name string, n int) Mem {
+	m := GLOBL(name, rodataNoPtr)
+	for word := range 4 {
 		var v uint64
-		for i := 7; i >= 0; i-- {
-			v = v<<8 | uint64((i+n)%8+half%2*8)
+		for i := range 8 {
+			// Positions count from the start of the 16-byte lane.
+			v |= uint64((i+n)%8+word%2*8) << (8 * i)
 		}
-		DATA(8*half, U64(v))
+		DATA(8*word, U64(v))
 	}
 	return m
 }
 
-type args struct{ z, out, prev, ref Register }
+// kernel writes the functions; it holds the constants that they share.
+type kernel struct{ rot16, rot24 Mem }
 
-func load() args {
-	return args{
+// blocks are the registers with the arguments that head and tail share.
+type blocks struct{ z, out, prev, ref Register }
+
+func arguments() blocks {
+	return blocks{
 		z:    Load(Param("z"), GP64()),
 		out:  Load(Param("out"), GP64()),
 		prev: Load(Param("prev"), GP64()),
@@ -52,130 +73,169 @@ func load() args {
 	}
 }
 
-func at(base Register, row, col int) Mem { return Mem{Base: base, Disp: row*128 + col*32} }
+// at is 32 bytes of a block, seen as 8 rows of 4 registers.
+func at(b Register, row, column int) Mem { return Mem{Base: b, Disp: 128*row + 32*column} }
 
-func head(xor bool) {
-	name := "headAVX2"
+func begin(name string, xor bool, rest string) {
 	if xor {
-		name = "headXorAVX2"
+		name += "Xor"
 	}
-	TEXT(name, NOSPLIT, "func(z, out, prev, ref *[128]uint64) uint64")
-	p := load()
-	for row := 0; row < 8; row += 2 {
-		rows(p, row)
+	TEXT(name+"AVX2", NOSPLIT, "func(z, out, prev, ref"+rest)
+}
+
+func end() {
+	VZEROUPPER()
+	RET()
+}
+
+// head permutes the rows of prev XOR ref into z, and the first two columns of
+// that into out, which gives the first word of the new block.
+func (k kernel) head(xor bool) {
+	begin("head", xor, " *[128]uint64) uint64")
+	b := arguments()
+	for row := 0; row < 8; row += lockstep {
+		k.rows(b, row, min(lockstep, 8-row))
 	}
-	w := columns(p, 0, xor)
+	first := k.columns(b, 0, xor)
 	word := GP64()
-	VMOVQ(w.AsX(), word)
+	VMOVQ(first.AsX(), word)
 	Store(word, ReturnIndex(0))
-	VZEROUPPER()
-	RET()
+	end()
 }
 
-func tail(xor bool) {
-	name := "tailAVX2"
-	if xor {
-		name = "tailXorAVX2"
-	}
-	TEXT(name, NOSPLIT, "func(z, out, prev, ref, next *[128]uint64)")
+// tail permutes the other columns of z into out, while next comes to the
+// second-level cache and, behind it, a block that is soon to be overwritten.
+// Both hints aim at the second level: lines on their way to the first would
+// keep its few miss buffers from the work at hand.
+func (k kernel) tail(xor bool) {
+	begin("tail", xor, ", next *[128]uint64)")
 	next := Load(Param("next"), GP64())
-	for i := 0; i < 16; i++ {
-		PREFETCHT0(Mem{Base: next, Disp: i * 64})
+	for i := range lines {
+		PREFETCHT1(Mem{Base: next, Disp: i * line})
 	}
-	p := load()
-	for col := 1; col < 4; col++ {
-		columns(p, col, xor)
+	b := arguments()
+	for column := 1; column < 4; column++ {
+		k.columns(b, column, xor)
+		if column == 3 {
+			break
+		}
+		for i := range lines / 2 {
+			PREFETCHT1(Mem{Base: b.out, Disp: ahead*blockLen + (column-1)*blockLen/2 + i*line})
+		}
 	}
-	VZEROUPPER()
-	RET()
+	end()
 }
 
-func rows(p args, row int) {
-	var qs []*quad
-	for i := 0; i < 2; i++ {
+// quad is the matrix of four rows that P works on. A register holds a row of
+// one matrix, or one half of a row of two.
+type quad struct{ a, b, c, d VecVirtual }
+
+// rows permutes n rows of a block at once, each of which is one matrix.
+func (k kernel) rows(b blocks, row, n int) {
+	qs := make([]*quad, n)
+	for i := range qs {
 		q := &quad{YMM(), YMM(), YMM(), YMM()}
 		for j, v := range []VecVirtual{q.a, q.b, q.c, q.d} {
-			VMOVDQU(at(p.prev, row+i, j), v)
-			VPXOR(at(p.ref, row+i, j), v, v)
+			VMOVDQU(at(b.prev, row+i, j), v)
+			VPXOR(at(b.ref, row+i, j), v, v)
 		}
-		qs = append(qs, q)
+		qs[i] = q
 	}
-	quarter(qs)
-	for _, q := range qs {
-		VPERMQ(U8(0x93), q.a, q.a)
+	k.round(qs)
+	// The diagonals are brought into columns by turning a, c and d around b. b
+	// is the last to be ready and the first to be used, so that it is the one to
+	// leave in place.
+	const left1, left2, left3 = 0x39, 0x4e, 0x93
+	turn := func(a, c, d uint8) {
+		for _, q := range qs {
+			VPERMQ(U8(a), q.a, q.a)
+		}
+		for _, q := range qs {
+			VPERMQ(U8(d), q.d, q.d)
+		}
+		for _, q := range qs {
+			VPERMQ(U8(c), q.c, q.c)
+		}
 	}
-	for _, q := range qs {
-		VPERMQ(U8(0x4e), q.d, q.d)
-	}
-	for _, q := range qs {
-		VPERMQ(U8(0x39), q.c, q.c)
-	}
-	quarter(qs)
-	for _, q := range qs {
-		VPERMQ(U8(0x39), q.a, q.a)
-		VPERMQ(U8(0x93), q.c, q.c)
-		VPERMQ(U8(0x4e), q.d, q.d)
-	}
+	turn(left3, left1, left2)
+	k.round(qs)
+	turn(left1, left3, left2)
 	for i, q := range qs {
 		for j, v := range []VecVirtual{q.a, q.b, q.c, q.d} {
-			VMOVDQU(v, at(p.z, row+i, j))
+			VMOVDQU(v, at(b.z, row+i, j))
 		}
 	}
 }
 
-func columns(p args, col int, xor bool) VecVirtual {
+// columns permutes two columns of z, which lie side by side in one column of
+// registers, and finishes that part of out. It returns the first register of
+// the result.
+func (k kernel) columns(b blocks, column int, xor bool) VecVirtual {
 	var v [8]VecVirtual
-	for r := range v {
-		v[r] = YMM()
-		VMOVDQU(at(p.z, r, col), v[r])
+	for row := range v {
+		v[row] = YMM()
+		VMOVDQU(at(b.z, row, column), v[row])
 	}
-	q0 := &quad{v[0], v[2], v[4], v[6]}
-	q1 := &quad{v[1], v[3], v[5], v[7]}
-	quarter([]*quad{q0, q1})
-	turnBack(&q0.a, &q1.a)
-	turn(&q0.c, &q1.c)
-	q0.d, q1.d = q1.d, q0.d
-	quarter([]*quad{q0, q1})
-	turn(&q0.a, &q1.a)
-	turnBack(&q0.c, &q1.c)
-	q0.d, q1.d = q1.d, q0.d
-	v = [8]VecVirtual{q0.a, q1.a, q0.b, q1.b, q0.c, q1.c, q0.d, q1.d}
-	for r, x := range v {
-		VPXOR(at(p.prev, r, col), x, x)
-		VPXOR(at(p.ref, r, col), x, x)
+	x, y := &quad{v[0], v[2], v[4], v[6]}, &quad{v[1], v[3], v[5], v[7]}
+	k.round([]*quad{x, y})
+	x.a, y.a = left3(x.a, y.a)
+	x.c, y.c = left1(x.c, y.c)
+	x.d, y.d = y.d, x.d
+	k.round([]*quad{x, y})
+	x.a, y.a = left1(x.a, y.a)
+	x.c, y.c = left3(x.c, y.c)
+	x.d, y.d = y.d, x.d
+	for row, r := range []VecVirtual{x.a, y.a, x.b, y.b, x.c, y.c, x.d, y.d} {
+		VPXOR(at(b.prev, row, column), r, r)
+		VPXOR(at(b.ref, row, column), r, r)
 		if xor {
-			VPXOR(at(p.out, r, col), x, x)
+			VPXOR(at(b.out, row, column), r, r)
 		}
-		VMOVDQU(x, at(p.out, r, col))
+		VMOVDQU(r, at(b.out, row, column))
 	}
-	return v[0]
+	return x.a
 }
 
-// turn: (0,1),(2,3) -> (1,2),(3,0)
-func turn(x, y *VecVirtual) {
+// left1 turns rows (x₀ x₁ y₀ y₁) of two matrices to (x₁ y₀ y₁ x₀).
+func left1(x, y VecVirtual) (VecVirtual, VecVirtual) {
 	s, t := YMM(), YMM()
-	VPALIGNR(U8(8), *x, *y, s)
-	VPALIGNR(U8(8), *y, *x, t)
-	*x, *y = s, t
+	VPALIGNR(U8(8), x, y, s)
+	VPALIGNR(U8(8), y, x, t)
+	return s, t
 }
 
-// turnBack: (0,1),(2,3) -> (3,0),(1,2)
-func turnBack(x, y *VecVirtual) {
-	s, t := YMM(), YMM()
-	VPALIGNR(U8(8), *y, *x, s)
-	VPALIGNR(U8(8), *x, *y, t)
-	*x, *y = s, t
+// left3 turns rows (x₀ x₁ y₀ y₁) of two matrices to (y₁ x₀ x₁ y₀).
+func left3(x, y VecVirtual) (VecVirtual, VecVirtual) {
+	t, s := left1(x, y)
+	return s, t
 }
 
-func quarter(qs []*quad) {
-	half(qs, func(q *quad) { VPSHUFD(U8(0xb1), q.d, q.d) })
+// round is GB of RFC 9106 §3.6 on the columns of all matrices in lockstep.
+func (k kernel) round(qs []*quad) {
+	a := func(q *quad) VecVirtual { return q.a }
+	b := func(q *quad) VecVirtual { return q.b }
+	c := func(q *quad) VecVirtual { return q.c }
+	d := func(q *quad) VecVirtual { return q.d }
+
+	blamka(qs, a, b)
+	xor(qs, d, a)
 	for _, q := range qs {
-		VPSHUFB(rot24, q.b, q.b)
+		VPSHUFD(U8(0xb1), q.d, q.d) // by 32: swap the halves of each word
 	}
-	half(qs, func(q *quad) { VPSHUFB(rot16, q.d, q.d) })
-	t := make([]VecVirtual, len(qs))
+	blamka(qs, c, d)
+	xor(qs, b, c)
+	for _, q := range qs {
+		VPSHUFB(k.rot24, q.b, q.b)
+	}
+	blamka(qs, a, b)
+	xor(qs, d, a)
+	for _, q := range qs {
+		VPSHUFB(k.rot16, q.d, q.d)
+	}
+	blamka(qs, c, d)
+	xor(qs, b, c)
+	t := temporaries(qs)
 	for i, q := range qs {
-		t[i] = YMM()
 		VPADDQ(q.b, q.b, t[i])
 	}
 	for _, q := range qs {
@@ -186,36 +246,36 @@ func quarter(qs []*quad) {
 	}
 }
 
-func half(qs []*quad, rotate func(*quad)) {
-	fma := func(x, y func(*quad) VecVirtual) {
-		t := make([]VecVirtual, len(qs))
-		for i, q := range qs {
-			t[i] = YMM()
-			VPMULUDQ(x(q), y(q), t[i])
-		}
-		for _, q := range qs {
-			VPADDQ(y(q), x(q), x(q))
-		}
-		for i := range qs {
-			VPADDQ(t[i], t[i], t[i])
-		}
-		for i, q := range qs {
-			VPADDQ(t[i], x(q), x(q))
-		}
-	}
-	a := func(q *quad) VecVirtual { return q.a }
-	b := func(q *quad) VecVirtual { return q.b }
-	c := func(q *quad) VecVirtual { return q.c }
-	d := func(q *quad) VecVirtual { return q.d }
-	fma(a, b)
-	for _, q := range qs {
-		VPXOR(q.a, q.d, q.d)
+// row picks a row of a matrix.
+type row func(*quad) VecVirtual
+
+// blamka sets x to x + y + 2·low(x)·low(y), where low is the lower half.
+func blamka(qs []*quad, x, y row) {
+	t := temporaries(qs)
+	for i, q := range qs {
+		VPMULUDQ(x(q), y(q), t[i])
 	}
 	for _, q := range qs {
-		rotate(q)
+		VPADDQ(y(q), x(q), x(q))
 	}
-	fma(c, d)
+	for i := range qs {
+		VPADDQ(t[i], t[i], t[i])
+	}
+	for i, q := range qs {
+		VPADDQ(t[i], x(q), x(q))
+	}
+}
+
+func xor(qs []*quad, x, y row) {
 	for _, q := range qs {
-		VPXOR(q.c, q.b, q.b)
+		VPXOR(y(q), x(q), x(q))
 	}
+}
+
+func temporaries(qs []*quad) []VecVirtual {
+	t := make([]VecVirtual, len(qs))
+	for i := range t {
+		t[i] = YMM()
+	}
+	return t
 }
