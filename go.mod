@@ -14,7 +14,9 @@ require (
 	github.com/anishathalye/porcupine v1.3.1 // indirect
 	github.com/ccojocar/zxcvbn-go v1.0.4 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
+	github.com/emmansun/gmsm v0.15.5 // indirect
 	github.com/fullstorydev/grpchan v1.1.2 // indirect
+	github.com/go-crypt/x v0.4.17 // indirect
 	github.com/google/go-cmp v0.7.0 // indirect
 	github.com/grpc-ecosystem/grpc-gateway/v2 v2.33.0 // indirect
 	github.com/jackc/pgpassfile v1.0.0 // indirect

@@ -61,9 +61,8 @@ type job struct {
 	ctx      context.Context
 	password Text
 	scheme   Scheme
-	units    float64       // work in the scheme's own unit
-	bytes    int64         // memory the run needs
-	run      func(w *work) // called once, off the caller's goroutine
+	load     load
+	run      func(w *work) error // called once, off the caller's goroutine
 
 	// Below: owned by the pool's lock until done is closed.
 	slots   int
@@ -80,9 +79,6 @@ type job struct {
 type work struct {
 	*slot
 	password []byte
-	// alone tells that nobody waited when the run began, so that a hash with
-	// several lanes may use more than one core.
-	alone bool
 }
 
 // pool hands out slots. A slot is one core and an equal share of the memory
@@ -150,7 +146,9 @@ func (p *pool) do(ctx context.Context, j *job) error {
 
 	var limit <-chan time.Time
 	if waiting && j.class == Interactive {
-		timer := time.NewTimer(p.wait)
+		// One service time above the limit that let the job in: an estimate
+		// that is a little short must not turn it away at the door.
+		timer := time.NewTimer(p.wait + j.est)
 		defer timer.Stop()
 		limit = timer.C
 	}
@@ -177,10 +175,10 @@ func (p *pool) enqueue(j *job) error {
 	}
 	now := time.Now()
 	j.slots = 1
-	if j.bytes > p.share {
-		j.slots = int((j.bytes + p.share - 1) / p.share)
+	if n := j.load.bytes; n > p.share {
+		j.slots = min(int((n+p.share-1)/p.share), p.slots)
 	}
-	j.est = p.rateOf(j.scheme).estimate(j.units)
+	j.est = p.rateOf(j.scheme).estimate(j.load.units)
 
 	q := p.queues[j.class]
 	if j.class == Batch {
@@ -308,7 +306,7 @@ func (p *pool) start(j *job, now time.Time) {
 	last := len(p.idle) - j.slots
 	taken := append([]*slot(nil), p.idle[last:]...)
 	p.idle = p.idle[:last]
-	w := &work{slot: taken[0], alone: p.queues[Interactive].Len()+p.queues[Batch].Len() == 0}
+	w := &work{slot: taken[0]}
 	// The copy is made under the lock: the caller cannot have left yet.
 	w.password = w.keep(j.password.Reveal())
 	j.started = now
@@ -319,17 +317,22 @@ func (p *pool) start(j *job, now time.Time) {
 }
 
 func (p *pool) work(j *job, w *work, taken []*slot) {
-	w.prepare(j.bytes, taken[1:])
 	began := time.Now()
-	j.run(w)
+	err := w.prepare(j.load, p.share, taken[1:])
+	if err == nil {
+		err = j.run(w)
+	}
 	took := time.Since(began)
-	w.wipe(j.bytes, p.share)
+	w.clean(p.share)
 
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.running, j)
-	p.rateOf(j.scheme).observe(j.units, took)
+	if err == nil {
+		p.rateOf(j.scheme).observe(j.load.units, took)
+	}
 	p.idle = append(p.idle, taken...)
+	j.err = err
 	close(j.done)
 	if p.closed {
 		p.drain()
@@ -377,6 +380,14 @@ func (p *pool) snapshot() Stats {
 	return s
 }
 
+func (p *pool) serviceTime(s Scheme, units float64) (mean, upper time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r := p.rateOf(s)
+	return r.estimate(units), r.upper(units)
+}
+
+// rateOf is the rate of s, empty before its first run.
 func (p *pool) rateOf(s Scheme) *rate {
 	r := p.rates[s]
 	if r == nil {
@@ -408,6 +419,7 @@ func (r *rate) observe(units float64, took time.Duration) {
 
 func (r *rate) estimate(units float64) time.Duration { return time.Duration(r.mean * units) }
 
+// upper is the mean and four deviations: few runs take longer.
 func (r *rate) upper(units float64) time.Duration {
 	return time.Duration((r.mean + 4*r.dev) * units)
 }

@@ -6,11 +6,12 @@ package password
 import (
 	"context"
 	"crypto/rand"
-	"crypto/subtle"
 	"fmt"
 	"runtime"
 	"strconv"
 	"time"
+
+	"github.com/watchword-project/watchword/server/internal/argon2"
 )
 
 // Params are the costs of argon2 (RFC 9106 §3.1).
@@ -47,8 +48,15 @@ const (
 
 // Config says how a Hasher works. The zero value is usable.
 type Config struct {
-	// Params of new hashes; the zero value means DefaultParams.
+	// Scheme of new hashes: Argon2id if empty, or PBKDF2SHA256, PBKDF2SHA512
+	// or PBKDF2SM3 where a standard asks for an approved one.
+	Scheme Scheme
+	// Params of new hashes with Argon2id, and of wrapped ones with any scheme;
+	// the zero value means DefaultParams.
 	Params
+	// Rounds of new hashes with PBKDF2; zero means the floor of OWASP ASVS 5.0
+	// 11.4.2: 600,000, or 210,000 with SHA-512.
+	Rounds uint32
 	// MemoryBudget bounds, in bytes, the memory of all hashes running at the
 	// same moment, and of any single stored hash. Zero means
 	// DefaultMemoryBudget.
@@ -56,6 +64,11 @@ type Config struct {
 	// QueueWait is the longest an interactive hash waits for a slot. Zero
 	// means DefaultQueueWait.
 	QueueWait time.Duration
+	// Kernel names the implementation of argon2, one of the Kernel constants
+	// of package argon2; empty means the fastest that passes its self-test.
+	Kernel string
+	// Firebase is needed to verify hashes exported from Firebase.
+	Firebase *FirebaseKeys
 	// Insecure permits parameters under the floor. It is for tests.
 	Insecure bool
 }
@@ -64,15 +77,52 @@ type Config struct {
 // safe for use by many goroutines.
 type Hasher struct {
 	config Config
+	core   *argon2.Core
 	pool   *pool
 }
 
-// NewHasher takes the memory of all its slots. It refuses parameters below
-// the floors of OWASP ASVS 5.0 11.4.2 and above the ceilings for stored
-// hashes, and says what to set instead.
+// NewHasher takes the memory of all its slots, as many as the budget holds
+// and at most GOMAXPROCS, and makes one hash. It refuses parameters below the
+// floors of OWASP ASVS 5.0 11.4.2 and above the ceilings for stored hashes,
+// and says what to set instead.
 func NewHasher(c Config) (*Hasher, error) {
+	c = c.withDefaults()
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	core, err := argon2.New(c.Kernel)
+	if err != nil {
+		return nil, fmt.Errorf("hashing: kernel: %w", err)
+	}
+	n := int(min(c.MemoryBudget/c.Params.bytes(), int64(runtime.GOMAXPROCS(0))))
+	slots := make([]*slot, n)
+	for i := range slots {
+		if slots[i], err = newSlot(core, c.Memory); err != nil {
+			for _, s := range slots[:i] {
+				s.free()
+			}
+			return nil, fmt.Errorf("taking the memory of hashing slot %d of %d: %w", i+1, n, err)
+		}
+	}
+	h := &Hasher{config: c, core: core, pool: newPool(slots, c.MemoryBudget/int64(n), c.QueueWait)}
+	// One hash before the first request: the queue's estimates begin with a
+	// measurement of this machine.
+	if _, err := h.make(context.Background(), Batch, Text{reveal: func() []byte { return []byte("start") }}); err != nil {
+		h.Close()
+		return nil, err
+	}
+	return h, nil
+}
+
+func (c Config) withDefaults() Config {
+	if c.Scheme == "" {
+		c.Scheme = Argon2id
+	}
 	if c.Params == (Params{}) {
 		c.Params = DefaultParams()
+	}
+	if f := c.Scheme.minRounds(); c.Rounds == 0 && f > 0 {
+		c.Rounds = f
 	}
 	if c.MemoryBudget == 0 {
 		c.MemoryBudget = DefaultMemoryBudget
@@ -80,33 +130,20 @@ func NewHasher(c Config) (*Hasher, error) {
 	if c.QueueWait == 0 {
 		c.QueueWait = DefaultQueueWait
 	}
-	if err := c.check(); err != nil {
-		return nil, err
-	}
-	n := min(int(c.MemoryBudget/c.Params.bytes()), runtime.GOMAXPROCS(0))
-	slots := make([]*slot, n)
-	for i := range slots {
-		s, err := newSlot(c.Params.Memory)
-		if err != nil {
-			for _, s := range slots[:i] {
-				s.free()
-			}
-			return nil, fmt.Errorf("taking the memory of hashing slot %d of %d: %w", i+1, n, err)
-		}
-		slots[i] = s
-	}
-	h := &Hasher{config: c, pool: newPool(slots, c.MemoryBudget/int64(n), c.QueueWait)}
-	// One hash before the first request: the queue's estimates begin with a
-	// measurement of this machine.
-	if err := h.derive(context.Background(), Batch, Text{reveal: func() []byte { return []byte("start") }}, h.fresh()); err != nil {
-		return nil, err
-	}
-	return h, nil
+	return c
 }
 
 func (c Config) check() error {
 	p := c.Params
 	switch {
+	case c.Scheme != Argon2id && c.Scheme.minRounds() == 0:
+		return fmt.Errorf("hashing: new hashes are made with %s, %s, %s or %s only", Argon2id, PBKDF2SHA256, PBKDF2SHA512, PBKDF2SM3)
+	case c.Scheme == Argon2id && c.Rounds != 0:
+		return fmt.Errorf("hashing: rounds belong to PBKDF2: leave them out with %s, or name a PBKDF2 scheme", Argon2id)
+	case c.Rounds > maxRounds:
+		return fmt.Errorf("hashing: rounds are above the %d that verifying accepts", maxRounds)
+	case c.Rounds < c.Scheme.minRounds() && !c.Insecure:
+		return fmt.Errorf("hashing: %d rounds are below the floor of OWASP ASVS 5.0 11.4.2 for %s: set at least %d", c.Rounds, c.Scheme, c.Scheme.minRounds())
 	case p.Memory == 0 || p.Time == 0 || p.Parallelism == 0:
 		return fmt.Errorf("hashing: memory, time and parallelism must each be at least 1")
 	case p.Memory < 8*uint32(p.Parallelism):
@@ -138,6 +175,19 @@ func (p Params) floor() uint32 {
 	}
 }
 
+// minRounds is the floor of OWASP ASVS 5.0 11.4.2 for the PBKDF2 schemes that
+// make new hashes, and 0 for all other schemes. It names none for SM3, whose
+// output and speed are close to SHA-256's.
+func (s Scheme) minRounds() uint32 {
+	switch s {
+	case PBKDF2SHA256, PBKDF2SM3:
+		return 600_000
+	case PBKDF2SHA512:
+		return 210_000
+	}
+	return 0
+}
+
 // Config gives the configuration in force, defaults filled in.
 func (h *Hasher) Config() Config { return h.config }
 
@@ -145,12 +195,66 @@ func (h *Hasher) Config() Config { return h.config }
 // random bytes and a tag of 32. It returns *BusyError at once when the queue
 // is full, and ctx's error when ctx ends first.
 func (h *Hasher) Hash(ctx context.Context, c Class, t Text) (string, error) {
-	out := h.fresh()
-	err := h.derive(ctx, c, t, out)
+	s, err := h.make(ctx, c, t)
 	if err != nil {
 		return "", err
 	}
-	return out.String(), nil
+	return s.String(), nil
+}
+
+// Decoy does the work of one Hash at the live parameters, through the same
+// queue, and throws the result away: what an unknown subject costs.
+func (h *Hasher) Decoy(ctx context.Context, c Class, t Text) error {
+	_, err := h.make(ctx, c, t)
+	return err
+}
+
+func (h *Hasher) make(ctx context.Context, c Class, t Text) (stored, error) {
+	if h.config.Scheme == Argon2id {
+		out := h.freshArgon2()
+		err := h.run(ctx, c, t, Argon2id, argon2Load(out.params), func(w *work) error {
+			tag, err := out.derive(w, w.password, tagBytes)
+			out.tag = tag
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		return out, nil
+	}
+	out := &pbkdf2Hash{form: pbkdf2PHC, rounds: h.config.Rounds, salt: newSalt()}
+	for out.prf.scheme() != h.config.Scheme {
+		out.prf++
+	}
+	err := h.run(ctx, c, t, h.config.Scheme, load{units: float64(out.rounds)}, func(w *work) error {
+		tag, err := out.key(w.password, tagBytes)
+		out.tag = tag
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// freshArgon2 is a hash at the live parameters, without a tag.
+func (h *Hasher) freshArgon2() *argon2Hash {
+	p := h.config.Params
+	return &argon2Hash{variant: variantID, version: 0x13, params: p, lanes: uint32(p.Parallelism), salt: newSalt()}
+}
+
+func newSalt() []byte {
+	salt := make([]byte, saltBytes)
+	_, _ = rand.Read(salt) // never fails: crypto/rand ends the program instead
+	return salt
+}
+
+// run is the only way to a slot.
+func (h *Hasher) run(ctx context.Context, c Class, t Text, s Scheme, l load, f func(*work) error) error {
+	if t.IsZero() {
+		return ErrEmpty
+	}
+	return h.pool.do(ctx, &job{class: c, password: t, scheme: s, load: l, run: f})
 }
 
 // Result is what Verify found.
@@ -167,68 +271,39 @@ type Result struct {
 // hash gives ErrBadHash and one that costs too much *CostError, before any
 // work; *BusyError and ctx's error are as in Hash.
 func (h *Hasher) Verify(ctx context.Context, c Class, t Text, encoded string) (Result, error) {
-	if t.IsZero() {
-		return Result{}, ErrEmpty
-	}
-	d, err := parse(encoded)
-	if err != nil {
-		return Result{}, err
-	}
-	bytes, units, err := d.cost(h.config.MemoryBudget)
+	s, l, err := h.read(encoded)
 	if err != nil {
 		return Result{}, err
 	}
 	match := false
-	err = h.pool.do(ctx, &job{
-		class: c, password: t, scheme: d.info().Scheme, bytes: bytes, units: units,
-		run: func(w *work) { match = d.match(w) },
+	err = h.run(ctx, c, t, s.info().Scheme, l, func(w *work) (err error) {
+		match, err = s.match(w)
+		return err
 	})
 	if err != nil {
 		return Result{}, err
 	}
-	return Result{Match: match, Stale: h.stale(d)}, nil
+	return Result{Match: match, Stale: h.stale(s)}, nil
 }
 
 // Check tells whether Verify would take encoded: nil, or an error that is
 // ErrBadHash or *CostError. It does no work.
 func (h *Hasher) Check(encoded string) error {
-	d, err := parse(encoded)
+	_, _, err := h.read(encoded)
+	return err
+}
+
+// read parses encoded and holds its costs against the ceilings.
+func (h *Hasher) read(encoded string) (stored, load, error) {
+	s, err := parse(encoded)
 	if err != nil {
-		return err
+		return nil, load{}, err
 	}
-	_, _, err = d.cost(h.config.MemoryBudget)
-	return err
-}
-
-// Decoy does the work of one Hash at the live parameters, through the same
-// queue, and throws the result away: what an unknown subject costs.
-func (h *Hasher) Decoy(ctx context.Context, c Class, t Text) error {
-	return h.derive(ctx, c, t, h.fresh())
-}
-
-// fresh is a hash without a tag, under a new salt.
-func (h *Hasher) fresh() *argon2Hash {
-	salt := make([]byte, saltBytes)
-	_, _ = rand.Read(salt) // never fails: crypto/rand ends the program instead
-	return &argon2Hash{variant: variantID, version: 0x13, params: h.config.Params, lanes: uint32(h.config.Parallelism), salt: salt}
-}
-
-func (h *Hasher) derive(ctx context.Context, c Class, t Text, out *argon2Hash) error {
-	if t.IsZero() {
-		return ErrEmpty
+	if f, ok := s.(*scryptHash); ok && f.form == scryptFirebase {
+		f.firebase = h.config.Firebase
 	}
-	p := h.config.Params
-	var tag []byte
-	err := h.pool.do(ctx, &job{
-		class: c, password: t, scheme: Argon2id, bytes: p.bytes(), units: p.units(),
-		run: func(w *work) {
-			tag = w.argon2(variantID, 0x13, p, out.salt, tagBytes)
-		},
-	})
-	if err == nil {
-		out.tag = tag
-	}
-	return err
+	l, err := s.load(h.config.MemoryBudget)
+	return s, l, err
 }
 
 // Stale tells whether a hash should be replaced at the next match: its scheme
@@ -237,20 +312,38 @@ func (h *Hasher) derive(ctx context.Context, c Class, t Text, out *argon2Hash) e
 // lower the cost: one with less memory but more memory × time stays. A string
 // that does not parse is stale.
 func (h *Hasher) Stale(encoded string) bool {
-	d, err := parse(encoded)
-	return err != nil || h.stale(d)
+	s, err := parse(encoded)
+	return err != nil || h.stale(s)
 }
 
-func (h *Hasher) stale(d digest) bool {
-	i, live := d.info(), h.config.Params
-	switch {
-	case i.Scheme != Argon2id, i.Version != 0x13, i.Salt < saltBytes, i.Tag < tagBytes:
+func (h *Hasher) stale(s stored) bool {
+	i, live := s.info(), h.config
+	if i.Scheme != live.Scheme || i.Salt < saltBytes || i.Tag < tagBytes {
 		return true
-	case i.Params.Memory >= live.Memory && i.Params.Time >= live.Time:
-		return false
 	}
-	return i.Params.units() <= live.units()
+	if live.Scheme != Argon2id {
+		return i.Rounds < uint64(live.Rounds)
+	}
+	if i.Version != 0x13 {
+		return true
+	}
+	return (i.Params.Memory < live.Memory || i.Params.Time < live.Time) && i.Params.units() <= live.Params.units()
 }
+
+// ServiceTime is how long a run for encoded takes on this machine as measured
+// so far: the mean, and a bound that few runs exceed. Both are zero before the
+// first run of its scheme, and for a string that Verify would refuse.
+func (h *Hasher) ServiceTime(encoded string) (mean, upper time.Duration) {
+	s, l, err := h.read(encoded)
+	if err != nil {
+		return 0, 0
+	}
+	return h.pool.serviceTime(s.info().Scheme, l.units)
+}
+
+// Kernel names the implementation of argon2 in use, and gives the reason when
+// the one that was asked for has failed its self-test.
+func (h *Hasher) Kernel() (string, error) { return h.core.Kernel(), h.core.SelfTest() }
 
 // Stats gives the counters.
 func (h *Hasher) Stats() Stats { return h.pool.snapshot() }
@@ -258,9 +351,3 @@ func (h *Hasher) Stats() Stats { return h.pool.snapshot() }
 // Close refuses all that waits, lets the running hashes end and gives their
 // memory back.
 func (h *Hasher) Close() { h.pool.close() }
-
-// equal compares in constant time. Unlike subtle.ConstantTimeCompare it says
-// no to two empty tags.
-func equal(a, b []byte) bool {
-	return len(b) > 0 && subtle.ConstantTimeCompare(a, b) == 1
-}

@@ -4,10 +4,9 @@
 package password
 
 import (
-	"encoding/base64"
+	"crypto/subtle"
 	"errors"
 	"fmt"
-	"math"
 	"strconv"
 	"strings"
 )
@@ -15,19 +14,54 @@ import (
 // Scheme names a way to derive a tag from a password.
 type Scheme string
 
-// Schemes for new hashes.
+// Schemes for new hashes: argon2id, and where a standard forbids it, PBKDF2
+// (SP 800-132) over SHA-2 or SM3 (GB/T 32905).
 const (
-	Argon2id Scheme = "argon2id"
+	Argon2id     Scheme = "argon2id"
+	PBKDF2SHA256 Scheme = "pbkdf2-sha256"
+	PBKDF2SHA512 Scheme = "pbkdf2-sha512"
+	PBKDF2SM3    Scheme = "pbkdf2-sm3"
 )
 
-// Schemes that are verified but never made.
+// Schemes that are verified and never made.
 const (
-	Argon2i Scheme = "argon2i"
-	Argon2d Scheme = "argon2d"
+	Argon2i         Scheme = "argon2i"
+	Argon2d         Scheme = "argon2d"
+	Bcrypt          Scheme = "bcrypt"
+	BcryptSHA256    Scheme = "bcrypt-sha256"
+	Scrypt          Scheme = "scrypt"
+	FirebaseScrypt  Scheme = "firebase-scrypt"
+	Yescrypt        Scheme = "yescrypt"
+	PBKDF2SHA1      Scheme = "pbkdf2-sha1"
+	SHA256Crypt     Scheme = "sha256-crypt"
+	SHA512Crypt     Scheme = "sha512-crypt"
+	MD5Crypt        Scheme = "md5-crypt"
+	PHPass          Scheme = "phpass"
+	Drupal7         Scheme = "drupal7"
+	NTLM            Scheme = "ntlm"
+	DigestMD5       Scheme = "md5"
+	DigestSHA1      Scheme = "sha1"
+	DigestSHA256    Scheme = "sha256"
+	DigestSHA512    Scheme = "sha512"
+	DigestSM3       Scheme = "sm3"
+	WrappedArgon2id Scheme = "argon2id-wrap" // argon2id over one of the weak ones
 )
 
-// maxEncoded is the longest hash string looked at, in bytes.
-const maxEncoded = 1024
+// Ceilings for stored hashes, beside the memory budget.
+const (
+	maxTime        = 20        // argon2 passes
+	maxParallelism = 16        // lanes of argon2, p of scrypt
+	maxMemoryTime  = 2 << 20   // argon2, KiB·passes
+	maxRounds      = 5_000_000 // PBKDF2 and the crypt family
+	maxBcryptCost  = 15
+)
+
+const (
+	// maxEncoded is the longest hash string looked at, in bytes.
+	maxEncoded = 1024
+	// maxSaltText bounds salts that are written as text.
+	maxSaltText = 128
+)
 
 // ErrBadHash is returned for a string that is not a hash in a form this
 // package knows, or not in that form's canonical spelling. The error that
@@ -43,9 +77,9 @@ func bad(format string, args ...any) error {
 // grows with the cost.
 type CostError struct {
 	Scheme Scheme
-	Name   string // which cost: "memory", "time", "parallelism", "memory × time", "rounds", "cost"
+	Name   string // which cost, as "memory"
 	Limit  int64
-	Unit   string // "KiB", "passes", "lanes", "KiB·passes", "rounds", "log2"
+	Unit   string // of Limit, as "KiB"
 }
 
 func (e *CostError) Error() string {
@@ -55,44 +89,126 @@ func (e *CostError) Error() string {
 // Info is what a hash string says about itself, without its secret part.
 type Info struct {
 	Scheme Scheme
-	// Params is set for the argon2 family, and for a wrapped digest.
-	Params Params
-	// Version is the argon2 version, 0x10 or 0x13.
+	// Wraps is the weak scheme inside a WrappedArgon2id, else empty.
+	Wraps Scheme
+	// Params and Version (0x10 or 0x13) are set for the argon2 family.
+	Params  Params
 	Version uint8
+	// Rounds counts the iterations of PBKDF2, of the crypt family and of
+	// bcrypt (2^cost); 1 for a plain digest.
+	Rounds uint64
+	// LogN, R and P are the costs of the scrypt family.
+	LogN uint8
+	R, P uint32
 	// Salt and Tag are lengths in bytes.
 	Salt, Tag int
 }
 
-// Cost spells the cost parameters, as "m=19456,t=2,p=1".
+// Cost spells the cost, as "m=19456,t=2,p=1", "ln=15,r=8,p=1" or
+// "rounds=600000".
 func (i Info) Cost() string {
-	return i.Params.String()
+	switch {
+	case i.Params != Params{}:
+		return i.Params.String()
+	case i.LogN > 0:
+		return fmt.Sprintf("ln=%d,r=%d,p=%d", i.LogN, i.R, i.P)
+	default:
+		return fmt.Sprintf("rounds=%d", i.Rounds)
+	}
 }
 
-// A digest is a parsed hash. Parsing allocates no more than the string's own
-// length; match does the work.
-type digest interface {
+// Weak tells that a stolen hash of this kind gives its password away at the
+// speed of a bare digest, so that it should be wrapped, not kept.
+func (i Info) Weak() bool {
+	switch i.Scheme {
+	case NTLM, DigestMD5, DigestSHA1, DigestSHA256, DigestSHA512, DigestSM3, MD5Crypt, PHPass:
+		return true
+	}
+	return false
+}
+
+// BelowFloor tells whether the hash is weaker than OWASP ASVS 5.0 11.4.2
+// (appendix C) allows for keeping.
+func (i Info) BelowFloor() bool {
+	switch i.Scheme {
+	case Argon2id:
+		return i.Params.Memory < i.Params.floor()
+	case Bcrypt, BcryptSHA256:
+		return i.Rounds < 1<<10
+	case Scrypt:
+		return i.LogN < 17 || i.R < 8
+	case PBKDF2SHA256, PBKDF2SM3:
+		return i.Rounds < 600_000
+	case PBKDF2SHA512:
+		return i.Rounds < 210_000
+	case WrappedArgon2id:
+		return i.Params.Memory < i.Params.floor()
+	default:
+		return true // not on the list of approved schemes
+	}
+}
+
+// stored is a parsed hash. Parsing allocates no more than the string's own
+// length; only match does work.
+type stored interface {
 	info() Info
-	// cost checks the parameters against the ceilings for stored hashes, and
-	// gives the memory and the units of work that match takes.
-	cost(budget int64) (bytes int64, units float64, err error)
+	// load checks the costs against the ceilings, and tells what match takes.
+	load(budget int64) (load, error)
 	// match tells whether w.password is the hashed one, comparing in constant
 	// time, after exactly one run of the KDF.
-	match(w *work) bool
+	match(w *work) (bool, error)
 	// String is the canonical spelling.
 	String() string
+}
+
+// load is what one run takes.
+type load struct {
+	bytes int64
+	heap  bool    // the bytes are on the Go heap, not in the slot's memory
+	units float64 // work, in a unit of the scheme's own
+}
+
+// A plain is a stored hash whose derivation needs the password and nothing
+// else: every one that is not of the argon2 family.
+type plain interface {
+	stored
+	derive(password []byte) ([]byte, error)
+	want() []byte
+	// longest is the longest password, in bytes, that the original program
+	// takes or looks at; a longer one never matches.
+	longest() int
+}
+
+// matchPlain refuses too long a password only after deriving from as much of
+// it as counts, so that the refusal costs what a wrong password costs.
+func matchPlain(p plain, password []byte) (bool, error) {
+	n := min(len(password), p.longest())
+	tag, err := p.derive(password[:n])
+	if err != nil {
+		return false, fmt.Errorf("deriving a %s tag: %w", p.info().Scheme, err)
+	}
+	same := equal(tag, p.want())
+	clear(tag)
+	return same && n == len(password), nil
+}
+
+// equal compares in constant time. Unlike subtle.ConstantTimeCompare it says
+// no to two empty tags.
+func equal(a, b []byte) bool {
+	return len(b) > 0 && subtle.ConstantTimeCompare(a, b) == 1
 }
 
 // Parse reads a hash string and tells its scheme and cost, without judging
 // whether the cost is acceptable. The errors wrap ErrBadHash.
 func Parse(encoded string) (Info, error) {
-	d, err := parse(encoded)
+	s, err := parse(encoded)
 	if err != nil {
 		return Info{}, err
 	}
-	return d.info(), nil
+	return s.info(), nil
 }
 
-func parse(encoded string) (digest, error) {
+func parse(encoded string) (stored, error) {
 	if len(encoded) > maxEncoded {
 		return nil, bad("longer than %d bytes", maxEncoded)
 	}
@@ -101,188 +217,86 @@ func parse(encoded string) (digest, error) {
 			return nil, bad("a byte is not printing ASCII")
 		}
 	}
+	// A wrapped hash holds one of the others: it stays outside the table that
+	// it reads.
+	if rest, ok := strings.CutPrefix(encoded, wrapPrefix); ok {
+		return readWrapped(rest)
+	}
+	return parseBare(encoded)
+}
+
+func parseBare(encoded string) (stored, error) {
 	for _, f := range formats {
 		if rest, ok := strings.CutPrefix(encoded, f.prefix); ok {
-			return f.parse(rest)
+			return f.read(rest)
 		}
+	}
+	// ASP.NET Core Identity writes bare base64, whose first byte is 0 or 1.
+	if strings.HasPrefix(encoded, "AA") || strings.HasPrefix(encoded, "AQAAAA") {
+		return readASPNET(encoded)
 	}
 	return nil, bad("scheme is not known")
 }
 
-// formats are tried in order.
+// A reader parses what follows the prefix that names its format.
+type reader func(rest string) (stored, error)
+
+// formats are tried in order. The comments name the programs that write them.
 var formats = []struct {
 	prefix string
-	parse  func(rest string) (digest, error)
+	read   reader
 }{
-	{"$argon2id$", func(r string) (digest, error) { return parseArgon2(variantID, r) }},
-	{"$argon2i$", func(r string) (digest, error) { return parseArgon2(variantI, r) }},
+	{"$argon2id$", readArgon2(variantID)}, // PHC string format
+	{"$argon2i$", readArgon2(variantI)},
+	{"$argon2d$", readArgon2(variantD)},
+	{"argon2$argon2id$", readArgon2(variantID)}, // Django
+	{"argon2$argon2i$", readArgon2(variantI)},
+	{"$2a$", readBcrypt('a', false)},        // crypt_blowfish, OpenBSD
+	{"$2b$", readBcrypt('b', false)},        //
+	{"$2y$", readBcrypt('y', false)},        // PHP
+	{"bcrypt$$2b$", readBcrypt('b', false)}, // Django
+	{"bcrypt_sha256$$2b$", readBcrypt('b', true)},
+	{"$scrypt$", readScryptPHC(Scrypt)},             // passlib, PHC
+	{"$firescrypt$", readScryptPHC(FirebaseScrypt)}, // Firebase Authentication export
+	{"$7$", readScrypt7},                            // escrypt, libxcrypt, libsodium
+	{"scrypt:", readScryptWerkzeug},                 //
+	{"scrypt$", readScryptDjango},                   //
+	{"$y$", readYescrypt},                           // libxcrypt
+	{"$pbkdf2$", readPBKDF2(prfSHA1)},               // passlib
+	{"$pbkdf2-sha1$", readPBKDF2(prfSHA1)},          // PHC
+	{"$pbkdf2-sha256$", readPBKDF2(prfSHA256)},      // passlib, PHC, Hasher.Hash
+	{"$pbkdf2-sha512$", readPBKDF2(prfSHA512)},
+	{"$pbkdf2-sm3$", readPBKDF2(prfSM3)},
+	{"pbkdf2_sha1$", readPBKDF2Django(prfSHA1)},
+	{"pbkdf2_sha256$", readPBKDF2Django(prfSHA256)},
+	{"pbkdf2:sha1:", readPBKDF2Werkzeug(prfSHA1)},
+	{"pbkdf2:sha256:", readPBKDF2Werkzeug(prfSHA256)},
+	{"pbkdf2:sha512:", readPBKDF2Werkzeug(prfSHA512)},
+	{"$5$", readSHACrypt(SHA256Crypt)}, // glibc, libxcrypt
+	{"$6$", readSHACrypt(SHA512Crypt)},
+	{"$1$", readMD5Crypt},
+	{"$P$", readPHPass('P')}, // phpass, WordPress
+	{"$H$", readPHPass('H')}, // phpBB
+	{"$S$", readDrupal},
+	{"$3$$", readNTLM},                  // FreeBSD, libxcrypt
+	{"$NT$", readNTLM},                  // John the Ripper
+	{"{MD5}", readLDAP(hashMD5, false)}, // OpenLDAP, Dovecot
+	{"{SMD5}", readLDAP(hashMD5, true)},
+	{"{SHA}", readLDAP(hashSHA1, false)},
+	{"{SSHA}", readLDAP(hashSHA1, true)},
+	{"{SHA256}", readLDAP(hashSHA256, false)},
+	{"{SSHA256}", readLDAP(hashSHA256, true)},
+	{"{SHA512}", readLDAP(hashSHA512, false)},
+	{"{SSHA512}", readLDAP(hashSHA512, true)},
+	{"$ww-digest$", readDigest}, // our spelling for all other digests
 }
 
-// variant is the type number of RFC 9106 §3.2.
-type variant uint8
-
-const (
-	variantD  variant = 0
-	variantI  variant = 1
-	variantID variant = 2
-)
-
-func (v variant) scheme() Scheme {
-	return [...]Scheme{Argon2d, Argon2i, Argon2id}[v]
-}
-
-// Bounds of the PHC string format and ceilings for stored hashes.
-const (
-	minSalt, maxSalt = 8, 48
-	minTag, maxTag   = 12, 64
-
-	maxTime        = 20
-	maxParallelism = 16
-	maxMemoryTime  = 2 << 20 // KiB·passes
-)
-
-type argon2Hash struct {
-	variant   variant
-	version   uint8
-	params    Params
-	lanes     uint32 // as written: may be above what Params can hold
-	salt, tag []byte
-}
-
-// parseArgon2 reads, after "$argon2…$":
-//
-//	[v=19$]m=<KiB>,t=<passes>,p=<lanes>$<salt>$<tag>
-//
-// as the PHC string format asks: decimals without leading zeros, parameters in
-// this order, B64 without padding and with zero trailing bits, a salt of 8 to 48
-// bytes and a tag of 12 to 64. A missing v means version 0x10.
-func parseArgon2(v variant, rest string) (digest, error) {
-	h := &argon2Hash{variant: v, version: 0x10}
-	if r, ok := strings.CutPrefix(rest, "v="); ok {
-		n, r, ok := strings.Cut(r, "$")
-		switch {
-		case ok && n == "19":
-			h.version = 0x13
-		case ok && n == "16":
-			h.version = 0x10
-		default:
-			return nil, bad("argon2 version is neither 16 nor 19")
-		}
-		rest = r
-	}
-	if h.version != 0x13 {
-		return nil, bad("argon2 version is not 19")
-	}
-	fields := strings.Split(rest, "$")
-	if len(fields) != 3 {
+// fields splits s at each separator into exactly n parts.
+func fields(s string, sep byte, n int) ([]string, error) {
+	if strings.Count(s, string(sep)) != n-1 {
 		return nil, bad("number of fields")
 	}
-	var err error
-	if h.params, h.lanes, err = parseParams(fields[0]); err != nil {
-		return nil, err
-	}
-	if h.salt, err = decodeB64(fields[1], minSalt, maxSalt, "salt"); err != nil {
-		return nil, err
-	}
-	if h.tag, err = decodeB64(fields[2], minTag, maxTag, "tag"); err != nil {
-		return nil, err
-	}
-	return h, nil
-}
-
-// parseParams reads "m=<KiB>,t=<passes>,p=<lanes>".
-func parseParams(s string) (Params, uint32, error) {
-	var v [3]uint32
-	parts := strings.Split(s, ",")
-	if len(parts) != len(v) {
-		return Params{}, 0, bad("parameters are not m, t, p")
-	}
-	for i, name := range [...]string{"m=", "t=", "p="} {
-		s, ok := strings.CutPrefix(parts[i], name)
-		if !ok {
-			return Params{}, 0, bad("parameters are not m, t, p")
-		}
-		n, ok := decimal(s, math.MaxUint32)
-		if !ok || n == 0 {
-			return Params{}, 0, bad("parameter %s is not a canonical positive number", name[:1])
-		}
-		v[i] = uint32(n)
-	}
-	m, t, p := v[0], v[1], v[2]
-	if p >= 1<<24 {
-		return Params{}, 0, bad("parameter p is above 2^24-1")
-	}
-	if uint64(m) < 8*uint64(p) {
-		return Params{}, 0, bad("memory is below 8 KiB for each lane")
-	}
-	return Params{Memory: m, Time: t, Parallelism: uint8(min(p, 255))}, p, nil
-}
-
-// checkArgon2 holds parameters against the ceilings for stored hashes.
-func checkArgon2(s Scheme, p Params, lanes uint32, budget int64) error {
-	over := func(name string, limit int64, unit string) error {
-		return &CostError{Scheme: s, Name: name, Limit: limit, Unit: unit}
-	}
-	switch {
-	case int64(p.Memory) > budget>>10:
-		return over("memory", budget>>10, "KiB")
-	case p.Time > maxTime:
-		return over("time", maxTime, "passes")
-	case lanes > maxParallelism:
-		return over("parallelism", maxParallelism, "lanes")
-	case uint64(p.Memory)*uint64(p.Time) > maxMemoryTime:
-		return over("memory × time", maxMemoryTime, "KiB·passes")
-	}
-	return nil
-}
-
-func (h *argon2Hash) info() Info {
-	return Info{Scheme: h.variant.scheme(), Params: h.params, Version: h.version, Salt: len(h.salt), Tag: len(h.tag)}
-}
-
-func (h *argon2Hash) cost(budget int64) (int64, float64, error) {
-	if err := checkArgon2(h.variant.scheme(), h.params, h.lanes, budget); err != nil {
-		return 0, 0, err
-	}
-	return h.params.bytes(), h.params.units(), nil
-}
-
-func (h *argon2Hash) match(w *work) bool {
-	return equal(w.argon2(h.variant, uint32(h.version), h.params, h.salt, len(h.tag)), h.tag)
-}
-
-func (h *argon2Hash) String() string {
-	b := make([]byte, 0, 128)
-	b = append(b, '$')
-	b = append(b, h.variant.scheme()...)
-	b = append(b, "$v="...)
-	b = strconv.AppendUint(b, uint64(h.version), 10)
-	b = append(b, "$m="...)
-	b = strconv.AppendUint(b, uint64(h.params.Memory), 10)
-	b = append(b, ",t="...)
-	b = strconv.AppendUint(b, uint64(h.params.Time), 10)
-	b = append(b, ",p="...)
-	b = strconv.AppendUint(b, uint64(h.lanes), 10)
-	b = append(b, '$')
-	b = b64.AppendEncode(b, h.salt)
-	b = append(b, '$')
-	b = b64.AppendEncode(b, h.tag)
-	return string(b)
-}
-
-// b64 is the PHC string format's B64: standard alphabet, no padding, and
-// trailing bits that must be zero.
-var b64 = base64.RawStdEncoding.Strict()
-
-func decodeB64(s string, least, most int, what string) ([]byte, error) {
-	if n := b64.DecodedLen(len(s)); n < least || n > most {
-		return nil, bad("%s is not of %d to %d bytes", what, least, most)
-	}
-	b, err := b64.DecodeString(s)
-	if err != nil {
-		return nil, bad("%s is not canonical base64", what)
-	}
-	return b, nil
+	return strings.SplitN(s, string(sep), n), nil
 }
 
 // decimal reads a number without sign, leading zero or other spelling.
@@ -297,4 +311,30 @@ func decimal(s string, most uint64) (uint64, bool) {
 	}
 	n, err := strconv.ParseUint(s, 10, 64)
 	return n, err == nil && n <= most
+}
+
+// positive reads a decimal from 1 to most, which name names.
+func positive(s, name string, most uint64) (uint64, error) {
+	n, ok := decimal(s, most)
+	if !ok || n == 0 {
+		return 0, bad("%s is not a canonical positive number", name)
+	}
+	return n, nil
+}
+
+// parameter reads "name=number".
+func parameter(s, name string, most uint64) (uint64, error) {
+	s, ok := strings.CutPrefix(s, name+"=")
+	if !ok {
+		return 0, bad("parameter %s is missing or not in its place", name)
+	}
+	return positive(s, "parameter "+name, most)
+}
+
+// saltText checks a salt that is used as it is written.
+func saltText(s string) ([]byte, error) {
+	if s == "" || len(s) > maxSaltText {
+		return nil, bad("salt is not of 1 to %d characters", maxSaltText)
+	}
+	return []byte(s), nil
 }

@@ -4,16 +4,29 @@
 package password
 
 import (
-	"golang.org/x/crypto/argon2"
+	"fmt"
+
+	"github.com/watchword-project/watchword/server/internal/argon2"
 )
 
-// slot is the memory of one running hash.
+// slot is what one running hash may use: its memory, taken once and all zero
+// between two runs, and a place for its copy of the password.
 type slot struct {
+	core   *argon2.Core
+	kib    uint32         // size of memory, unless a larger hash has grown it
+	memory *argon2.Memory // nil while lent to a hash that took several slots
+
 	plain [MaxBytes]byte
 	used  int
 }
 
-func newSlot(memory uint32) (*slot, error) { return &slot{}, nil }
+func newSlot(core *argon2.Core, kib uint32) (*slot, error) {
+	m, err := core.NewMemory(kib)
+	if err != nil {
+		return nil, err
+	}
+	return &slot{core: core, kib: kib, memory: m}, nil
+}
 
 // keep copies the password into the slot.
 func (s *slot) keep(b []byte) []byte {
@@ -21,23 +34,50 @@ func (s *slot) keep(b []byte) []byte {
 	return s.plain[:s.used]
 }
 
-// prepare makes room for a run of n bytes. Where n is above the slot's share,
-// others are slots taken with it, whose memory it may give back first.
-func (s *slot) prepare(n int64, others []*slot) {}
-
-// wipe clears what a run of n bytes has left, and gives back what is above
-// the share.
-func (s *slot) wipe(n, share int64) {
-	clear(s.plain[:s.used])
-	s.used = 0
+// prepare makes room for a run, in the slot's memory or, where the KDF brings
+// its own, on the Go heap. A slot's memory may grow to its share of the
+// budget and then stays so. Beyond the share, the memory of the others, slots
+// taken together with this one, is given back first, so that all memory in
+// use stays within the budget.
+func (s *slot) prepare(l load, share int64, others []*slot) error {
+	if l.heap {
+		if l.bytes+int64(s.kib)<<10 > share {
+			release(s, others)
+		}
+		return nil
+	}
+	kib := max(uint32((l.bytes+1023)>>10), s.kib)
+	if l.bytes == 0 || (s.memory != nil && s.memory.KiB() >= kib) {
+		return nil
+	}
+	release(s, others)
+	m, err := s.core.NewMemory(kib)
+	if err != nil {
+		return fmt.Errorf("taking %d KiB for a hash: %w", kib, err)
+	}
+	s.memory = m
+	return nil
 }
 
-func (s *slot) free() {}
-
-// argon2 derives a tag.
-func (w *work) argon2(v variant, version uint32, p Params, salt []byte, n int) []byte {
-	if v == variantID {
-		return argon2.IDKey(w.password, salt, p.Time, p.Memory, p.Parallelism, uint32(n))
+func release(s *slot, others []*slot) {
+	s.free()
+	for _, o := range others {
+		o.free()
 	}
-	return argon2.Key(w.password, salt, p.Time, p.Memory, p.Parallelism, uint32(n))
+}
+
+// clean ends a run: the copy of the password goes, and memory above the share.
+func (s *slot) clean(share int64) {
+	clear(s.plain[:s.used])
+	s.used = 0
+	if s.memory != nil && int64(s.memory.KiB())<<10 > share {
+		s.free()
+	}
+}
+
+func (s *slot) free() {
+	if s.memory != nil {
+		_ = s.memory.Close() // the mapping is gone or never was: nobody can do anything
+		s.memory = nil
+	}
 }
