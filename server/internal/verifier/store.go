@@ -26,9 +26,11 @@ const (
 	StateDisabled
 )
 
-// Record is what is kept of one credential.
+// Record is what is kept of one credential. Its texts are UTF-8 without NUL;
+// its times are kept in UTC to the microsecond, and a store may cut what is
+// finer.
 type Record struct {
-	Tenant  string
+	Tenant  string // at most 128 bytes
 	Subject Pseudonym
 	// Version counts the changes, beginning at 1, and goes on counting over a
 	// deletion, so that a writer who read before it cannot bring the record back.
@@ -80,4 +82,11 @@ type Store interface {
 	Get(ctx context.Context, tenant string, subject Pseudonym) (Record, error)
 	Put(ctx context.Context, r Record) error
 	All(ctx context.Context) iter.Seq2[Record, error]
+}
+
+// Importer is what a Store may offer besides, for many records at once. PutAll
+// does for each record what Put does, in any order, and returns one error per
+// record, in the order of rs; what it returns nil for is durable.
+type Importer interface {
+	PutAll(ctx context.Context, rs []Record) []error
 }
