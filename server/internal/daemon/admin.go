@@ -36,7 +36,7 @@ func openAdmin(path string, s *rpc.Server) (*adminDoor, error) {
 	if err != nil {
 		return nil, fmt.Errorf("admin socket: %w", err)
 	}
-	return &adminDoor{server: s.Local(), l: &sameUser{l.(*net.UnixListener)}, path: path}, nil
+	return &adminDoor{server: s.Admin(), l: &sameUser{l.(*net.UnixListener)}, path: path}, nil
 }
 
 func (d *adminDoor) serve() error { return d.server.Serve(d.l) }

@@ -5,9 +5,11 @@ package rpc
 
 import (
 	"context"
+	"strconv"
 
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/watchword-project/watchword/server/internal/throttle"
 	"github.com/watchword-project/watchword/server/internal/verifier"
 
 	watchwordv1 "github.com/watchword-project/watchword/api/watchword/v1"
@@ -86,20 +88,52 @@ func (r *reader) lanesOf(subject, ip string) {
 func (s *throttleService) GetThrottleState(ctx context.Context, m *watchwordv1.GetThrottleStateRequest) (*watchwordv1.GetThrottleStateResponse, error) {
 	var r reader
 	r.lanesOf(m.GetSubject(), m.GetIp())
-	ip, ch := r.ip("ip", m.GetIp()), pick(&r, channels, "channel", m.GetChannel())
+	ip := r.ip("ip", m.GetIp())
+	only := pick(&r, channels, "channel", m.GetChannel())
 	if r.err != nil {
 		return nil, r.err
 	}
-	st, err := s.v.Lanes(ctx, tenantOf(callerOf(ctx)), m.GetSubject(), ip, ch)
+	st, err := s.v.Lanes(ctx, tenantOf(callerOf(ctx)), m.GetSubject(), ip)
 	if err != nil {
 		return nil, err
 	}
 	out := &watchwordv1.GetThrottleStateResponse{}
 	for _, l := range st.Lanes {
-		out.Lanes = append(out.Lanes, &watchwordv1.ThrottleLane{Lane: l.Lane, Channel: channelOf(l.Channel), Verdict: verdicts[l.Verdict],
-			RetryAfter: durationpb.New(l.RetryAfter), Failures: uint32(l.Failures), Budget: uint32(l.Budget)})
+		if l.Channel == only || m.GetChannel() == watchwordv1.Channel_CHANNEL_UNSPECIFIED {
+			out.Lanes = append(out.Lanes, laneOf(l))
+		}
+	}
+	for _, a := range st.Addresses {
+		lane := &watchwordv1.ThrottleLane{Lane: "prefix-" + strconv.Itoa(a.Bits), Verdict: watchwordv1.Verdict_VERDICT_ALLOW,
+			Failures: uint32(a.Failures), Budget: uint32(a.Burst)}
+		if a.Failures >= a.Burst {
+			lane.Verdict = watchwordv1.Verdict_VERDICT_DELAY
+		}
+		out.Lanes = append(out.Lanes, lane)
 	}
 	return out, nil
+}
+
+func laneOf(l throttle.LaneState) *watchwordv1.ThrottleLane {
+	lane := &watchwordv1.ThrottleLane{Lane: "subject", Channel: channelOf(l.Channel), Verdict: watchwordv1.Verdict_VERDICT_ALLOW,
+		RetryAfter: durationpb.New(l.RetryAfter), Failures: uint32(l.Failures)}
+	if l.KnownDevice {
+		lane.Lane = "device"
+	}
+	switch {
+	case l.Closed:
+		lane.Verdict = watchwordv1.Verdict_VERDICT_DENY
+	case l.RetryAfter > 0:
+		lane.Verdict = watchwordv1.Verdict_VERDICT_DELAY
+	}
+	return lane
+}
+
+func channelOf(c throttle.Channel) watchwordv1.Channel {
+	return map[throttle.Channel]watchwordv1.Channel{
+		throttle.Password: watchwordv1.Channel_CHANNEL_PASSWORD, throttle.OTP: watchwordv1.Channel_CHANNEL_OTP,
+		throttle.ResetCode: watchwordv1.Channel_CHANNEL_RESET_CODE,
+	}[c]
 }
 
 func (s *throttleService) ResetThrottle(ctx context.Context, m *watchwordv1.ResetThrottleRequest) (*watchwordv1.ResetThrottleResponse, error) {

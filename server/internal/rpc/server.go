@@ -56,6 +56,7 @@ type Config struct {
 type Server struct {
 	GRPC    *grpc.Server
 	health  *health.Server
+	admin   *grpc.Server
 	gate    *gate
 	local   *inprocgrpc.Channel
 	streams map[string]bool
@@ -69,8 +70,6 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 		gate: &gate{access: cfg.Access, log: cfg.Log}}
 	opts := []grpc.ServerOption{
 		grpc.ForceServerCodecV2(newCodec()),
-		grpc.UnaryInterceptor(s.gate.unary),
-		grpc.StreamInterceptor(s.gate.stream),
 		grpc.MaxRecvMsgSize(maxReceive),
 		grpc.MaxConcurrentStreams(100),
 		grpc.MaxHeaderListSize(16 << 10),
@@ -78,10 +77,12 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: 15 * time.Minute, Time: 2 * time.Minute, Timeout: 20 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 20 * time.Second, PermitWithoutStream: true}),
 	}
+	operator := &gate{access: cfg.Access, log: cfg.Log, local: localOperator}
+	s.admin = grpc.NewServer(append(operator.interceptors(), opts...)...)
 	if cfg.TLS != nil {
 		opts = append(opts, grpc.Creds(credentials.NewTLS(cfg.TLS)))
 	}
-	s.GRPC = grpc.NewServer(opts...)
+	s.GRPC = grpc.NewServer(append(s.gate.interceptors(), opts...)...)
 	services := grpchan.HandlerMap{}
 	now := cfg.Now
 	if now == nil {
@@ -96,6 +97,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	watchwordv1.RegisterAdminServiceServer(services, &adminService{keys: cfg.Keyring, now: now})
 	services.ForEach(func(d *grpc.ServiceDesc, impl any) {
 		s.GRPC.RegisterService(d, impl)
+		s.admin.RegisterService(d, impl)
 		s.local.RegisterService(d, impl)
 		s.health.SetServingStatus(d.ServiceName, healthpb.HealthCheckResponse_NOT_SERVING)
 		for _, st := range d.Streams {
@@ -106,6 +108,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	})
 	s.health.SetServingStatus("", healthpb.HealthCheckResponse_NOT_SERVING)
 	healthpb.RegisterHealthServer(s.GRPC, s.health)
+	healthpb.RegisterHealthServer(s.admin, s.health)
 	reflection.Register(s.GRPC)
 	s.local.WithServerUnaryInterceptor(s.gate.unary).WithServerStreamInterceptor(s.gate.stream)
 
@@ -117,10 +120,14 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.gate.scopes = scopes
+	s.gate.scopes, operator.scopes = scopes, scopes
 	s.rest, err = newGateway(ctx, s, cfg)
 	return s, err
 }
+
+// Admin is the gRPC server for a listener that only the operator of this very
+// machine can reach: it takes every call for the operator's.
+func (s *Server) Admin() *grpc.Server { return s.admin }
 
 // REST is the HTTP door.
 func (s *Server) REST() http.Handler { return s.rest }

@@ -17,6 +17,7 @@ import (
 	"github.com/watchword-project/watchword/server/internal/identity"
 	"github.com/watchword-project/watchword/server/internal/objects"
 	"github.com/watchword-project/watchword/server/internal/password"
+	"github.com/watchword-project/watchword/server/internal/throttle"
 	"github.com/watchword-project/watchword/server/internal/verifier"
 
 	watchwordv1 "github.com/watchword-project/watchword/api/watchword/v1"
@@ -87,6 +88,16 @@ func statusOf(ctx context.Context, err error, id string) *status.Status {
 		return with(codes.Aborted, "somebody else changed it first", info("VERSION_CONFLICT", nil))
 	case errors.Is(err, verifier.ErrUnknownSubject), errors.Is(err, objects.ErrNotFound):
 		return with(codes.NotFound, "not found")
+	case errors.Is(err, verifier.ErrUnknownPolicy):
+		return with(codes.NotFound, "no such policy")
+	case errors.Is(err, verifier.ErrBadSubject):
+		return malformed("MALFORMED_REQUEST", "subject", "empty, longer than 512 bytes, or not text")
+	case errors.Is(err, throttle.ErrBadToken):
+		return malformed("MALFORMED_REQUEST", "attemptToken", "not a live token of this tenant, or settled otherwise")
+	case errors.Is(err, throttle.ErrBadAttempt):
+		return malformed("MALFORMED_REQUEST", "source", "not an attempt that can be counted")
+	case errors.Is(err, password.ErrEmpty), errors.Is(err, password.ErrEncoding), errors.Is(err, password.ErrControl):
+		return malformed("MALFORMED_REQUEST", "password", "empty, not UTF-8, or with a control character")
 	case errors.Is(err, context.Canceled):
 		return with(codes.Canceled, "cancelled")
 	case errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil:

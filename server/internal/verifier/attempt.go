@@ -61,12 +61,11 @@ func (v *Verifier) Report(ctx context.Context, q AttemptRequest, o throttle.Outc
 }
 
 // Lanes shows the budgets of a subject, or of an address.
-func (v *Verifier) Lanes(ctx context.Context, tenant, subject string, ip netip.Addr, ch throttle.Channel) (throttle.State, error) {
+func (v *Verifier) Lanes(ctx context.Context, tenant, subject string, ip netip.Addr) (throttle.State, error) {
 	q, err := v.query(tenant, subject, ip)
 	if err != nil {
 		return throttle.State{}, err
 	}
-	q.Channel = ch
 	s, err := v.Throttle.State(ctx, q)
 	return s, throttled(err)
 }

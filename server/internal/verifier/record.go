@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/watchword-project/watchword/server/internal/policy"
 )
 
 // Bounds of a Record, in bytes and entries. Check enforces them.
@@ -69,10 +71,10 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // varints, texts are a length and their bytes, times are signed varints of
 // microseconds since 1970 and left out when zero:
 //
-//	┌────────┬───────┬───────┬─────────┬──────┬───────────────────┬──────┬────────┬────────────────┬───────┬────────┐
-//	│ form=1 │ flags │ state │ version │ hash │ number of history │ norm │ policy │ policy version │ times │ CRC32C │
-//	│ 1      │ 1     │ 1     │ varint  │ text │ varint, texts     │ text │ text   │ text           │ ≤ 3   │ 4 (LE) │
-//	└────────┴───────┴───────┴─────────┴──────┴───────────────────┴──────┴────────┴────────────────┴───────┴────────┘
+//	┌────────┬───────┬───────┬─────────┬──────────┬────────┬──────┬───────────────────┬──────┬────────┬────────────────┬───────┬────────┐
+//	│ form=1 │ flags │ state │ version │ revision │ use    │ hash │ number of history │ norm │ policy │ policy version │ times │ CRC32C │
+//	│ 1      │ 1     │ 1     │ varint  │ varint   │ varint │ text │ varint, texts     │ text │ text   │ text           │ ≤ 3   │ 4 (LE) │
+//	└────────┴───────┴───────┴─────────┴──────────┴────────┴──────┴───────────────────┴──────┴────────┴────────────────┴───────┴────────┘
 //
 // The checksum also covers tenant and subject, which stand in the key: a record
 // found under another's key does not parse.
@@ -83,7 +85,8 @@ const (
 	flagCreated   = 1 << 1
 	flagChanged   = 1 << 2
 	flagLastLogin = 1 << 3
-	flagsKnown    = 1<<4 - 1
+	flagExhausted = 1 << 4
+	flagsKnown    = 1<<5 - 1
 )
 
 // AppendRecord appends the byte form of r to b, without tenant and subject.
@@ -93,6 +96,9 @@ func AppendRecord(b []byte, r Record) []byte {
 	if r.Tombstone {
 		flags |= flagTombstone
 	}
+	if r.Exhausted {
+		flags |= flagExhausted
+	}
 	times := [...]time.Time{r.Created, r.Changed, r.LastLogin}
 	for i, t := range times {
 		if !t.IsZero() {
@@ -101,6 +107,8 @@ func AppendRecord(b []byte, r Record) []byte {
 	}
 	b = append(b, recordForm, flags, byte(r.State))
 	b = binary.AppendUvarint(b, r.Version)
+	b = binary.AppendUvarint(b, uint64(r.Revision))
+	b = binary.AppendUvarint(b, uint64(r.Use))
 	b = appendText(b, r.Hash)
 	b = binary.AppendUvarint(b, uint64(len(r.History)))
 	for _, h := range r.History {
@@ -138,8 +146,11 @@ func ParseRecord(tenant string, subject Pseudonym, b []byte) (Record, error) {
 		Subject:   subject,
 		State:     State(body[2]),
 		Tombstone: flags&flagTombstone != 0,
+		Exhausted: flags&flagExhausted != 0,
 	}
 	r.Version = p.number()
+	r.Revision = uint32(p.upTo(math.MaxUint32))
+	r.Use = policy.Use(p.upTo(math.MaxUint8))
 	r.Hash = p.text()
 	n := p.number()
 	if n > uint64(len(p.rest)) { // each entry takes a byte at least
@@ -191,6 +202,15 @@ func (p *parser) number() uint64 {
 		return 0
 	}
 	p.rest = p.rest[n:]
+	return v
+}
+
+func (p *parser) upTo(most uint64) uint64 {
+	v := p.number()
+	if v > most {
+		p.fail()
+		return 0
+	}
 	return v
 }
 

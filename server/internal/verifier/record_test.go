@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/watchword-project/watchword/server/internal/policy"
 	"github.com/watchword-project/watchword/server/internal/verifier"
 )
 
@@ -28,6 +29,9 @@ func drawRecord(t *rapid.T) verifier.Record {
 	r := verifier.Record{
 		Tenant:        rapid.StringOfN(rapid.RuneFrom([]rune("ab/{}:é")), 0, 20, -1).Draw(t, "tenant"),
 		Version:       rapid.Uint64Range(1, 1<<63-1).Draw(t, "version"),
+		Revision:      rapid.Uint32().Draw(t, "revision"),
+		Use:           policy.Use(rapid.Byte().Draw(t, "use")),
+		Exhausted:     rapid.Bool().Draw(t, "exhausted"),
 		State:         verifier.State(rapid.IntRange(1, 4).Draw(t, "state")),
 		Hash:          text.Draw(t, "hash"),
 		Norm:          text.Draw(t, "norm"),

@@ -221,7 +221,7 @@ func (v *Verifier) Change(ctx context.Context, q ChangeRequest) (Changed, error)
 		return Changed{}, err
 	}
 	out := Changed{Match: true, Stored: done}
-	out.DeviceToken, err = v.Throttle.DeviceToken(context.WithoutCancel(ctx), q.Tenant, who)
+	out.DeviceToken, err = v.Throttle.IssueDevice(context.WithoutCancel(ctx), q.Tenant, who)
 	if err != nil {
 		v.Log.WarnContext(ctx, "no device token could be given", "error", err)
 	}

@@ -8,12 +8,23 @@ import (
 	"errors"
 	"iter"
 	"time"
+
+	"github.com/watchword-project/watchword/server/internal/policy"
 )
 
 // Pseudonym is the keyed digest under which a subject is known to the
 // stores and the throttle: 16 bytes of HMAC-SHA-256 over tenant and canonical
 // subject. No store ever sees the name behind it.
 type Pseudonym [16]byte
+
+// live is the revision of an existing credential, and 0 for a tombstone or no
+// record.
+func (r Record) live() uint32 {
+	if r.Hash == "" {
+		return 0
+	}
+	return r.Revision
+}
 
 // State tells whether a credential may be used.
 type State uint8
@@ -35,7 +46,15 @@ type Record struct {
 	// Version counts the changes, beginning at 1, and goes on counting over a
 	// deletion, so that a writer who read before it cannot bring the record back.
 	Version uint64
-	State   State
+	// Revision counts the changes that a caller sees, of password or state, and
+	// not those behind a login. It is what the contract calls version.
+	Revision uint32
+	State    State
+	// Exhausted marks a credential that is disabled because its last lane ran
+	// out of attempts, and not by an administrator.
+	Exhausted bool
+	// Use is the use that the password was accepted for.
+	Use policy.Use
 	// Hash is the sealed verifier: a PHC string whose tag is encrypted under a
 	// pepper. Empty in a tombstone.
 	Hash string
