@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The watchword authors
+
+package throttle
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// The shared store and what happens when it is lost.
+//
+// While it is well every outcome is also booked locally, so that the local
+// limiter is warm. After tripAfter errors in a row, or at once for the call
+// that met one, the local limiter decides under rules divided by the number of
+// servers, and a probe asks every probeEvery whether the store is back.
+// Outcomes that the store has missed are told to it then. So during one loss a
+// lane gets, over all servers, at most one more budget.
+const (
+	tripAfter  = 3
+	probeEvery = 500 * time.Millisecond
+	missedMost = 1 << 16
+)
+
+type remote struct {
+	store Store
+	deny  bool
+	log   *slog.Logger
+	// lost: the breaker is open. row counts errors since the last answer.
+	lost atomic.Bool
+	row  atomic.Int32
+
+	mu     sync.Mutex
+	missed []Settlement // outcomes the store does not know of
+	drops  int          // outcomes over missedMost
+	ctx    context.Context
+	cancel context.CancelFunc
+	done   sync.WaitGroup
+}
+
+func newRemote(s Store, deny bool, log *slog.Logger) *remote {
+	r := &remote{store: s, deny: deny, log: log}
+	r.ctx, r.cancel = context.WithCancel(context.Background())
+	return r
+}
+
+func (r *remote) close() error {
+	r.mu.Lock()
+	r.cancel()
+	r.mu.Unlock()
+	r.done.Wait()
+	return r.store.Close()
+}
+
+// answered notes how a call to the store went.
+func (r *remote) answered(err error) {
+	if !errors.Is(err, ErrStore) {
+		r.row.Store(0)
+		return
+	}
+	if r.row.Add(1) >= tripAfter {
+		r.trip(err)
+	}
+}
+
+func (r *remote) trip(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ctx.Err() != nil || r.lost.Swap(true) {
+		return
+	}
+	r.log.Error("throttle store lost; deciding locally under stricter rules", "err", err)
+	r.done.Add(1)
+	go r.heal()
+}
+
+// heal probes until the store answers, tells it what it missed and closes the
+// breaker.
+func (r *remote) heal() {
+	defer r.done.Done()
+	tick := time.NewTicker(probeEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-r.ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if _, err := r.store.View(r.ctx, &Target{}, 0); err != nil {
+			continue
+		}
+		if r.catchUp() {
+			break
+		}
+	}
+	r.row.Store(0)
+	r.lost.Store(false)
+	r.log.Info("throttle store is back")
+	r.catchUp() // what was missed between the last look and now
+}
+
+// catchUp tells the store what it missed. It reports whether all was told.
+func (r *remote) catchUp() bool {
+	for {
+		r.mu.Lock()
+		if len(r.missed) == 0 {
+			r.mu.Unlock()
+			return true
+		}
+		batch := r.missed[:min(len(r.missed), 256)]
+		r.missed = r.missed[len(batch):]
+		r.mu.Unlock()
+		for i := range batch {
+			s := batch[i]
+			out, err := r.store.Settle(r.ctx, &s)
+			if err == nil && out.Expired && s.Outcome == Success {
+				// The reservation has become a failure meanwhile; the login was right.
+				s.Report, s.Enrol = true, 0
+				_, err = r.store.Settle(r.ctx, &s)
+			}
+			if err != nil {
+				r.mu.Lock()
+				r.missed = append(r.missed, batch[i:]...)
+				r.mu.Unlock()
+				return false
+			}
+		}
+	}
+}
+
+func (r *remote) miss(s Settlement) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.missed) >= missedMost {
+		r.drops++
+		return
+	}
+	r.missed = append(r.missed, s)
+	if !r.lost.Load() && r.ctx.Err() == nil {
+		// A single failed call: no breaker to close, but something to tell.
+		r.done.Add(1)
+		go func() {
+			defer r.done.Done()
+			select {
+			case <-r.ctx.Done():
+			case <-time.After(probeEvery):
+				r.catchUp()
+			}
+		}()
+	}
+}
+
+// begin asks the shared store if there is one and it is well, else the local one.
+func (l *Limiter) begin(ctx context.Context, r *Request, v6 bool) (g Grant, local bool, err error) {
+	l.rules.apply(&r.Lanes, v6)
+	if l.remote == nil {
+		g, err = l.local.Begin(ctx, r)
+		return g, true, err
+	}
+	if !l.remote.lost.Load() {
+		g, err = l.remote.store.Begin(ctx, r)
+		if ctx.Err() == nil {
+			l.remote.answered(err)
+		}
+		if err == nil || !errors.Is(err, ErrStore) || ctx.Err() != nil {
+			return g, false, err
+		}
+	}
+	if l.remote.deny {
+		return Grant{}, false, ErrStore
+	}
+	l.strict.apply(&r.Lanes, v6)
+	g, err = l.local.Begin(ctx, r)
+	return g, true, err
+}
+
+// finish settles where the attempt was charged and keeps the other side told.
+func (l *Limiter) finish(ctx context.Context, s *Settlement, x *reservation) (Settled, error) {
+	l.rules.apply(&s.Lanes, x.v6)
+	if l.remote == nil {
+		return l.local.Settle(ctx, s)
+	}
+	mirror := *s
+	mirror.Report = true
+	l.strict.apply(&mirror.Lanes, x.v6)
+	if x.local {
+		own := *s
+		l.strict.apply(&own.Lanes, x.v6)
+		out, err := l.local.Settle(ctx, &own)
+		if err == nil && out.Before == 0 && !out.Expired && s.Outcome != Cancelled {
+			s.Report = true
+			l.remote.miss(*s)
+		}
+		return out, err
+	}
+	if !l.remote.lost.Load() {
+		// The caller may be gone; what it did counts all the same.
+		out, err := l.remote.store.Settle(context.WithoutCancel(ctx), s)
+		l.remote.answered(err)
+		if !errors.Is(err, ErrStore) {
+			if err == nil && out.Before == 0 && !out.Expired {
+				_, err = l.local.Settle(ctx, &mirror)
+			}
+			return out, err
+		}
+	}
+	// The reservation is in the store and its outcome is not: keep it for
+	// later, answer from what is known here.
+	l.remote.miss(*s)
+	mirror.At = mirror.Now
+	return l.local.Settle(ctx, &mirror)
+}
+
+// Degraded reports whether the shared store is lost and decisions are local.
+func (l *Limiter) Degraded() bool { return l.remote != nil && l.remote.lost.Load() }
+
+// Healthy reports whether decisions are made and kept as configured.
+func (l *Limiter) Healthy() bool { return !l.Degraded() && l.local.Healthy() }

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The watchword authors
+
+package throttle
+
+import (
+	"math"
+	"sync"
+	"sync/atomic"
+)
+
+// ways is how many records share a bucket: their keys fill one cache line.
+const ways = 8
+
+// live is the debt of a record that must not be evicted; neutral is that of
+// one that says nothing.
+const (
+	live    = math.MaxInt64
+	neutral = -1
+)
+
+// table is a fixed number of records under 64-bit keys, without pointers, so
+// that the garbage collector never looks inside. A key has two buckets in one
+// shard. When both are full the record with the least debt makes room; a live
+// lock never does.
+type table[R any] struct {
+	shards []shard[R]
+	mask   uint64
+	id     uint8 // its number in files
+}
+
+type shard[R any] struct {
+	sync.Mutex
+	keys  []uint64 // 0: free
+	recs  []R
+	moved []uint32 // slots changed since the last flush, each once
+	marks []uint64 // bit i: slot i is in moved
+	track bool
+	_     [40]byte // keeps the locks of neighbours on different cache lines
+}
+
+// newTable makes room for n records. The memory is touched, and so counted by
+// the system, only as records come.
+func newTable[R any](id uint8, n int, track bool) *table[R] {
+	shards := 1
+	for shards < 256 && shards*4*ways < n {
+		shards *= 2
+	}
+	t := &table[R]{shards: make([]shard[R], shards), mask: uint64(shards - 1), id: id}
+	buckets := (n + shards*ways - 1) / (shards * ways)
+	for i := range t.shards {
+		s := &t.shards[i]
+		s.keys = make([]uint64, buckets*ways)
+		s.recs = make([]R, buckets*ways)
+		s.track = track
+		if track {
+			s.marks = make([]uint64, (buckets*ways+63)/64)
+		}
+	}
+	return t
+}
+
+func (t *table[R]) shard(key uint64) *shard[R] { return &t.shards[key&t.mask] }
+
+// buckets returns the first slots of the two buckets of key.
+func (s *shard[R]) buckets(key uint64) (int, int) {
+	n := uint64(len(s.keys) / ways)
+	return int((key>>32)*n>>32) * ways, int((mix(key)>>32)*n>>32) * ways
+}
+
+// find returns the slot of key, or -1. The shard must be locked.
+func (s *shard[R]) find(key uint64) int {
+	a, b := s.buckets(key)
+	for i, k := range s.keys[a : a+ways] {
+		if k == key {
+			return a + i
+		}
+	}
+	for i, k := range s.keys[b : b+ways] {
+		if k == key {
+			return b + i
+		}
+	}
+	return -1
+}
+
+// place returns the slot of key, making one if there is none, or -1 if all
+// candidates are live. gone is told of a record that makes room.
+func (s *shard[R]) place(key uint64, debt func(*R) int64, gone func(uint64, *R)) int {
+	if i := s.find(key); i >= 0 {
+		return i
+	}
+	a, b := s.buckets(key)
+	for _, from := range [2]int{a, b} {
+		for i := from; i < from+ways; i++ {
+			if s.keys[i] == 0 {
+				s.keys[i] = key
+				return i
+			}
+		}
+	}
+	least, at := int64(live), -1
+	for _, from := range [2]int{a, b} {
+		for i := from; i < from+ways; i++ {
+			if d := debt(&s.recs[i]); d < least {
+				least, at = d, i
+			}
+		}
+	}
+	if at < 0 {
+		return -1
+	}
+	if least != neutral && gone != nil {
+		gone(s.keys[at], &s.recs[at])
+	}
+	var zero R
+	s.keys[at], s.recs[at] = key, zero
+	return at
+}
+
+// free gives the slot back.
+func (s *shard[R]) free(i int) {
+	var zero R
+	s.keys[i], s.recs[i] = 0, zero
+}
+
+// touch notes that the slot changed.
+func (s *shard[R]) touch(i int) {
+	if s.track && s.marks[i/64]&(1<<(i%64)) == 0 {
+		s.marks[i/64] |= 1 << (i % 64)
+		s.moved = append(s.moved, uint32(i))
+	}
+}
+
+// mix is a bijection that spreads every bit (the finaliser of SplitMix64).
+func mix(x uint64) uint64 {
+	x ^= x >> 30
+	x *= 0xbf58476d1ce4e5b9
+	x ^= x >> 27
+	x *= 0x94d049bb133111eb
+	return x ^ x>>31
+}
+
+// ghost remembers how many failures evicted records had, in bounded memory: a
+// count-min sketch that keeps the greatest value instead of the sum. It never
+// says less than was put in during the last life, and sometimes more.
+type ghost struct {
+	mu         sync.Mutex
+	used       atomic.Bool
+	since      int64
+	next, past []uint16 // two rows each
+}
+
+const ghostRow = 1 << 16
+
+func (g *ghost) add(key uint64, fails uint16, now int64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.next == nil {
+		g.next, g.past, g.since = make([]uint16, 2*ghostRow), make([]uint16, 2*ghostRow), now
+	}
+	if now-g.since > quietLife {
+		g.next, g.past, g.since = g.past, g.next, now
+		clear(g.next)
+	}
+	a, b := ghostCells(key)
+	g.next[a] = max(g.next[a], fails)
+	g.next[b] = max(g.next[b], fails)
+	g.used.Store(true)
+}
+
+func (g *ghost) recall(key uint64) uint16 {
+	if !g.used.Load() {
+		return 0
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	a, b := ghostCells(key)
+	return max(min(g.next[a], g.next[b]), min(g.past[a], g.past[b]))
+}
+
+func ghostCells(key uint64) (int, int) {
+	h := mix(key ^ 0x9e3779b97f4a7c15)
+	return int(h % ghostRow), ghostRow + int(h>>32%ghostRow)
+}
+
+// forget makes the sketch say nothing about key.
+func (g *ghost) forget(key uint64) {
+	if !g.used.Load() {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	a, b := ghostCells(key)
+	g.next[a], g.next[b], g.past[a], g.past[b] = 0, 0, 0, 0
+}
