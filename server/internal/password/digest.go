@@ -17,7 +17,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/emmansun/gmsm/sm3"
-	"golang.org/x/crypto/md4"
+	"golang.org/x/crypto/md4" //lint:ignore SA1019 NTLM is MD4 and nothing else
 )
 
 // hashName names a hash function used bare. The order is that of the tables

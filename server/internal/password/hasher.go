@@ -148,6 +148,8 @@ func (c Config) check() error {
 		return fmt.Errorf("hashing: memory, time and parallelism must each be at least 1")
 	case p.Memory < 8*uint32(p.Parallelism):
 		return fmt.Errorf("hashing: memory of %d KiB is below argon2's 8 KiB for each lane: set at least %d KiB", p.Memory, 8*uint32(p.Parallelism))
+	case c.Firebase != nil && len(c.Firebase.SignerKey) != firebaseKeyBytes:
+		return fmt.Errorf("hashing: the Firebase signer key is not of %d bytes: give base64_signer_key of the project's export, decoded", firebaseKeyBytes)
 	case c.QueueWait < 0:
 		return fmt.Errorf("hashing: queue_wait is negative")
 	case c.MemoryBudget < p.bytes():

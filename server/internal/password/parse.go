@@ -231,8 +231,8 @@ func parseBare(encoded string) (stored, error) {
 			return f.read(rest)
 		}
 	}
-	// ASP.NET Core Identity writes bare base64, whose first byte is 0 or 1.
-	if strings.HasPrefix(encoded, "AA") || strings.HasPrefix(encoded, "AQAAAA") {
+	// ASP.NET Core Identity writes bare base64, whose first byte is 0 in 49 or 1.
+	if strings.HasPrefix(encoded, "AQAAAA") || (len(encoded) == 68 && encoded[0] == 'A') {
 		return readASPNET(encoded)
 	}
 	return nil, bad("scheme is not known")

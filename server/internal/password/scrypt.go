@@ -34,6 +34,9 @@ type FirebaseKeys struct {
 	SaltSeparator []byte
 }
 
+// firebaseKeyBytes is the length of a signer key, and so of a tag.
+const firebaseKeyBytes = 64
+
 // scryptHash is scrypt (RFC 7914), Firebase's variant of it, or yescrypt with
 // the flags that libxcrypt writes.
 type scryptHash struct {
@@ -77,8 +80,9 @@ func readScryptPHC(s Scheme) reader {
 			return nil, err
 		}
 		h := &scryptHash{form: scryptPHC}
+		least, most := 16, 64
 		if s == FirebaseScrypt {
-			h.form = scryptFirebase
+			h.form, least, most = scryptFirebase, firebaseKeyBytes, firebaseKeyBytes
 		}
 		var v [3]uint64
 		for i, name := range [...]string{"ln", "r", "p"} {
@@ -90,7 +94,7 @@ func readScryptPHC(s Scheme) reader {
 		if h.salt, err = decode(b64, part[1], 1, 64, "salt"); err != nil {
 			return nil, err
 		}
-		if h.tag, err = decode(b64, part[2], 16, 128, "tag"); err != nil {
+		if h.tag, err = decode(b64, part[2], least, most, "tag"); err != nil {
 			return nil, err
 		}
 		return h.check()
