@@ -223,23 +223,20 @@ func distance(a, b []rune) int {
 	return last[len(b)]
 }
 
-// entraFold applies the four substitutions of Entra Password Protection to
-// folded text.
-func entraFold(s []rune) []rune {
-	out := slices.Clone(s)
-	for i, r := range out {
-		switch r {
-		case '0':
-			out[i] = 'o'
-		case '1':
-			out[i] = 'l'
-		case '$':
-			out[i] = 's'
-		case '@':
-			out[i] = 'a'
-		}
+// entra applies the four substitutions of Entra Password Protection to a
+// folded code point.
+func entra(r rune) rune {
+	switch r {
+	case '0':
+		return 'o'
+	case '1':
+		return 'l'
+	case '$':
+		return 's'
+	case '@':
+		return 'a'
 	}
-	return out
+	return r
 }
 
 // maxFuzzy is how many code points the fuzzy score looks at, and minFuzzy the
@@ -252,18 +249,9 @@ const (
 // fuzzyScore is the number of banned words, found within edit distance one and
 // not overlapping, plus the number of code points outside of them. Where
 // words overlap, the reading with the lowest score counts.
-func fuzzyScore(v view, words [][]rune, known ...matcher) (int, []Segment) {
-	s := entraFold(v.folded[:min(len(v.folded), maxFuzzy)])
-	defer clear(s)
+func fuzzyScore(v view, known ...matcher) (int, []Segment) {
+	s := v.folded[:min(len(v.folded), maxFuzzy)]
 	rest := len(v.folded) - len(s)
-	banned := slices.Clone(words)
-	for _, m := range known {
-		for _, t := range m {
-			if len(t.text) >= minFuzzy {
-				banned = append(banned, entraFold(t.text))
-			}
-		}
-	}
 	type cell struct{ score, from int }
 	best := make([]cell, len(s)+1)
 	for i := range best {
@@ -274,10 +262,16 @@ func fuzzyScore(v view, words [][]rune, known ...matcher) (int, []Segment) {
 		if c := best[i].score + 1; c < best[i+1].score {
 			best[i+1] = cell{c, i}
 		}
-		for _, w := range banned {
-			for n := max(len(w)-1, 1); n <= len(w)+1 && i+n <= len(s); n++ {
-				if c := best[i].score + 1; c < best[i+n].score && withinOne(s[i:i+n], w) {
-					best[i+n] = cell{c, i}
+		for _, m := range known {
+			for _, t := range m {
+				w := t.text
+				if len(w) < minFuzzy {
+					continue
+				}
+				for n := len(w) - 1; n <= len(w)+1 && i+n <= len(s); n++ {
+					if c := best[i].score + 1; c < best[i+n].score && withinOne(s[i:i+n], w) {
+						best[i+n] = cell{c, i}
+					}
 				}
 			}
 		}
@@ -292,7 +286,8 @@ func fuzzyScore(v view, words [][]rune, known ...matcher) (int, []Segment) {
 	return best[len(s)].score + rest, segments
 }
 
-// withinOne tells whether one edit at most turns a into b.
+// withinOne tells whether one edit at most turns a into b, both read with
+// entra's substitutions.
 func withinOne(a, b []rune) bool {
 	if len(a) > len(b) {
 		a, b = b, a
@@ -301,11 +296,20 @@ func withinOne(a, b []rune) bool {
 		return false
 	}
 	i := 0
-	for i < len(a) && a[i] == b[i] {
+	for i < len(a) && entra(a[i]) == entra(b[i]) {
 		i++
 	}
-	if len(a) == len(b) {
-		return i == len(a) || slices.Equal(a[i+1:], b[i+1:])
+	if i == len(a) {
+		return true
 	}
-	return slices.Equal(a[i:], b[i+1:])
+	rest := a[i:]
+	if len(a) == len(b) {
+		rest = a[i+1:]
+	}
+	for k, r := range rest {
+		if entra(r) != entra(b[i+1+k]) {
+			return false
+		}
+	}
+	return true
 }

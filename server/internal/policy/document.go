@@ -22,7 +22,8 @@ type document struct {
 	// Name may repeat the name under which the policy is stored.
 	Name string `yaml:"name,omitempty" json:"name,omitempty"`
 	// Version is a number of the author's, 0 to 1e9. A digest of the content
-	// is added to it, so two different texts never share a version.
+	// is added to it, so different rules have different versions even if the
+	// number stays.
 	Version int `yaml:"version" json:"version"`
 	// Extends names the policy whose rules hold where this one says nothing.
 	Extends string `yaml:"extends,omitempty" json:"extends,omitempty"`

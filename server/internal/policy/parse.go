@@ -75,15 +75,26 @@ type Policy struct {
 	doc      document
 	patterns []*regexp.Regexp
 	contains matcher
-	fuzzy    [][]rune
+	fuzzy    matcher
 }
 
 // Name is the name the policy is known by.
 func (p *Policy) Name() string { return p.name }
 
-// Version is the author's number, a dot, and eight hexadecimal digits of the
+// Version is the author's number, a dot, and twelve hexadecimal digits of the
 // SHA-256 of the effective rules: it changes whenever a verdict could.
 func (p *Policy) Version() string { return p.version }
+
+// Title is the policy's name for people, or its plain name if it has none.
+func (p *Policy) Title(locale string) string {
+	t := text{p.doc.Title.EN, p.doc.Title.ZH}
+	for _, s := range []string{t.in(locale), t.en, t.zh} {
+		if s != "" {
+			return s
+		}
+	}
+	return p.name
+}
 
 // Extends is the name of the parent policy, or empty.
 func (p *Policy) Extends() string { return p.doc.Extends }
@@ -159,17 +170,19 @@ func parse(name string, doc []byte, parent *Policy) (*Policy, error) {
 		}
 		p.patterns = append(p.patterns, re)
 	}
+	p.contains = ruleWords(d.Rules.Contains.Words)
+	p.fuzzy = ruleWords(d.Rules.Fuzzy.Words)
+	sum := sha256.Sum256(p.Document())
+	p.version = strconv.Itoa(d.Version) + "." + hex.EncodeToString(sum[:6])
+	return p, nil
+}
+
+func ruleWords(words []string) matcher {
 	var t tokens
-	for _, w := range d.Rules.Contains.Words {
+	for _, w := range words {
 		t.add(kindWord, fold(w, MaxWordRunes))
 	}
-	p.contains = newMatcher(t)
-	for _, w := range d.Rules.Fuzzy.Words {
-		p.fuzzy = append(p.fuzzy, entraFold(fold(w, MaxWordRunes)))
-	}
-	sum := sha256.Sum256(p.Document())
-	p.version = strconv.Itoa(d.Version) + "." + hex.EncodeToString(sum[:4])
-	return p, nil
+	return newMatcher(t)
 }
 
 // decode reads exactly one YAML document into d, over what d already holds,
