@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The watchword authors
+
+//go:build !unix
+
+package wordlists
+
+import "os"
+
+func lockFile(*os.File) error { return nil }

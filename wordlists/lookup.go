@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The watchword authors
+
+package wordlists
+
+import (
+	"bytes"
+	"encoding/binary"
+	"runtime/debug"
+	"sort"
+	"unsafe"
+)
+
+// Contains reports whether a key is listed. When err is not nil, nothing is
+// known about the key.
+func (x *Index) Contains(key Key) (bool, error) {
+	_, found, err := x.Count(key)
+	return found, err
+}
+
+// Count gives how often a key was seen, and whether it is listed at all; a
+// listed key has a count of at least one. When err is not nil, nothing is
+// known about the key. Count does not allocate.
+//
+// Two listed hashes that agree in all the bits the index addresses by (about
+// 60) answer alike, with the larger count, unless the index was opened Exact.
+func (x *Index) Count(key Key) (n uint32, found bool, err error) {
+	defer catchFault(debug.SetPanicOnFault(true), &err)
+	return x.count(&key)
+}
+
+func (x *Index) count(key *Key) (uint32, bool, error) {
+	head := key.head()
+	id := head >> (64 - segmentBits)
+	s := &x.hot[id]
+	if s.homes == 0 {
+		if s.plain == 0 {
+			return 0, false, nil
+		}
+		return x.countPlain(id, key)
+	}
+	home, rem := split(head<<segmentBits, s.homes)
+	line := s.line(home)
+	word := binary.LittleEndian.Uint64(line[56:])
+	if word>>checkShift != lineCheck(line, id, home) {
+		return 0, false, ErrCorrupt
+	}
+	run := word >> (metaShift + 10) & maxRun
+	if run == 0 {
+		return 0, false, nil
+	}
+	if s.flags|b2u(x.exact) != 0 {
+		return x.countSlow(key, s, id, home, rem)
+	}
+	start := home*slotsPerLine + word>>metaShift&maxOffset
+	end := start + run
+	// Remainders of a run are uniform, so the wanted one is near its share of
+	// the run's length.
+	p := start + rem*run>>36
+	at := home
+	lastUp, lastDown := false, false
+	for {
+		if l := p / slotsPerLine; l != at {
+			if l >= s.stored {
+				return 0, false, ErrCorrupt
+			}
+			line, at = s.line(l), l
+			if binary.LittleEndian.Uint64(line[56:])>>checkShift != lineCheck(line, id, l) {
+				return 0, false, ErrCorrupt
+			}
+		}
+		v := slot(line, p%slotsPerLine)
+		switch r := v >> 4; {
+		case r == rem:
+			if code := v & 15; code < countInRow {
+				return uint32(code) + 1, true, nil
+			}
+			return x.exception(id, p)
+		case r < rem:
+			if p++; p == end || lastDown {
+				return 0, false, nil
+			}
+			lastUp = true
+		default:
+			if p == start || lastUp {
+				return 0, false, nil
+			}
+			p--
+			lastDown = true
+		}
+	}
+}
+
+// line returns line number n, which must be below s.stored.
+func (s *hotSegment) line(n uint64) *[lineSize]byte {
+	return (*[lineSize]byte)(unsafe.Add(s.lines, n*lineSize))
+}
+
+// slot returns the five bytes of slot i, which must be below slotsPerLine.
+func slot(line *[lineSize]byte, i uint64) uint64 {
+	return binary.LittleEndian.Uint64(line[i*slotBytes:]) & (1<<40 - 1)
+}
+
+func b2u(b bool) uint32 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// cursor reads slots of a segment, checking each line once as it comes to it.
+type cursor struct {
+	s    *hotSegment
+	id   uint64
+	at   uint64 // number of the line held
+	line *[lineSize]byte
+}
+
+func (c *cursor) seek(l uint64) bool {
+	if c.line != nil && c.at == l {
+		return true
+	}
+	if l >= c.s.stored {
+		return false
+	}
+	c.line, c.at = c.s.line(l), l
+	return binary.LittleEndian.Uint64(c.line[56:])>>checkShift == lineCheck(c.line, c.id, l)
+}
+
+// run gives the first slot and the length of a home line's run.
+func (c *cursor) run(home uint64) (start, length uint64, ok bool) {
+	if !c.seek(home) {
+		return 0, 0, false
+	}
+	word := binary.LittleEndian.Uint64(c.line[56:])
+	return home*slotsPerLine + word>>metaShift&maxOffset, word >> (metaShift + 10) & maxRun, true
+}
+
+// countSlow walks the whole run: for Exact, and for segments in which two
+// entries share a remainder.
+func (x *Index) countSlow(key *Key, s *hotSegment, id, home, rem uint64) (best uint32, found bool, err error) {
+	c := cursor{s: s, id: id}
+	start, run, ok := c.run(home)
+	if !ok {
+		return 0, false, ErrCorrupt
+	}
+	rank := ^uint64(0)
+	for p := start; p < start+run; p++ {
+		if !c.seek(p / slotsPerLine) {
+			return 0, false, ErrCorrupt
+		}
+		v := slot(c.line, p%slotsPerLine)
+		if v>>4 > rem {
+			break
+		}
+		if v>>4 < rem {
+			continue
+		}
+		if x.exact {
+			if rank == ^uint64(0) {
+				if rank, err = x.rank(id, home); err != nil {
+					return 0, false, err
+				}
+			}
+			same, err := x.tailEqual(id, rank+p-start, key)
+			if err != nil {
+				return 0, false, err
+			}
+			if !same {
+				continue
+			}
+		}
+		n := uint32(v&15) + 1
+		if v&15 == countInRow {
+			if n, _, err = x.exception(id, p); err != nil {
+				return 0, false, err
+			}
+		}
+		best, found = max(best, n), true
+	}
+	return best, found, nil
+}
+
+// dir returns a checked directory word's exception offset and rank.
+func (c *coldSegment) dir(id, group uint64) (offset, rank uint64, ok bool) {
+	if group >= c.sec.groups {
+		return 0, 0, false
+	}
+	w := binary.LittleEndian.Uint64(c.head[c.sec.dir+group*8:])
+	if w>>dirCheckShift != dirCheck(w, id, group) {
+		return 0, 0, false
+	}
+	return w & dirOffsetMax, w >> dirRankShift & dirRankMax, true
+}
+
+// exceptions returns the checked list of a group, without its check byte.
+func (c *coldSegment) exceptions(id, group uint64) ([]byte, bool) {
+	from, _, ok := c.dir(id, group)
+	to, _, ok2 := c.dir(id, group+1)
+	if !ok || !ok2 || from > to || to > uint64(c.row.excBytes) {
+		return nil, false
+	}
+	b := c.head[c.sec.exc+from : c.sec.exc+to]
+	if len(b) == 0 {
+		return b, true
+	}
+	b, sum := b[:len(b)-1], b[len(b)-1]
+	return b, sum == exceptionCheck(b, id, group)
+}
+
+// exception finds the count of a slot that says its count is kept aside.
+func (x *Index) exception(id, p uint64) (uint32, bool, error) {
+	b, ok := x.cold[id].exceptions(id, p/groupSlots)
+	if !ok {
+		return 0, false, ErrCorrupt
+	}
+	for len(b) > 0 {
+		at := b[0]
+		v, n := binary.Uvarint(b[1:])
+		if n <= 0 || v > 1<<32-1-countInRow-1 {
+			break
+		}
+		if uint64(at) == p%groupSlots {
+			return uint32(v) + countInRow + 1, true, nil
+		}
+		b = b[1+n:]
+	}
+	return 0, false, ErrCorrupt
+}
+
+// rank is the number of entries before a home line's run.
+func (x *Index) rank(id, home uint64) (uint64, error) {
+	_, rank, ok := x.cold[id].dir(id, home/groupLines)
+	if !ok {
+		return 0, ErrCorrupt
+	}
+	c := cursor{s: &x.hot[id], id: id}
+	for l := home &^ (groupLines - 1); l < home; l++ {
+		_, run, ok := c.run(l)
+		if !ok {
+			return 0, ErrCorrupt
+		}
+		rank += run
+	}
+	return rank, nil
+}
+
+// tailBlock returns the checked block of tails that holds a rank.
+func (c *coldSegment) tailBlock(rank uint64) (block []byte, first uint64, ok bool) {
+	n := uint64(c.row.entries)
+	if c.sec.stride == 0 || rank >= n {
+		return nil, 0, false
+	}
+	b := rank / tailBlock
+	first = b * tailBlock
+	tails := c.tail[c.sec.tail-c.sec.tailCRC:]
+	block = tails[first*c.sec.stride : min(n, first+tailBlock)*c.sec.stride]
+	return block, first, binary.LittleEndian.Uint32(c.tail[b*4:]) == crcOf(block)
+}
+
+func (x *Index) tailEqual(id, rank uint64, key *Key) (bool, error) {
+	c := &x.cold[id]
+	block, first, ok := c.tailBlock(rank)
+	if !ok {
+		return false, ErrCorrupt
+	}
+	at := (rank - first) * c.sec.stride
+	from := uint64(c.row.tailFrom)
+	return bytes.Equal(block[at:at+c.sec.stride], key[from:from+c.sec.stride]), nil
+}
+
+// plain returns record i of a plain segment, or nil when it is damaged.
+func (c *coldSegment) plain(i uint64) []byte {
+	rec := c.head[segmentHeaderSize+i*plainRecord:][:plainRecord]
+	if binary.LittleEndian.Uint32(rec[28:]) != crcOf(rec[:28]) || uint64(binary.LittleEndian.Uint32(rec[24:])) != i {
+		return nil
+	}
+	return rec
+}
+
+func (x *Index) countPlain(id uint64, key *Key) (best uint32, found bool, err error) {
+	c := &x.cold[id]
+	significant := 8
+	if x.full {
+		significant = 20
+	}
+	damaged := false
+	n := int(c.row.entries)
+	i := sort.Search(n, func(i int) bool {
+		rec := c.plain(uint64(i))
+		if rec == nil {
+			damaged = true
+			return true
+		}
+		return bytes.Compare(rec[:significant], key[:significant]) >= 0
+	})
+	for ; i < n && !damaged; i++ {
+		rec := c.plain(uint64(i))
+		if rec == nil {
+			damaged = true
+			break
+		}
+		if !bytes.Equal(rec[:significant], key[:significant]) {
+			break
+		}
+		count := binary.LittleEndian.Uint32(rec[20:])
+		if count == 0 {
+			damaged = true
+		}
+		best, found = max(best, count), true
+	}
+	if damaged {
+		return 0, false, ErrCorrupt
+	}
+	return best, found, nil
+}

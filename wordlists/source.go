@@ -1,0 +1,382 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The watchword authors
+
+package wordlists
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// source gives a builder the entries of one segment after the other.
+type source interface {
+	// segment adds the entries of segment id to b, in ascending order, and
+	// reports each to keep. A source that is not sequential may be asked for
+	// several segments at once, with a scratch value per worker.
+	segment(ctx context.Context, id int, w *worker) error
+	// sequential says that segments must be asked for in ascending order, all
+	// of them and one at a time.
+	sequential() bool
+	// identity names the input, so that an interrupted build goes on only with
+	// the input it began with; empty when it cannot.
+	identity() string
+	// size is the number of input bytes, 0 when unknown.
+	size() int64
+}
+
+// addEntry hands one entry to the worker's builder.
+func (w *worker) addEntry(key *Key, count uint32) error {
+	if len(w.b.pos) >= maxSegment {
+		return &InputError{Err: ErrSkewed}
+	}
+	w.b.add(key, count)
+	w.sample.offer(key, count)
+	return nil
+}
+
+// fileSource reads segments of a sorted file of hashes independently: it finds
+// where each begins by bisection. Each stretch must hold its own segment's
+// lines only, in ascending order, and the stretches cover the file, so the
+// whole file is proved ascending.
+type fileSource struct {
+	f      *os.File
+	kind   Kind
+	name   string
+	length int64
+	ident  string
+	bounds [segmentCount + 1]int64
+}
+
+func newFileSource(f *os.File, kind Kind) (*fileSource, error) {
+	st, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	s := &fileSource{f: f, kind: kind, name: filepath.Base(f.Name()), length: st.Size()}
+	s.ident = fmt.Sprintf("file %d %d", st.Size(), st.ModTime().UnixNano())
+	s.bounds[segmentCount] = s.length
+	if err := s.bisect(0, segmentCount, 0, s.length); err != nil {
+		return nil, s.explain(err)
+	}
+	return s, nil
+}
+
+// bisect fills bounds[lo+1:hi], knowing that they lie in [from, to].
+func (s *fileSource) bisect(lo, hi int, from, to int64) error {
+	if hi-lo < 2 {
+		return nil
+	}
+	mid := (lo + hi) / 2
+	at, err := s.find(mid, from, to)
+	if err != nil {
+		return err
+	}
+	s.bounds[mid] = at
+	if err := s.bisect(lo, mid, from, at); err != nil {
+		return err
+	}
+	return s.bisect(mid, hi, at, to)
+}
+
+// find gives the offset of the first line, at or after from, whose segment is
+// id or above. from and to are beginnings of lines.
+func (s *fileSource) find(id int, from, to int64) (int64, error) {
+	var buf [2 * maxHashLine]byte
+	for from < to {
+		// The line that holds the byte before mid, or the one at from.
+		mid := from + (to-from)/2
+		start := from
+		if mid > from {
+			back := max(from, mid-maxHashLine)
+			n, err := s.f.ReadAt(buf[:mid-back], back)
+			if err != nil && !errors.Is(err, io.EOF) {
+				return 0, err
+			}
+			if i := bytes.LastIndexByte(buf[:n], '\n'); i >= 0 {
+				start = back + int64(i) + 1
+			} else if back > from {
+				return 0, ErrSyntax
+			}
+		}
+		n, err := s.f.ReadAt(buf[:], start)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return 0, err
+		}
+		line := buf[:n]
+		end := bytes.IndexByte(line, '\n')
+		next := start + int64(end) + 1
+		if end < 0 {
+			if next = start + int64(n); next < s.length {
+				return 0, ErrSyntax
+			}
+		} else {
+			line = line[:end]
+		}
+		seg, ok := segmentOfLine(line)
+		switch {
+		case !ok:
+			return 0, ErrSyntax
+		case seg < id:
+			from = min(next, to)
+		default:
+			to = start
+		}
+	}
+	return from, nil
+}
+
+// segmentOfLine reads the first three digits of a line.
+func segmentOfLine(line []byte) (int, bool) {
+	line = bytes.TrimPrefix(line, byteOrderMark)
+	if len(line) < 8 {
+		return 0, false
+	}
+	v, ok := hex8(line)
+	return int(v >> (32 - segmentBits)), ok
+}
+
+func (s *fileSource) sequential() bool { return false }
+func (s *fileSource) identity() string { return s.ident }
+func (s *fileSource) size() int64      { return s.length }
+
+func (s *fileSource) segment(ctx context.Context, id int, w *worker) error {
+	from, to := s.bounds[id], s.bounds[id+1]
+	if from == to {
+		return nil
+	}
+	err := s.read(ctx, id, io.NewSectionReader(s.f, from, to-from), w)
+	w.read.Add(to - from)
+	if errors.Is(err, ErrSyntax) || errors.Is(err, ErrOrder) {
+		return s.explain(err)
+	}
+	return err
+}
+
+func (s *fileSource) read(ctx context.Context, id int, r io.Reader, w *worker) error {
+	w.lines.reset(r)
+	w.lines.max = maxHashLine
+	e := entryReader{lines: w.lines, kind: s.kind, file: s.name}
+	for i := 0; ; i++ {
+		count, err := e.next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		if int(e.key.head()>>(64-segmentBits)) != id {
+			return ErrOrder
+		}
+		if err := w.addEntry(&e.key, count); err != nil {
+			return err
+		}
+		if i&0xffff == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+}
+
+// explain reads the file from its first line to find the first one that is
+// wrong, with its number. err is what a reader that began elsewhere met.
+func (s *fileSource) explain(err error) error {
+	if !errors.Is(err, ErrSyntax) && !errors.Is(err, ErrOrder) {
+		return err
+	}
+	e := entryReader{
+		lines: newLineReader(io.NewSectionReader(s.f, 0, s.length), readSize, maxHashLine),
+		kind:  s.kind, file: s.name,
+	}
+	for {
+		_, first := e.next()
+		if errors.Is(first, io.EOF) {
+			// Blank lines and padding can mislead the bisection without being wrong.
+			return errNotBisectable
+		} else if first != nil {
+			return first
+		}
+	}
+}
+
+// errNotBisectable says that a file is in order but must be read in one go.
+var errNotBisectable = errors.New("wordlists: file cannot be read in parts")
+
+// streamSource reads one sorted stream of hashes from end to end.
+type streamSource struct {
+	e       entryReader
+	length  int64
+	count   uint32
+	pending bool
+	done    bool
+}
+
+func newStreamSource(r io.Reader, kind Kind, name string, length int64) *streamSource {
+	return &streamSource{length: length, e: entryReader{
+		lines: newLineReader(r, readSize, maxHashLine), kind: kind, file: name,
+	}}
+}
+
+func (s *streamSource) sequential() bool { return true }
+func (s *streamSource) identity() string { return "" }
+func (s *streamSource) size() int64      { return s.length }
+
+func (s *streamSource) segment(ctx context.Context, id int, w *worker) error {
+	begin := s.e.lines.next
+	defer func() { w.read.Add(s.e.lines.next - begin) }()
+	for i := 0; ; i++ {
+		if !s.pending {
+			if s.done {
+				return nil
+			}
+			var err error
+			if s.count, err = s.e.next(); errors.Is(err, io.EOF) {
+				s.done = true
+				return nil
+			} else if err != nil {
+				return err
+			}
+			s.pending = true
+		}
+		if int(s.e.key.head()>>(64-segmentBits)) != id {
+			return nil // of a later segment: the stream ascends
+		}
+		if err := w.addEntry(&s.e.key, s.count); err != nil {
+			return err
+		}
+		s.pending = false
+		if i&0xffff == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+}
+
+// rangeSource reads a folder of range files, XXXXX.txt.
+type rangeSource struct {
+	dir     *os.Root
+	kind    Kind
+	partial bool
+	ident   string
+}
+
+func newRangeSource(path string, kind Kind, partial bool) (*rangeSource, error) {
+	dir, err := os.OpenRoot(path)
+	if err != nil {
+		return nil, err
+	}
+	st, err := dir.Stat(".")
+	if err != nil {
+		dir.Close()
+		return nil, err
+	}
+	return &rangeSource{dir: dir, kind: kind, partial: partial,
+		ident: fmt.Sprintf("ranges %d", st.ModTime().UnixNano())}, nil
+}
+
+func (s *rangeSource) sequential() bool { return false }
+func (s *rangeSource) identity() string { return s.ident }
+func (s *rangeSource) size() int64      { return 0 }
+
+func (s *rangeSource) segment(ctx context.Context, id int, w *worker) error {
+	for i := range perSegment {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		prefix := uint32(id*perSegment + i)
+		f, name, err := openRange(s.dir, prefix)
+		if errors.Is(err, fs.ErrNotExist) {
+			if s.partial {
+				continue
+			}
+			return &InputError{File: name, Err: ErrIncomplete, Reason: "range file missing"}
+		} else if err != nil {
+			return err
+		}
+		n, err := readRange(f, name, prefix, s.kind, w.lines, w.addEntry)
+		err = errors.Join(err, f.Close())
+		w.read.Add(n)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// openRange opens a range file under the downloader's name or its lower-case
+// form. Names are made from the prefix alone; what else lies in the folder is
+// never opened.
+func openRange(dir *os.Root, prefix uint32) (*os.File, string, error) {
+	name := rangeName(prefix)
+	f, err := dir.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		if lower := strings.ToLower(name); lower != name {
+			if g, err := dir.Open(lower); err == nil {
+				return g, lower, nil
+			}
+		}
+	}
+	return f, name, err
+}
+
+func rangeName(prefix uint32) string { return fmt.Sprintf("%05X.txt", prefix) }
+
+// readRange reads the lines of one range, SUFFIX:COUNT, and returns the bytes
+// it read.
+func readRange(r io.Reader, name string, prefix uint32, kind Kind, lines *lineReader, add func(*Key, uint32) error) (int64, error) {
+	lines.reset(r)
+	lines.max = maxHashLine
+	e := entryReader{lines: lines, kind: kind, file: name, prefix: prefix, prefixBits: 20}
+	for {
+		count, err := e.next()
+		if errors.Is(err, io.EOF) {
+			return lines.next, nil
+		} else if err != nil {
+			return lines.next, err
+		}
+		if err := add(&e.key, count); err != nil {
+			return lines.next, err
+		}
+	}
+}
+
+// openInput opens a regular file or gzip stream; bisectable says that it is a
+// plain file that can be read in parts.
+func openInput(path string, limit int64) (r io.Reader, f *os.File, bisectable bool, err error) {
+	f, err = os.Open(path)
+	if err != nil {
+		return nil, nil, false, err
+	}
+	st, err := f.Stat()
+	if err == nil && st.IsDir() {
+		err = &InputError{File: filepath.Base(path), Err: ErrSyntax, Reason: "is a folder"}
+	}
+	if err != nil {
+		f.Close()
+		return nil, nil, false, err
+	}
+	br := bufio.NewReaderSize(f, readSize)
+	r, zipped, err := maybeInflate(br, limit, filepath.Base(path))
+	if err != nil {
+		f.Close()
+		return nil, nil, false, err
+	}
+	return r, f, st.Mode().IsRegular() && !zipped, nil
+}
+
+// maybeInflate recognises a gzip stream by its first bytes.
+func maybeInflate(br *bufio.Reader, limit int64, name string) (io.Reader, bool, error) {
+	magic, err := br.Peek(2)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, false, err
+	}
+	if string(magic) != "\x1f\x8b" {
+		return br, false, nil
+	}
+	r, err := inflate(br, limit, name)
+	return r, true, err
+}
