@@ -15,6 +15,7 @@ func kernels() []*kernel {
 	}
 	return []*kernel{{
 		name: KernelAVX2,
+		step: interleave,
 		head: [2]func(z, out, prev, ref *block) uint64{headAVX2, headXorAVX2},
 		tail: [2]func(z, out, prev, ref, next *block){tailAVX2, tailXorAVX2},
 	}}
