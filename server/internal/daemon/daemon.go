@@ -21,10 +21,11 @@ import (
 
 	"github.com/watchword-project/watchword/server/internal/boltstore"
 	"github.com/watchword-project/watchword/server/internal/identity"
+	"github.com/watchword-project/watchword/server/internal/objects"
 	"github.com/watchword-project/watchword/server/internal/password"
+	"github.com/watchword-project/watchword/server/internal/pepper"
 	"github.com/watchword-project/watchword/server/internal/policy"
 	"github.com/watchword-project/watchword/server/internal/rpc"
-	"github.com/watchword-project/watchword/server/internal/throttle"
 	"github.com/watchword-project/watchword/server/internal/verifier"
 )
 
@@ -91,7 +92,7 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 		}
 		o.Log.Info("made the data directory with its keys", "dir", o.DataDir, "admin_key", dir.path(adminFile))
 	}
-	v, err := s.verifier(c, dir, store, o)
+	v, err := s.verifier(ctx, c, dir, store, store, o)
 	if err != nil {
 		return nil, err
 	}
@@ -167,7 +168,10 @@ func Init(d dataDir) error {
 	if err := d.check(); err != nil {
 		return err
 	}
-	if err := errors.Join(d.makeKey(pepperFile), d.makeKey(signingFile)); err != nil {
+	if _, err := pepper.CreateFile(d.path(pepperFile)); err != nil {
+		return err
+	}
+	if err := d.makeKey(signingFile); err != nil {
 		return fmt.Errorf("data directory: %w", err)
 	}
 	return d.sync()
@@ -191,12 +195,12 @@ func firstKey(ctx context.Context, keyring *identity.Keyring, dir dataDir, now t
 }
 
 // verifier builds everything below the edge.
-func (s *Server) verifier(c Config, dir dataDir, store verifier.Store, o Options) (*verifier.Verifier, error) {
+func (s *Server) verifier(ctx context.Context, c Config, dir dataDir, store verifier.Store, objs objects.Store, o Options) (*verifier.Verifier, error) {
 	master, err := readKey(dir.path(signingFile))
 	if err != nil {
 		return nil, err
 	}
-	sealer, err := openPepper(dir)
+	ring, err := openPepper(ctx, dir, objs)
 	if err != nil {
 		return nil, err
 	}
@@ -227,7 +231,7 @@ func (s *Server) verifier(c Config, dir dataDir, store verifier.Store, o Options
 		tenants[t.Name] = verifier.Tenant{Name: t.Name, Exact: t.Case == "exact", Policy: t.Policy}
 	}
 	v := verifier.New(verifier.Config{
-		Store: store, Hasher: hasher, Throttle: limiter, Sealer: sealer,
+		Store: store, Hasher: hasher, Throttle: limiter, Pepper: ring,
 		Keys:     verifier.Keys{Subject: derive(master, "subject"), Guess: derive(master, "guess"), Proof: derive(master, "proof")},
 		Policies: verifier.NewPolicies(policies, c.Policy.Default, tenants), Tenants: tenants, Log: s.log, Now: o.Now,
 	})

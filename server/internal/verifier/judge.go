@@ -39,8 +39,8 @@ func (v *Verifier) Check(ctx context.Context, q CheckRequest) (Judgement, error)
 		return Judgement{}, err
 	}
 	j := v.judge(ctx, p, q, policy.Evidence{Previous: q.Previous})
-	if j.Verdict.Accept {
-		j.Proof = v.prove(q, j.Verdict)
+	if j.Verdict.Accept && q.Purpose != policy.Login {
+		j.Proof = v.proof(q, j.Verdict).Sign(v.Keys.Proof, v.Now().Add(proofLife))
 	}
 	return j, nil
 }
@@ -69,7 +69,7 @@ func (v *Verifier) judge(ctx context.Context, p *policy.Policy, q CheckRequest, 
 
 func policyEstimate(e strength.Estimate) *policy.Estimate {
 	out := &policy.Estimate{GuessesLog10: e.GuessesLog10, Score: e.Score}
-	for _, s := range e.Segments {
+	for _, s := range e.Segments() {
 		out.Segments = append(out.Segments, policy.Segment{Kind: s.Kind.String(), Start: s.Start, End: s.End})
 	}
 	return out

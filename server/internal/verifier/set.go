@@ -69,7 +69,7 @@ func (v *Verifier) store(ctx context.Context, q SetRequest, who Pseudonym, befor
 	if err != nil {
 		return Stored{}, err
 	}
-	sealed, err := v.Sealer.Seal(phc, owner(q.Tenant, who))
+	sealed, err := v.Pepper.Seal(ctx, phc, owner(q.Tenant, who))
 	if err != nil {
 		return Stored{}, err
 	}
@@ -104,7 +104,7 @@ func (v *Verifier) store(ctx context.Context, q SetRequest, who Pseudonym, befor
 // not know, the stored credential, is judged now.
 func (v *Verifier) acceptable(q SetRequest, j Judgement) error {
 	if q.Proof != "" {
-		if !v.proven(q.CheckRequest, q.Proof, j.Verdict) {
+		if v.proof(q.CheckRequest, j.Verdict).Verify(v.Keys.Proof, q.Proof, v.Now()) != nil {
 			return ErrProofStale
 		}
 		j.Verdict.Violations = slices.DeleteFunc(j.Verdict.Violations, func(b policy.Violation) bool {
@@ -130,7 +130,7 @@ func (v *Verifier) history(ctx context.Context, p *policy.Policy, q SetRequest, 
 	depth := p.Needs().History
 	former := append([]string{before.Hash}, before.History...)
 	for _, sealed := range former[:min(depth, len(former))] {
-		phc, _, err := v.Sealer.Open(sealed, owner(q.Tenant, who))
+		phc, _, err := v.Pepper.Open(ctx, sealed, owner(q.Tenant, who))
 		if err != nil {
 			return ev, err
 		}

@@ -15,17 +15,11 @@ import (
 	"time"
 
 	"github.com/watchword-project/watchword/server/internal/password"
+	"github.com/watchword-project/watchword/server/internal/pepper"
 	"github.com/watchword-project/watchword/server/internal/policy"
 	"github.com/watchword-project/watchword/server/internal/throttle"
 	"github.com/watchword-project/watchword/wordlists"
 )
-
-// Sealer encrypts a finished hash under a pepper, bound to its owner: an entry
-// moved to another subject does not open.
-type Sealer interface {
-	Seal(phc string, owner []byte) (string, error)
-	Open(sealed string, owner []byte) (phc string, current bool, err error)
-}
 
 // Tenant is what differs between tenants.
 type Tenant struct {
@@ -40,7 +34,7 @@ type Config struct {
 	Store    Store
 	Hasher   *password.Hasher
 	Throttle *throttle.Limiter
-	Sealer   Sealer
+	Pepper   *pepper.Keyring
 	Keys     Keys
 	Policies Policies
 	// Corpora answers for the configured breach corpora; nil means none.
@@ -110,8 +104,8 @@ func (v *Verifier) who(tenant, subject string) (Pseudonym, error) {
 }
 
 // owner is what a sealed hash is bound to.
-func owner(tenant string, p Pseudonym) []byte {
-	return append(append([]byte(tenant), 0), p[:]...)
+func owner(tenant string, p Pseudonym) pepper.Binding {
+	return pepper.Binding{Tenant: tenant, Subject: p[:]}
 }
 
 // load gives the record of a live credential; a tombstone is an unknown
