@@ -156,12 +156,13 @@ func (s *Server) prepare(ctx context.Context, c Config, dir dataDir) (fresh bool
 			return false, fmt.Errorf("the data directory has no keys yet: start once on the loopback, or run watchword-server init, before %s is opened to others", d.name)
 		}
 	}
-	return true, Init(dir)
+	return true, Init(string(dir))
 }
 
 // Init makes a data directory with its keys. The admin key follows with the
 // first start.
-func Init(d dataDir) error {
+func Init(dir string) error {
+	d := dataDir(dir)
 	if err := os.MkdirAll(string(d), 0o700); err != nil {
 		return fmt.Errorf("data directory: %w", err)
 	}

@@ -6,6 +6,7 @@ package daemon
 import (
 	"context"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/watchword-project/watchword/server/internal/throttle"
@@ -24,6 +25,9 @@ func (s *Server) limiter(c Config, dir dataDir, master []byte, now func() time.T
 	}
 	if n := c.Throttle.PrefixBurst; n != nil {
 		rules.Address.Burst = *n
+	}
+	if err := os.MkdirAll(dir.path(throttleDir), 0o700); err != nil {
+		return nil, fmt.Errorf("data directory: %w", err)
 	}
 	l, err := throttle.New(throttle.Config{
 		Rules: &rules, Log: s.log, Now: now,

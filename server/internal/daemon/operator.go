@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The watchword authors
+
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+
+	watchwordv1 "github.com/watchword-project/watchword/api/watchword/v1"
+)
+
+// Operator speaks with a running server through the socket in its data
+// directory.
+type Operator struct {
+	Admin  watchwordv1.AdminServiceClient
+	Health healthpb.HealthClient
+	conn   *grpc.ClientConn
+}
+
+// ErrNotRunning is returned when no server runs on the data directory.
+var ErrNotRunning = errors.New("no server is running on this data directory")
+
+// Operate connects to the server that runs on a data directory.
+func Operate(dir string) (*Operator, error) {
+	path := dataDir(dir).path(socketFile)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil, ErrNotRunning
+	}
+	conn, err := grpc.NewClient("unix:"+path, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		return nil, fmt.Errorf("admin socket: %w", err)
+	}
+	return &Operator{Admin: watchwordv1.NewAdminServiceClient(conn), Health: healthpb.NewHealthClient(conn), conn: conn}, nil
+}
+
+// Close ends the connection.
+func (o *Operator) Close() error { return o.conn.Close() }

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The watchword authors
+
+// Command watchword-server judges, keeps and audits passwords, and limits
+// login attempts, over gRPC and REST.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"google.golang.org/grpc/grpclog"
+
+	"github.com/watchword-project/watchword/server/internal/daemon"
+)
+
+// version is set when a release is built.
+var version = "dev"
+
+// stopTimeout is how long calls under way may take to end after a signal.
+const stopTimeout = 30 * time.Second
+
+// cli is the command line.
+type cli struct {
+	DataDir string           `help:"Directory of keys and data." default:"./watchword-data" type:"path"`
+	Config  string           `help:"Configuration file (YAML)." type:"path"`
+	Version kong.VersionFlag `help:"Print the version and exit."`
+
+	Serve  serveCmd  `cmd:"" default:"withargs" help:"Run the server (the default)."`
+	Init   initCmd   `cmd:"" help:"Make the data directory with its keys."`
+	Health healthCmd `cmd:"" help:"Ask the running server whether it is ready."`
+	Key    keyCmd    `cmd:"" help:"Create, list and revoke API keys of the running server."`
+}
+
+func main() {
+	var c cli
+	k := kong.Parse(&c, kong.Name("watchword-server"), kong.Description("Password policy service."),
+		kong.Vars{"version": build()}, kong.UsageOnError())
+	// gRPC's own log has texts of its peers in it; what matters of a request is
+	// in ours.
+	grpclog.SetLoggerV2(grpclog.NewLoggerV2(discard{}, discard{}, discard{}))
+	if err := k.Run(&c); err != nil {
+		fmt.Fprintln(os.Stderr, "watchword-server:", err)
+		os.Exit(1)
+	}
+}
+
+type discard struct{}
+
+func (discard) Write(b []byte) (int, error) { return len(b), nil }
+
+// build describes the binary.
+func build() string {
+	revision := ""
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				revision = " " + s.Value
+			}
+		}
+		revision += " " + info.GoVersion
+	}
+	return "watchword-server " + version + revision
+}
+
+type serveCmd struct {
+	GRPCAddr string `help:"Address of the gRPC door (default 127.0.0.1:9443)." name:"grpc-addr"`
+	HTTPAddr string `help:"Address of the REST door (default 127.0.0.1:8443)." name:"http-addr"`
+}
+
+func (s *serveCmd) Run(c *cli) error {
+	log := logger()
+	config, err := c.config()
+	if err != nil {
+		return err
+	}
+	if s.GRPCAddr != "" {
+		config.Listen.GRPC = s.GRPCAddr
+	}
+	if s.HTTPAddr != "" {
+		config.Listen.HTTP = s.HTTPAddr
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	begin := time.Now()
+	server, err := daemon.Start(ctx, daemon.Options{Config: config, DataDir: c.DataDir, Log: log})
+	if err != nil {
+		return err
+	}
+	log.Info("ready", "grpc", server.GRPCAddr().String(), "http", server.HTTPAddr().String(),
+		"data_dir", c.DataDir, "version", version, "took", time.Since(begin).Round(time.Millisecond).String())
+	var failed error
+	select {
+	case <-ctx.Done():
+		log.Info("stopping: calls under way may end; a second signal stops at once")
+	case failed = <-server.Failed():
+	}
+	stop() // from here on a signal ends the process
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	err = errors.Join(failed, server.Stop(ctx))
+	log.Info("stopped")
+	return err
+}
+
+func (c *cli) config() (daemon.Config, error) {
+	if c.Config == "" {
+		return daemon.Default(), nil
+	}
+	return daemon.Load(c.Config)
+}
+
+// logger writes for people to a terminal, and JSON to everything else.
+func logger() *slog.Logger {
+	if st, err := os.Stderr.Stat(); err == nil && st.Mode()&os.ModeCharDevice != 0 {
+		return slog.New(slog.NewTextHandler(os.Stderr, nil))
+	}
+	return slog.New(slog.NewJSONHandler(os.Stderr, nil))
+}
+
+type initCmd struct{}
+
+func (initCmd) Run(c *cli) error { return daemon.Init(c.DataDir) }
