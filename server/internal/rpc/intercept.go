@@ -159,7 +159,7 @@ func (g *gate) finish(ctx context.Context, c *call, err error) error {
 	}
 	attrs := []slog.Attr{
 		slog.String("id", c.id), slog.String("method", c.method), slog.String("caller", caller),
-		slog.String("peer", c.from.addr.String()), slog.String("code", st.Code().String()),
+		slog.String("peer", c.from.String()), slog.String("code", st.Code().String()),
 		slog.Duration("took", time.Since(c.start)),
 	}
 	level := slog.LevelInfo

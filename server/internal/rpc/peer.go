@@ -77,3 +77,11 @@ func bearer(ctx context.Context) string {
 	}
 	return ""
 }
+
+// String names the peer in logs.
+func (s socket) String() string {
+	if !s.addr.IsValid() {
+		return "local"
+	}
+	return s.addr.String()
+}
