@@ -161,6 +161,9 @@ func (s *Server) Methods() map[string]string { return s.daemon.RPC().Methods() }
 // Routes lists the REST routes that need a key, with the method behind each.
 func (s *Server) Routes() map[string]string { return s.daemon.RPC().Routes() }
 
+// Hashes counts the password hashes that were begun.
+func (s *Server) Hashes() uint64 { return s.daemon.Hashes() }
+
 // Post sends JSON to a REST route with the owner's key, and gives status and
 // body.
 func (s *Server) Post(path, body string) (int, string) {

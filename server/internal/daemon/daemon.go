@@ -31,12 +31,13 @@ import (
 
 // Server is a running server.
 type Server struct {
-	log   *slog.Logger
-	rpc   *rpc.Server
-	http  *http.Server
-	grpcL net.Listener
-	httpL net.Listener
-	admin *adminDoor
+	log    *slog.Logger
+	rpc    *rpc.Server
+	http   *http.Server
+	grpcL  net.Listener
+	httpL  net.Listener
+	admin  *adminDoor
+	hasher *password.Hasher
 
 	ready   atomic.Bool
 	failed  chan error
@@ -212,6 +213,7 @@ func (s *Server) verifier(ctx context.Context, c Config, dir dataDir, store veri
 	if err != nil {
 		return nil, err
 	}
+	s.hasher = hasher
 	s.onClose(func(context.Context) error { hasher.Close(); return nil })
 	if c.Hashing.InsecureTestCost {
 		s.log.Warn("INSECURE: hashing.insecure_test_cost is on: hashes may be far too cheap to guess")
@@ -358,6 +360,9 @@ func (s *Server) HTTPAddr() netip.AddrPort { return addrPort(s.httpL) }
 // RPC is the edge, for tests that walk its methods and routes.
 func (s *Server) RPC() *rpc.Server { return s.rpc }
 
+// Hashes counts the password hashes that were begun.
+func (s *Server) Hashes() uint64 { return s.hasher.Stats().Runs }
+
 // Failed gives the error of a door that closed by itself.
 func (s *Server) Failed() <-chan error { return s.failed }
 
@@ -400,4 +405,3 @@ func (s *Server) drain(ctx context.Context) error {
 	s.admin.close()
 	return err
 }
-

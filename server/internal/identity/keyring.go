@@ -139,13 +139,16 @@ func (r *Keyring) List(tenant string) []Key {
 	return out
 }
 
+// ErrUnknownKey is returned by Revoke for a key that the tenant does not have.
+var ErrUnknownKey = errors.New("unknown key")
+
 // Revoke ends a key of a tenant, or of any with "*", at once in this process.
-// It returns objects.ErrNotFound for a key that the tenant does not have.
+// It returns ErrUnknownKey for a key that the tenant does not have.
 // Revoking twice keeps the first time.
 func (r *Keyring) Revoke(ctx context.Context, tenant, id string) (Key, error) {
 	e, ok := (*r.keys.Load())[id]
 	if !ok || tenant != "*" && e.key.Tenant != tenant {
-		return Key{}, objects.ErrNotFound
+		return Key{}, ErrUnknownKey
 	}
 	for {
 		o, err := r.store.Load(ctx, kindKey, e.key.Tenant, id)

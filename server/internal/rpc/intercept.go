@@ -21,6 +21,8 @@ import (
 	"github.com/watchword-project/watchword/server/internal/identity"
 )
 
+var errNoMethod = status.Error(codes.Unimplemented, "no such method")
+
 // gate is the one way in: both doors put it before every handler.
 type gate struct {
 	access *Access
@@ -77,7 +79,7 @@ func (g *gate) admit(ctx context.Context, c *call) (context.Context, func(), err
 	}
 	scope, known := g.scopes[c.method]
 	if !known {
-		return nil, nil, status.Error(codes.Unimplemented, "no such method")
+		return nil, nil, errNoMethod
 	}
 	if !c.caller.Has(scope) {
 		return nil, nil, identity.ErrRefused

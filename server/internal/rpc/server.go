@@ -70,6 +70,8 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 		gate: &gate{access: cfg.Access, log: cfg.Log}}
 	opts := []grpc.ServerOption{
 		grpc.ForceServerCodecV2(newCodec()),
+		// What does not exist passes the gate too: only a caller learns of it.
+		grpc.UnknownServiceHandler(func(any, grpc.ServerStream) error { return errNoMethod }),
 		grpc.MaxRecvMsgSize(maxReceive),
 		grpc.MaxConcurrentStreams(100),
 		grpc.MaxHeaderListSize(16 << 10),

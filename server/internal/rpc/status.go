@@ -15,7 +15,6 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/watchword-project/watchword/server/internal/identity"
-	"github.com/watchword-project/watchword/server/internal/objects"
 	"github.com/watchword-project/watchword/server/internal/password"
 	"github.com/watchword-project/watchword/server/internal/throttle"
 	"github.com/watchword-project/watchword/server/internal/verifier"
@@ -84,9 +83,9 @@ func statusOf(ctx context.Context, err error, id string) *status.Status {
 		return with(codes.ResourceExhausted, "all hashing capacity is in use", info("HASH_CAPACITY", nil), retry(busy.RetryAfter))
 	case errors.As(err, &quota):
 		return with(codes.ResourceExhausted, "the caller's quota is used up", info("CALLER_QUOTA", nil), retry(time.Second))
-	case errors.Is(err, verifier.ErrConflict), errors.Is(err, objects.ErrConflict):
+	case errors.Is(err, verifier.ErrConflict):
 		return with(codes.Aborted, "somebody else changed it first", info("VERSION_CONFLICT", nil))
-	case errors.Is(err, verifier.ErrUnknownSubject), errors.Is(err, objects.ErrNotFound):
+	case errors.Is(err, verifier.ErrUnknownSubject), errors.Is(err, identity.ErrUnknownKey):
 		return with(codes.NotFound, "not found")
 	case errors.Is(err, verifier.ErrUnknownPolicy):
 		return with(codes.NotFound, "no such policy")

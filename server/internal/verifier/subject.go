@@ -26,7 +26,7 @@ const maxSubject = 512
 // and one attempt budget. It returns ErrBadSubject for what is empty, longer
 // than 512 bytes, not UTF-8, or holds a control character.
 func Canonical(subject string, fold bool) (string, error) {
-	if len(subject) > maxSubject || !utf8.ValidString(subject) {
+	if len(subject) > maxSubject || !utf8.ValidString(subject) || strings.ContainsFunc(subject, unicode.IsControl) {
 		return "", ErrBadSubject
 	}
 	// Folding can give a text that NFKC would compose further, and the other
@@ -38,7 +38,7 @@ func Canonical(subject string, fold bool) (string, error) {
 			s = strings.Map(simpleFold, s)
 		}
 	}
-	if s == "" || len(s) > maxSubject || strings.ContainsFunc(s, unicode.IsControl) {
+	if s == "" || len(s) > maxSubject {
 		return "", ErrBadSubject
 	}
 	return s, nil

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The watchword authors
+
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/watchword-project/watchword"
+
+// floors is the plan of the house: what each package may import of ours. A
+// package that is not listed has no place yet. Imports point down; a package
+// that would need more than six others is doing somebody else's work, except
+// for the daemon, where all rooms meet.
+var floors = map[string][]string{
+	// Forms and facts.
+	"api":                               nil,
+	"api/watchword/v1":                  nil,
+	"wordlists":                         nil,
+	"wordlists/mklist":                  {"wordlists"},
+	"server/internal/argon2":            nil,
+	"server/internal/objects":           nil,
+	"server/internal/pepper":            nil,
+	"server/internal/strength":          nil,
+	"server/internal/strength/mktables": {"server/internal/strength"},
+	"server/internal/password":          {"server/internal/argon2"},
+	"server/internal/identity":          {"server/internal/objects"},
+
+	// Decisions.
+	"server/internal/policy":          {"server/internal/password"},
+	"server/internal/policy/mktables": nil,
+	"server/internal/throttle":        nil,
+
+	// The order of steps.
+	"server/internal/verifier": {"server/internal/password", "server/internal/pepper", "server/internal/policy",
+		"server/internal/strength", "server/internal/throttle", "wordlists"},
+
+	// Edges: they translate, or keep, and decide nothing.
+	"server/internal/boltstore": {"server/internal/objects", "server/internal/verifier"},
+	"server/internal/storetest": {"server/internal/objects", "server/internal/verifier"},
+	"server/internal/rpc": {"api", "api/watchword/v1", "server/internal/identity", "server/internal/password",
+		"server/internal/policy", "server/internal/strength", "server/internal/throttle", "server/internal/verifier"},
+
+	// Where the rooms meet.
+	"server/internal/daemon": {"api/watchword/v1", "server/internal/boltstore", "server/internal/identity", "server/internal/objects",
+		"server/internal/password", "server/internal/pepper", "server/internal/policy", "server/internal/rpc",
+		"server/internal/throttle", "server/internal/verifier"},
+	"server":            {"api/watchword/v1", "server/internal/daemon"},
+	"server/servertest": {"client", "server/internal/daemon"},
+	"client":            {"api/watchword/v1"},
+	"client/watchword":  {"client"},
+}
+
+// homes says where an outside library may be imported.
+var homes = map[string][]string{
+	"google.golang.org/grpc":                 {"api/watchword/v1", "client", "server", "server/internal/daemon", "server/internal/rpc"},
+	"github.com/grpc-ecosystem/grpc-gateway": {"api/watchword/v1", "server/internal/rpc"},
+	"github.com/fullstorydev/grpchan":        {"server/internal/rpc"},
+	"go.etcd.io/bbolt":                       {"server/internal/boltstore"},
+	"go.yaml.in/yaml":                        {"server/internal/daemon", "server/internal/policy"},
+	"golang.org/x/crypto/argon2":             {"server/internal/argon2"},
+	"github.com/alecthomas/kong":             {"server", "client/watchword"},
+	"github.com/go-crypt":                    {"server/internal/password"},
+	"github.com/emmansun/gmsm":               {"server/internal/password", "server/internal/pepper"},
+	"golang.org/x/time/rate":                 {"server/internal/rpc"},
+}
+
+// maxSiblings is how many packages of ours one may know.
+const maxSiblings = 6
+
+func TestFloors(t *testing.T) {
+	seen := map[string]bool{}
+	for _, p := range packages(t) {
+		name := strings.TrimPrefix(strings.TrimPrefix(p.ImportPath, module), "/")
+		seen[name] = true
+		allowed, listed := floors[name]
+		if !listed {
+			t.Errorf("package %s has no place in the plan", name)
+			continue
+		}
+		siblings := 0
+		for _, imp := range p.Imports {
+			if own, ok := strings.CutPrefix(imp, module+"/"); ok {
+				if !slices.Contains(allowed, own) {
+					t.Errorf("%s imports %s, which the plan does not allow", name, own)
+				}
+				if !strings.HasPrefix(own, "api") {
+					siblings++
+				}
+				continue
+			}
+			for lib, rooms := range homes {
+				if (imp == lib || strings.HasPrefix(imp, lib+"/")) && !slices.Contains(rooms, name) {
+					t.Errorf("%s imports %s, whose home is elsewhere", name, imp)
+				}
+			}
+		}
+		if siblings > maxSiblings && name != "server/internal/daemon" {
+			t.Errorf("%s knows %d packages of ours, more than %d", name, siblings, maxSiblings)
+		}
+	}
+	for name := range floors {
+		if !seen[name] {
+			t.Errorf("the plan lists %s, which does not exist", name)
+		}
+	}
+}
+
+type listed struct {
+	ImportPath string
+	Imports    []string
+}
+
+func packages(t *testing.T) []listed {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-json=ImportPath,Imports", module+"/...")
+	var out, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &stderr
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("go list: %v\n%s", err, stderr.String())
+	}
+	var all []listed
+	for d := json.NewDecoder(&out); ; {
+		var p listed
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			return all
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+}

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The watchword authors
+
+package servertest_test
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/emptypb"
+
+	"github.com/watchword-project/watchword/client"
+	"github.com/watchword-project/watchword/server/internal/identity"
+	"github.com/watchword-project/watchword/server/servertest"
+)
+
+// badKeys are texts that must open nothing, by what is wrong with them. The
+// key that is revoked and the one that is of the wrong scope are real.
+func badKeys(t *testing.T, s *servertest.Server) map[string]string {
+	ctx := t.Context()
+	gone, revoked, err := s.Client.CreateKey(ctx, client.NewKey{Name: "gone", Scopes: identity.Scopes[:1]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Client.RevokeKey(ctx, gone.ID); err != nil {
+		t.Fatal(err)
+	}
+	_, elsewhere, err := s.Client.CreateKey(ctx, client.NewKey{Name: "elsewhere", Scopes: identity.Scopes[:1], Networks: []string{"198.51.100.0/24"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := s.Key[len(s.Key)-1:]
+	other := "a"
+	if last == other {
+		other = "b"
+	}
+	return map[string]string{
+		"none":            "",
+		"no scheme":       s.Key,
+		"basic":           "Basic " + s.Key,
+		"empty":           "Bearer ",
+		"random":          "Bearer hunter2",
+		"upper case":      "Bearer " + strings.ToUpper(s.Key),
+		"trailing space":  "Bearer " + s.Key + " x",
+		"last char":       "Bearer " + s.Key[:len(s.Key)-1] + other,
+		"cut":             "Bearer " + s.Key[:len(s.Key)-1],
+		"id only":         "Bearer " + s.Key[:20],
+		"revoked":         "Bearer " + revoked,
+		"another network": "Bearer " + elsewhere,
+		"NUL":             "Bearer " + s.Key[:10] + "%00" + s.Key[10:],
+	}
+}
+
+func dial(t testing.TB, s *servertest.Server) *grpc.ClientConn {
+	t.Helper()
+	conn, err := grpc.NewClient(s.GRPCAddr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+// call calls a method of any kind with an empty request and gives the code.
+func call(ctx context.Context, conn *grpc.ClientConn, method, authorization string) codes.Code {
+	if authorization != "" {
+		ctx = metadata.AppendToOutgoingContext(ctx, "authorization", authorization)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	st, err := conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, method)
+	if err == nil {
+		err = st.SendMsg(&emptypb.Empty{})
+	}
+	if err == nil {
+		_ = st.CloseSend()
+		err = st.RecvMsg(&emptypb.Empty{})
+	} else if st != nil {
+		err = st.RecvMsg(&emptypb.Empty{})
+	}
+	return status.Code(err)
+}
+
+func TestEveryMethodRefusesWithoutAKey(t *testing.T) {
+	s := servertest.New(t)
+	conn := dial(t, s)
+	bad := badKeys(t, s)
+	methods := s.Methods()
+	if len(methods) < 50 {
+		t.Fatalf("only %d methods are registered", len(methods))
+	}
+	methods["/watchword.v1.PasswordService/NoSuchMethod"] = ""
+	methods["/no.such.Service/Method"] = ""
+	refused := 0
+	for m := range methods {
+		for why, key := range bad {
+			got := call(t.Context(), conn, m, key)
+			if got != codes.Unauthenticated && (why != "another network" || got != codes.PermissionDenied) {
+				t.Errorf("%s with key %q: %v, want Unauthenticated", m, why, got)
+			}
+		}
+		refused++
+	}
+	t.Logf("%d methods refuse without a key, each in %d ways", refused, len(bad))
+}
+
+func TestEveryMethodNeedsItsScope(t *testing.T) {
+	s := servertest.New(t)
+	conn := dial(t, s)
+	for m, scope := range s.Methods() {
+		var others []string
+		for _, sc := range []string{"password.check", "breach.query"} {
+			if sc != scope {
+				others = append(others, sc)
+			}
+		}
+		_, secret, err := s.Client.CreateKey(t.Context(), client.NewKey{Name: "other", Scopes: others})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := call(t.Context(), conn, m, "Bearer "+secret); got != codes.PermissionDenied {
+			t.Errorf("%s without scope %s: %v, want PermissionDenied", m, scope, got)
+		}
+		if got := call(t.Context(), conn, m, "Bearer "+s.Key); got == codes.PermissionDenied || got == codes.Unauthenticated {
+			t.Errorf("%s with the owner's key: %v", m, got)
+		}
+	}
+}
+
+func TestEveryRouteRefusesWithoutAKey(t *testing.T) {
+	s := servertest.New(t)
+	bad := badKeys(t, s)
+	routes := s.Routes()
+	if len(routes) < 50 {
+		t.Fatalf("only %d routes are registered", len(routes))
+	}
+	for _, path := range []string{"/", "/openapi.json", "/range/21BD1", "/metrics", "/debug/pprof/", "/debug/vars", "/v1/", "/v2/passwords:check",
+		"/watchword.v1.PasswordService/CheckPassword", "/healthz/x", "/admin", "/.env", "/swagger", "/actuator", "/v1/passwords:check/"} {
+		routes[path] = ""
+	}
+	for path := range routes {
+		for why, key := range bad {
+			for _, body := range []string{`{}`, `{"password": 12`, ``} {
+				req, _ := http.NewRequest(http.MethodPost, s.URL+path, strings.NewReader(body))
+				req.Header.Set("Content-Type", "application/json")
+				if key != "" {
+					req.Header.Set("Authorization", key)
+				}
+				// None of these may lend anything.
+				req.Header.Set("Grpc-Metadata-Authorization", "Bearer "+s.Key)
+				req.Header.Set("X-Forwarded-For", "127.0.0.1")
+				req.Header.Set("X-Real-Ip", "127.0.0.1")
+				req.Header.Set("Forwarded", "for=127.0.0.1")
+				if code, _, _ := s.Do(req); code != http.StatusUnauthorized && (why != "another network" || code != http.StatusForbidden) {
+					t.Errorf("POST %s with key %q and body %q: %d, want 401", path, why, body, code)
+				}
+			}
+		}
+	}
+	t.Logf("%d routes refuse without a key, each in %d ways", len(s.Routes()), len(bad))
+}
+
+func TestWithAKeyUnknownPathsAreNotFound(t *testing.T) {
+	s := servertest.New(t)
+	for _, path := range []string{"/", "/v1/nothing:here", "/metrics", "/v1/passwords:check/"} {
+		if code, body := s.Post(path, `{}`); code != http.StatusNotFound {
+			t.Errorf("POST %s: %d %s, want 404", path, code, body)
+		}
+	}
+	req, _ := http.NewRequest(http.MethodGet, s.URL+"/v1/passwords:check", nil)
+	req.Header.Set("Authorization", "Bearer "+s.Key)
+	if code, h, _ := s.Do(req); code != http.StatusMethodNotAllowed || h.Get("Allow") != "POST" {
+		t.Errorf("GET of a route: %d, Allow %q", code, h.Get("Allow"))
+	}
+}
+
+func TestForeignHostsAndOriginsAreRefused(t *testing.T) {
+	s := servertest.New(t)
+	for _, c := range []struct {
+		host, origin string
+		want         int
+	}{
+		{"", "", 200}, {"localhost:8443", "", 200}, {"[::1]:1", "", 200}, {"127.0.0.1", "", 200},
+		{"evil.example", "", 403}, {"127.0.0.1.nip.io", "", 403}, {"203.0.113.4", "", 403}, {"localhost.evil.example", "", 403},
+		{"", "https://evil.example", 403}, {"", "null", 403}, {"", "http://localhost", 403},
+	} {
+		req, _ := http.NewRequest(http.MethodPost, s.URL+"/v1/passwords:check", strings.NewReader(`{"password":"tangled lantern orbit 7 walrus"}`))
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Authorization", "Bearer "+s.Key)
+		if c.host != "" {
+			req.Host = c.host
+		}
+		if c.origin != "" {
+			req.Header.Set("Origin", c.origin)
+		}
+		code, h, body := s.Do(req)
+		if code != c.want {
+			t.Errorf("Host %q Origin %q: %d, want %d: %s", c.host, c.origin, code, c.want, body)
+		}
+		if h.Get("Access-Control-Allow-Origin") != "" {
+			t.Errorf("Host %q Origin %q: a CORS header was sent", c.host, c.origin)
+		}
+		if h.Get("Cache-Control") != "no-store" {
+			t.Errorf("Cache-Control = %q, want no-store", h.Get("Cache-Control"))
+		}
+	}
+}
+
+func TestLivenessNeedsNoKey(t *testing.T) {
+	s := servertest.New(t)
+	for _, path := range []string{"/healthz", "/readyz"} {
+		req, _ := http.NewRequest(http.MethodGet, s.URL+path, nil)
+		if code, _, body := s.Do(req); code != 200 || body != `{"status":"SERVING"}` {
+			t.Errorf("GET %s: %d %s", path, code, body)
+		}
+	}
+	if got := call(t.Context(), dial(t, s), "/grpc.health.v1.Health/Check", ""); got != codes.OK {
+		t.Errorf("grpc.health.v1: %v", got)
+	}
+}
+
+func TestAllowListJudgesTheSocket(t *testing.T) {
+	s := servertest.Start(t, servertest.Options{Config: "listen: {allow: [198.51.100.0/24]}"})
+	req, _ := http.NewRequest(http.MethodPost, s.URL+"/v1/passwords:check", strings.NewReader(`{}`))
+	req.Header.Set("Authorization", "Bearer "+s.Key)
+	req.Header.Set("X-Forwarded-For", "198.51.100.7")
+	if code, _, body := s.Do(req); code != http.StatusForbidden {
+		t.Errorf("from outside listen.allow: %d %s, want 403", code, body)
+	}
+	if got := call(t.Context(), dial(t, s), "/watchword.v1.PasswordService/CheckPassword", "Bearer "+s.Key); got != codes.PermissionDenied {
+		t.Errorf("from outside listen.allow: %v, want PermissionDenied", got)
+	}
+}

@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The watchword authors
+
+package servertest_test
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/watchword-project/watchword/client"
+	"github.com/watchword-project/watchword/server/servertest"
+)
+
+const goodPassword = "tangled lantern orbit 7 walrus"
+
+func set(t *testing.T, s *servertest.Server, subject, password string) {
+	t.Helper()
+	if _, err := s.Client.Set(t.Context(), subject, password, noOptions); err != nil {
+		t.Fatalf("Set: %v", err)
+	}
+}
+
+// TestParallelGuessesHashAtMostTheBudget races a thousand wrong guesses for a
+// budget of five.
+func TestParallelGuessesHashAtMostTheBudget(t *testing.T) {
+	const racers, budget = 1000, 5
+	s := servertest.New(t)
+	set(t, s, "alice", goodPassword)
+	for name, guess := range map[string]func(i int) error{
+		"verify": func(i int) error {
+			_, err := s.Client.Verify(t.Context(), "alice", fmt.Sprintf("wrong %d", i), client.Source{})
+			return err
+		},
+		"change": func(i int) error {
+			_, err := s.Client.Change(t.Context(), "alice", fmt.Sprintf("wrong again %d", i), goodPassword+"!", client.Source{}, noOptions)
+			return err
+		},
+	} {
+		if err := s.Client.ResetThrottle(t.Context(), "alice"); err != nil {
+			t.Fatal(err)
+		}
+		before := s.Hashes()
+		var denied, answered, other atomic.Int64
+		var wg sync.WaitGroup
+		for i := range racers {
+			wg.Go(func() {
+				var d *client.DeniedError
+				var b *client.BusyError
+				switch err := guess(i); {
+				case errors.As(err, &d):
+					denied.Add(1)
+				case err == nil:
+					answered.Add(1)
+				case errors.As(err, &b):
+				default:
+					other.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		hashes := s.Hashes() - before
+		if hashes > budget || answered.Load() > budget {
+			t.Errorf("%s: %d hashes and %d answers for a budget of %d", name, hashes, answered.Load(), budget)
+		}
+		if hashes == 0 || denied.Load() < racers/2 || other.Load() > 0 {
+			t.Errorf("%s: %d hashes, %d denied, %d other errors: the race did not happen", name, hashes, denied.Load(), other.Load())
+		}
+	}
+}
+
+// TestParallelRightLoginsAllPass is the other side of the race: many devices
+// of one person, all with the right password.
+func TestParallelRightLoginsAllPass(t *testing.T) {
+	s := servertest.New(t)
+	set(t, s, "alice", goodPassword)
+	var wg sync.WaitGroup
+	for i := range 32 {
+		wg.Go(func() {
+			login, err := s.Client.Verify(t.Context(), "alice", goodPassword, client.Source{IP: fmt.Sprintf("192.0.2.%d", i)})
+			if err != nil || !login.Match {
+				t.Errorf("login %d: %v, %v", i, login.Match, err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// TestSpellingsShareOneBudget tries the variants that other systems counted
+// apart.
+func TestSpellingsShareOneBudget(t *testing.T) {
+	s := servertest.New(t)
+	for i, subject := range []string{"José", "jose\u0301", " JOSÉ ", "ｊｏｓé", "JOSE\u0301"} {
+		if _, err := s.Client.Verify(t.Context(), subject, fmt.Sprintf("guess %d", i), client.Source{}); err != nil {
+			t.Fatalf("guess %d: %v", i, err)
+		}
+	}
+	var denied *client.DeniedError
+	if _, err := s.Client.Verify(t.Context(), "josé", "guess 5", client.Source{}); !errors.As(err, &denied) || denied.RetryAfter <= 0 {
+		t.Errorf("the sixth guess: %v, want a denial with a time", err)
+	}
+}
+
+// TestUnknownAndWrongAreOneAnswer compares every byte that could tell a
+// stranger whether an account exists, and counts the work behind it.
+func TestUnknownAndWrongAreOneAnswer(t *testing.T) {
+	s := servertest.New(t)
+	set(t, s, "alice", goodPassword)
+	set(t, s, "disabled", goodPassword)
+	if err := s.Client.SetState(t.Context(), "disabled", "DISABLED"); err != nil {
+		t.Fatal(err)
+	}
+	set(t, s, "deleted", goodPassword)
+	if err := s.Client.Delete(t.Context(), "deleted"); err != nil {
+		t.Fatal(err)
+	}
+	variable := regexp.MustCompile(`"X-Request-Id":\["[0-9a-f]+"\]|Date:\[[^]]*\]|X-Request-Id:\[[^]]*\]`)
+	ask := func(subject, password string) (string, uint64) {
+		before := s.Hashes()
+		req, _ := http.NewRequest(http.MethodPost, s.URL+"/v1/credentials:verify",
+			strings.NewReader(fmt.Sprintf(`{"subject":%q,"password":%q}`, subject, password)))
+		req.Header.Set("Authorization", "Bearer "+s.Key)
+		req.Header.Set("Content-Type", "application/json")
+		code, h, body := s.Do(req)
+		return variable.ReplaceAllString(fmt.Sprint(code, h, body), ""), s.Hashes() - before
+	}
+	for _, password := range []string{"w", "wrong", strings.Repeat("x", 4096), "ü"} {
+		want, hashes := ask("nobody", password)
+		if hashes != 1 {
+			t.Errorf("an unknown subject costs %d hashes", hashes)
+		}
+		for _, subject := range []string{"alice", "disabled", "deleted"} {
+			got, hashes := ask(subject, password)
+			if got != want || hashes != 1 {
+				t.Errorf("%s: %d hashes and\n%s, want one hash and\n%s", subject, hashes, got, want)
+			}
+		}
+	}
+	right, hashes := ask("disabled", goodPassword)
+	if want, _ := ask("nobody-else", goodPassword); right != want || hashes != 1 {
+		t.Errorf("the right password of a disabled credential: %d hashes and\n%s, want\n%s", hashes, right, want)
+	}
+}
+
+// TestStrangersDoNotLockTheOwnerOut exhausts the unknown devices and logs in
+// from a known one.
+func TestStrangersDoNotLockTheOwnerOut(t *testing.T) {
+	s := servertest.New(t)
+	set(t, s, "alice", goodPassword)
+	login, err := s.Client.Verify(t.Context(), "alice", goodPassword, client.Source{IP: "192.0.2.1"})
+	if err != nil || !login.Match || login.DeviceToken == "" {
+		t.Fatalf("first login: %+v, %v", login, err)
+	}
+	for i := range 20 {
+		_, _ = s.Client.Verify(t.Context(), "alice", fmt.Sprintf("guess %d", i), client.Source{IP: fmt.Sprintf("198.51.100.%d", i)})
+	}
+	var denied *client.DeniedError
+	if _, err := s.Client.Verify(t.Context(), "alice", goodPassword, client.Source{IP: "192.0.2.1"}); !errors.As(err, &denied) {
+		t.Errorf("without the token: %v, want a denial", err)
+	}
+	again, err := s.Client.Verify(t.Context(), "alice", goodPassword, client.Source{IP: "192.0.2.1", DeviceToken: login.DeviceToken})
+	if err != nil || !again.Match {
+		t.Errorf("with the token: %v, %v", again.Match, err)
+	}
+	if login, err := s.Client.Verify(t.Context(), "bob", "x", client.Source{DeviceToken: login.DeviceToken}); err != nil || login.Match {
+		t.Errorf("the token for another subject: %v, %v", login, err)
+	}
+}
+
+// TestHundredFailuresNeedRebinding walks the clock past every wait.
+func TestHundredFailuresNeedRebinding(t *testing.T) {
+	var offset atomic.Int64
+	s := servertest.Start(t, servertest.Options{Now: func() time.Time { return time.Now().Add(time.Duration(offset.Load())) }})
+	set(t, s, "alice", goodPassword)
+	hashes := s.Hashes()
+	for i := 0; i < 100; {
+		_, err := s.Client.Verify(t.Context(), "alice", fmt.Sprintf("guess %d", i), client.Source{})
+		var denied *client.DeniedError
+		switch {
+		case errors.As(err, &denied):
+			offset.Add(int64(denied.RetryAfter) + int64(time.Second))
+		case err != nil:
+			t.Fatal(err)
+		default:
+			i++
+		}
+	}
+	if got := s.Hashes() - hashes; got != 100 {
+		t.Errorf("%d hashes for 100 guesses", got)
+	}
+	offset.Add(int64(365 * 24 * time.Hour))
+	var denied *client.DeniedError
+	if _, err := s.Client.Verify(t.Context(), "alice", goodPassword, client.Source{}); !errors.As(err, &denied) || denied.Verdict != "DENY" {
+		t.Errorf("a year after 100 failures: %v, want DENY", err)
+	}
+	if c, err := s.Client.Get(t.Context(), "alice"); err != nil || c.State != "DISABLED" {
+		t.Errorf("the credential is %v, %v, want DISABLED", c.State, err)
+	}
+	if _, err := s.Client.Set(t.Context(), "alice", goodPassword+" anew", client.SetOptions{Reset: true}); err != nil {
+		t.Fatal(err)
+	}
+	login, err := s.Client.Verify(t.Context(), "alice", goodPassword+" anew", client.Source{})
+	if err != nil || !login.Match {
+		t.Errorf("after a reset: %v, %v", login.Match, err)
+	}
+}
+
+// TestCredentialLife follows one credential from first set to deletion.
+func TestCredentialLife(t *testing.T) {
+	s := servertest.New(t)
+	ctx := t.Context()
+	none, one := uint32(0), uint32(1)
+	if v, err := s.Client.Set(ctx, "alice", goodPassword, client.SetOptions{IfVersion: &none}); err != nil || v != 1 {
+		t.Fatalf("Set = %d, %v", v, err)
+	}
+	if _, err := s.Client.Set(ctx, "alice", goodPassword, client.SetOptions{IfVersion: &none}); !errors.Is(err, client.ErrConflict) {
+		t.Errorf("Set of one that must not exist: %v", err)
+	}
+	var rejected *client.RejectedError
+	if _, err := s.Client.Set(ctx, "alice", "password1234567", noOptions); !errors.As(err, &rejected) ||
+		len(rejected.Violations) == 0 || len(rejected.Advice) == 0 {
+		t.Errorf("Set of a listed password: %v", err)
+	}
+	login, err := s.Client.Verify(ctx, "alice", goodPassword, fromSomewhere)
+	if err != nil || !login.Match || login.MustChange {
+		t.Fatalf("Verify = %+v, %v", login, err)
+	}
+	changed, err := s.Client.Change(ctx, "alice", "not it", goodPassword+" b", fromSomewhere, noOptions)
+	if err != nil || changed.Match {
+		t.Errorf("Change with a wrong password = %+v, %v", changed, err)
+	}
+	changed, err = s.Client.Change(ctx, "alice", goodPassword, "quite another 4 umbrella forest", fromSomewhere, noOptions)
+	if err != nil || !changed.Match || changed.Version != 2 || changed.DeviceToken == "" {
+		t.Fatalf("Change = %+v, %v", changed, err)
+	}
+	if login, err := s.Client.Verify(ctx, "alice", goodPassword, fromSomewhere); err != nil || login.Match {
+		t.Errorf("the old password: %v, %v", login.Match, err)
+	}
+	if _, err := s.Client.Set(ctx, "alice", goodPassword, client.SetOptions{IfVersion: &one}); !errors.Is(err, client.ErrConflict) {
+		t.Errorf("Set at an old version: %v", err)
+	}
+	if err := s.Client.SetState(ctx, "alice", "COMPROMISED"); err != nil {
+		t.Fatal(err)
+	}
+	if login, err := s.Client.Verify(ctx, "alice", "quite another 4 umbrella forest", fromSomewhere); err != nil || !login.MustChange {
+		t.Errorf("a compromised credential: %+v, %v", login, err)
+	}
+	c, err := s.Client.Get(ctx, "alice")
+	if err != nil || c.State != "COMPROMISED" || c.Version != 3 || c.Scheme != "argon2id" || c.LastLogin.IsZero() {
+		t.Errorf("Get = %+v, %v", c, err)
+	}
+	if err := s.Client.Delete(ctx, "alice"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Client.Get(ctx, "alice"); !errors.Is(err, client.ErrNotFound) {
+		t.Errorf("Get after Delete: %v", err)
+	}
+	if v, err := s.Client.Set(ctx, "alice", goodPassword, client.SetOptions{IfVersion: &none}); err != nil || v <= 3 {
+		t.Errorf("Set after Delete = %d, %v, want a version that goes on", v, err)
+	}
+}
+
+// TestProofMakesCheckAndSetAgree takes the proof of a check to a set.
+func TestProofMakesCheckAndSetAgree(t *testing.T) {
+	s := servertest.New(t)
+	ctx := t.Context()
+	j, err := s.Client.Check(ctx, goodPassword, client.CheckOptions{})
+	if err != nil || !j.Accepted || j.Proof == "" {
+		t.Fatalf("Check = %+v, %v", j, err)
+	}
+	for name, c := range map[string]struct {
+		password, proof string
+		want            error
+	}{
+		"its own":          {goodPassword, j.Proof, nil},
+		"another password": {goodPassword + "!", j.Proof, client.ErrProofStale},
+		"a forged one":     {goodPassword, "A" + j.Proof[1:len(j.Proof)-1] + "A", client.ErrProofStale},
+	} {
+		if _, err := s.Client.Set(ctx, "p", c.password, client.SetOptions{Proof: c.proof}); !errors.Is(err, c.want) {
+			t.Errorf("Set with %s: %v, want %v", name, err, c.want)
+		}
+	}
+	if j, err := s.Client.Check(ctx, "password1234567", client.CheckOptions{}); err != nil || j.Accepted || j.Proof != "" {
+		t.Errorf("a rejected password came with a proof: %+v, %v", j, err)
+	}
+}
+
+// TestRestartKeepsEverything stops the server and starts it on the same data.
+func TestRestartKeepsEverything(t *testing.T) {
+	s := servertest.New(t)
+	set(t, s, "alice", goodPassword)
+	for i := range 5 {
+		if _, err := s.Client.Verify(t.Context(), "mallory", fmt.Sprintf("guess %d", i), client.Source{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := servertest.TryStart(t, servertest.Options{DataDir: s.DataDir}); err == nil {
+		t.Error("a second server started on the same data directory")
+	}
+	key := s.Key
+	s.Stop()
+	s = servertest.Start(t, servertest.Options{DataDir: s.DataDir})
+	if s.Key != key {
+		t.Error("a second start made another admin key")
+	}
+	login, err := s.Client.Verify(t.Context(), "alice", goodPassword, fromSomewhere)
+	if err != nil || !login.Match {
+		t.Errorf("after a restart: %v, %v", login.Match, err)
+	}
+	var denied *client.DeniedError
+	if _, err := s.Client.Verify(t.Context(), "mallory", "guess 6", client.Source{}); !errors.As(err, &denied) {
+		t.Errorf("a restart forgot the failures: %v", err)
+	}
+}
