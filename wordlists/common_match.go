@@ -31,10 +31,10 @@ const (
 	// cores on each side and two in the middle as they are, and the same for
 	// one repeated core; seven disguises of the whole and four of each of ten
 	// cores; and eight readings of three periods, each with and without what
-	// separates the copies, and the halves, of four stretches. A string without any likeness to a listed
+	// separates the copies, and the halves, of five stretches. A string without any likeness to a listed
 	// one is refused with a probability below maxProbes·1.1e-9, and in
 	// practice far below, because most strings need a dozen probes.
-	maxProbes = 2*83 + 7 + 4*10 + (1+2*8*maxPeriods)*4
+	maxProbes = 2*83 + 7 + 4*10 + (1+2*8*maxPeriods)*5
 
 	// inlineFold is the size up to which folding does not allocate.
 	inlineFold = 256
@@ -55,7 +55,7 @@ const (
 //   - the whole or the core backwards.
 //
 // A shorter core than four code points may have no more around it than it has
-// itself, a longer one than 40 nothing.
+// itself, a longer one than 40 nothing. Of several cores the longest counts.
 //
 // A phrase that contains a listed word among others does not match. The time
 // is linear in len(pw) with at most maxProbes look-ups; up to 256 bytes it
@@ -127,6 +127,10 @@ func (m *matcher) match(s []byte, form Form) bool {
 		if hi < len(s) && m.repeated(s[:hi], form|FormAffix, false) ||
 			lo > 0 && m.repeated(s[lo:], form|FormAffix, false) ||
 			lo > 0 && hi < len(s) && m.repeated(s[lo:hi], form|FormAffix, false) {
+			return true
+		}
+		// The copies may have digits of their own ("abc123abc123!").
+		if inner := bytes.TrimFunc(s, isSign); len(inner) < len(s) && m.repeated(inner, form|FormAffix, false) {
 			return true
 		}
 	}

@@ -137,6 +137,7 @@ func TestCommonMatch(t *testing.T) {
 		{"Password, password, password", c | n, 8},
 		{"dr@g0nflydr@g0nfly", l | n, 9},
 		{"iloveyouiloveyou123", n | a, 8},
+		{"Test1234Test1234!", c | n | a, 8},
 		{"520131452013145201314", n, 7},
 		{"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", n, 1},
 	} {
