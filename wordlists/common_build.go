@@ -49,8 +49,8 @@ func BuildCommon(entries []CommonEntry) ([]byte, error) {
 	return encodeCommon(steps)
 }
 
-// slot is a key on its way into the table.
-type slot struct {
+// commonSlot is a key on its way into the table.
+type commonSlot struct {
 	bucket uint32
 	print  uint32
 	step   byte
@@ -66,11 +66,11 @@ func encodeCommon(steps map[string]byte) ([]byte, error) {
 
 	var listed, longest uint32
 	var atLeast [lengthCounts]uint32
-	slots := make([]slot, 0, len(steps))
+	slots := make([]commonSlot, 0, len(steps))
 	for key, step := range steps {
 		h := hash64([]byte(key))
 		b, _ := bits.Mul64(h, uint64(buckets))
-		slots = append(slots, slot{uint32(b), uint32(h), step})
+		slots = append(slots, commonSlot{uint32(b), uint32(h), step})
 		longest = max(longest, uint32(len(key)))
 		if step&stepFolded == 0 {
 			listed++
@@ -79,7 +79,7 @@ func encodeCommon(steps map[string]byte) ([]byte, error) {
 			}
 		}
 	}
-	slices.SortFunc(slots, func(a, b slot) int {
+	slices.SortFunc(slots, func(a, b commonSlot) int {
 		return cmp.Or(cmp.Compare(a.bucket, b.bucket), cmp.Compare(a.print, b.print))
 	})
 
