@@ -34,22 +34,26 @@ type Memory struct {
 	closed  bool
 }
 
+// maxKiB keeps sums of two block numbers within 32 bits: 2 TiB.
+const maxKiB = 1 << 31
+
 // NewMemory returns a slot of the given size in KiB, which bounds the
 // Params.Memory of each Key, with the default Core. It returns an error when
-// the system does not give the memory.
+// the system does not give the memory, and one that wraps ErrTooLarge when it
+// never could.
 func NewMemory(kib uint32) (*Memory, error) { return Default().NewMemory(kib) }
 
 // NewMemory returns a slot of the given size in KiB, which bounds the
 // Params.Memory of each Key. It returns an error when the system does not give
-// the memory. When x/crypto has taken over, the size is only a bound: x/crypto
+// the memory, and one that wraps ErrTooLarge when it never could. When x/crypto has taken over, the size is only a bound: x/crypto
 // allocates as much on the Go heap for each call.
 func (c *Core) NewMemory(kib uint32) (*Memory, error) {
 	m := &Memory{core: c, kib: kib}
 	if c.kernel == nil {
 		return m, nil
 	}
-	if uint64(kib)*blockLen > math.MaxInt/2 {
-		return nil, fmt.Errorf("%w: %d KiB do not fit the address space", ErrTooLarge, kib)
+	if kib > maxKiB || uint64(kib)*blockLen > math.MaxInt/2 {
+		return nil, fmt.Errorf("%w: a slot of %d KiB", ErrTooLarge, kib)
 	}
 	var err error
 	m.mapping, err = mapMemory(int(kib)*blockLen, int(unsafe.Sizeof(scratch{})))

@@ -41,8 +41,8 @@ func mapMemory(main, side int) (mapping, error) {
 	if err != nil {
 		return mapping{}, err
 	}
-	base := int(uintptr(unsafe.Pointer(&all[0])))
-	start := up(base+page+side+page, hugePage) - base
+	start := page + side + page
+	start += int(-(uintptr(unsafe.Pointer(&all[0])) + uintptr(start)) % hugePage)
 	m := mapping{all: all, side: all[start-page-side : start-page], main: all[start : start+main]}
 	for _, part := range [][]byte{m.side, m.main} {
 		if len(part) == 0 {
