@@ -6,9 +6,7 @@ package argon2
 // slices is the number of vertical slices of the matrix, SL of RFC 9106 §3.4.
 const slices = 4
 
-// interleave is how many lanes one thread fills in step where the address of
-// each block depends on the block before it: while one lane's reference block
-// is fetched, the others compute. More lanes than this are filled in groups.
+// interleave bounds kernel.step.
 const interleave = 4
 
 // kernel computes the compression function G of RFC 9106 §3.5 in two halves.
@@ -21,6 +19,10 @@ const interleave = 4
 // prev and ref may be the same block, out and z are neither of them.
 type kernel struct {
 	name string
+	// step is how many lanes to fill in step where the address of each block
+	// depends on the block before it, 1 to interleave: while the reference block
+	// of one lane is fetched, the others compute.
+	step uint32
 	head [2]func(z, out, prev, ref *block) uint64
 	tail [2]func(z, out, prev, ref, next *block)
 }
@@ -80,8 +82,8 @@ func (m *matrix) fill() *block {
 					m.fillIndependent(lane)
 				}
 			default:
-				for lane := uint32(0); lane < m.lanes; lane += interleave {
-					m.fillDependent(lane, min(interleave, m.lanes-lane))
+				for lane := uint32(0); lane < m.lanes; lane += m.kernel.step {
+					m.fillDependent(lane, min(m.kernel.step, m.lanes-lane))
 				}
 			}
 		}

@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The watchword authors
+
+//go:build avo
+
+// Command asm writes the AVX2 kernel of package argon2; "go generate" in that
+// package runs it. It has a build tag so that the generator's library is no
+// part of an ordinary build.
+package main
+
+import (
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	. "github.com/mmcloughlin/avo/reg"
+)
+
+const (
+	// lockstep is how many rows of a block are permuted at once. One
+	// permutation alone is a single chain of dependent instructions; three hide
+	// each other's latency, and their state and temporaries fit the 16
+	// registers.
+	lockstep = 3
+	// ahead is how many blocks before their turn the blocks to be overwritten
+	// are fetched: sequential, but too fast for the hardware to guess in time.
+	ahead = 2
+
+	blockLen = 1024
+	line     = 64
+	lines    = blockLen / line
+)
+
+// Attributes of a data section in the assembler of Go: read-only, and without
+// pointers.
+const rodataNoPtr = 8 | 16
+
+func main() {
+	ConstraintExpr("!purego")
+	k := kernel{rot16: byteRotation("rot16", 2), rot24: byteRotation("rot24", 3)}
+	for _, xor := range []bool{false, true} {
+		k.head(xor)
+		k.tail(xor)
+	}
+	Generate()
+}
+
+// byteRotation defines the operand of VPSHUFB that rotates each word right by n
+// bytes.
+func byteRotation(name string, n int) Mem {
+	m := GLOBL(name, rodataNoPtr)
+	for word := range 4 {
+		var v uint64
+		for i := range 8 {
+			// Positions count from the start of the 16-byte lane.
+			v |= uint64((i+n)%8+word%2*8) << (8 * i)
+		}
+		DATA(8*word, U64(v))
+	}
+	return m
+}
+
+// kernel writes the functions; it holds the constants that they share.
+type kernel struct{ rot16, rot24 Mem }
+
+// blocks are the registers with the arguments that head and tail share.
+type blocks struct{ z, out, prev, ref Register }
+
+func arguments() blocks {
+	return blocks{
+		z:    Load(Param("z"), GP64()),
+		out:  Load(Param("out"), GP64()),
+		prev: Load(Param("prev"), GP64()),
+		ref:  Load(Param("ref"), GP64()),
+	}
+}
+
+// at is 32 bytes of a block, seen as 8 rows of 4 registers.
+func at(b Register, row, column int) Mem { return Mem{Base: b, Disp: 128*row + 32*column} }
+
+func begin(name string, xor bool, rest string) {
+	if xor {
+		name += "Xor"
+	}
+	TEXT(name+"AVX2", NOSPLIT, "func(z, out, prev, ref"+rest)
+}
+
+func end() {
+	VZEROUPPER()
+	RET()
+}
+
+// head permutes the rows of prev XOR ref into z, and the first two columns of
+// that into out, which gives the first word of the new block.
+func (k kernel) head(xor bool) {
+	begin("head", xor, " *[128]uint64) uint64")
+	b := arguments()
+	for row := 0; row < 8; row += lockstep {
+		k.rows(b, row, min(lockstep, 8-row))
+	}
+	first := k.columns(b, 0, xor)
+	word := GP64()
+	VMOVQ(first.AsX(), word)
+	Store(word, ReturnIndex(0))
+	end()
+}
+
+// tail permutes the other columns of z into out, while next comes to the
+// second-level cache and, behind it, a block that is soon to be overwritten.
+// Both hints aim at the second level: lines on their way to the first would
+// keep its few miss buffers from the work at hand.
+func (k kernel) tail(xor bool) {
+	begin("tail", xor, ", next *[128]uint64)")
+	next := Load(Param("next"), GP64())
+	for i := range lines {
+		PREFETCHT1(Mem{Base: next, Disp: i * line})
+	}
+	b := arguments()
+	for column := 1; column < 4; column++ {
+		k.columns(b, column, xor)
+		if column == 3 {
+			break
+		}
+		for i := range lines / 2 {
+			PREFETCHT1(Mem{Base: b.out, Disp: ahead*blockLen + (column-1)*blockLen/2 + i*line})
+		}
+	}
+	end()
+}
+
+// quad is the matrix of four rows that P works on. A register holds a row of
+// one matrix, or one half of a row of two.
+type quad struct{ a, b, c, d VecVirtual }
+
+// rows permutes n rows of a block at once, each of which is one matrix.
+func (k kernel) rows(b blocks, row, n int) {
+	qs := make([]*quad, n)
+	for i := range qs {
+		q := &quad{YMM(), YMM(), YMM(), YMM()}
+		for j, v := range []VecVirtual{q.a, q.b, q.c, q.d} {
+			VMOVDQU(at(b.prev, row+i, j), v)
+			VPXOR(at(b.ref, row+i, j), v, v)
+		}
+		qs[i] = q
+	}
+	k.round(qs)
+	// The diagonals are brought into columns by turning a, c and d around b. b
+	// is the last to be ready and the first to be used, so that it is the one to
+	// leave in place.
+	const left1, left2, left3 = 0x39, 0x4e, 0x93
+	turn := func(a, c, d uint8) {
+		for _, q := range qs {
+			VPERMQ(U8(a), q.a, q.a)
+		}
+		for _, q := range qs {
+			VPERMQ(U8(d), q.d, q.d)
+		}
+		for _, q := range qs {
+			VPERMQ(U8(c), q.c, q.c)
+		}
+	}
+	turn(left3, left1, left2)
+	k.round(qs)
+	turn(left1, left3, left2)
+	for i, q := range qs {
+		for j, v := range []VecVirtual{q.a, q.b, q.c, q.d} {
+			VMOVDQU(v, at(b.z, row+i, j))
+		}
+	}
+}
+
+// columns permutes two columns of z, which lie side by side in one column of
+// registers, and finishes that part of out. It returns the first register of
+// the result.
+func (k kernel) columns(b blocks, column int, xor bool) VecVirtual {
+	var v [8]VecVirtual
+	for row := range v {
+		v[row] = YMM()
+		VMOVDQU(at(b.z, row, column), v[row])
+	}
+	x, y := &quad{v[0], v[2], v[4], v[6]}, &quad{v[1], v[3], v[5], v[7]}
+	k.round([]*quad{x, y})
+	x.a, y.a = left3(x.a, y.a)
+	x.c, y.c = left1(x.c, y.c)
+	x.d, y.d = y.d, x.d
+	k.round([]*quad{x, y})
+	x.a, y.a = left1(x.a, y.a)
+	x.c, y.c = left3(x.c, y.c)
+	x.d, y.d = y.d, x.d
+	for row, r := range []VecVirtual{x.a, y.a, x.b, y.b, x.c, y.c, x.d, y.d} {
+		VPXOR(at(b.prev, row, column), r, r)
+		VPXOR(at(b.ref, row, column), r, r)
+		if xor {
+			VPXOR(at(b.out, row, column), r, r)
+		}
+		VMOVDQU(r, at(b.out, row, column))
+	}
+	return x.a
+}
+
+// left1 turns rows (x₀ x₁ y₀ y₁) of two matrices to (x₁ y₀ y₁ x₀).
+func left1(x, y VecVirtual) (VecVirtual, VecVirtual) {
+	s, t := YMM(), YMM()
+	VPALIGNR(U8(8), x, y, s)
+	VPALIGNR(U8(8), y, x, t)
+	return s, t
+}
+
+// left3 turns rows (x₀ x₁ y₀ y₁) of two matrices to (y₁ x₀ x₁ y₀).
+func left3(x, y VecVirtual) (VecVirtual, VecVirtual) {
+	t, s := left1(x, y)
+	return s, t
+}
+
+// round is GB of RFC 9106 §3.6 on the columns of all matrices in lockstep.
+func (k kernel) round(qs []*quad) {
+	a := func(q *quad) VecVirtual { return q.a }
+	b := func(q *quad) VecVirtual { return q.b }
+	c := func(q *quad) VecVirtual { return q.c }
+	d := func(q *quad) VecVirtual { return q.d }
+
+	blamka(qs, a, b)
+	xor(qs, d, a)
+	for _, q := range qs {
+		VPSHUFD(U8(0xb1), q.d, q.d) // by 32: swap the halves of each word
+	}
+	blamka(qs, c, d)
+	xor(qs, b, c)
+	for _, q := range qs {
+		VPSHUFB(k.rot24, q.b, q.b)
+	}
+	blamka(qs, a, b)
+	xor(qs, d, a)
+	for _, q := range qs {
+		VPSHUFB(k.rot16, q.d, q.d)
+	}
+	blamka(qs, c, d)
+	xor(qs, b, c)
+	t := temporaries(qs)
+	for i, q := range qs {
+		VPADDQ(q.b, q.b, t[i])
+	}
+	for _, q := range qs {
+		VPSRLQ(U8(63), q.b, q.b)
+	}
+	for i, q := range qs {
+		VPXOR(t[i], q.b, q.b)
+	}
+}
+
+// row picks a row of a matrix.
+type row func(*quad) VecVirtual
+
+// blamka sets x to x + y + 2·low(x)·low(y), where low is the lower half.
+func blamka(qs []*quad, x, y row) {
+	t := temporaries(qs)
+	for i, q := range qs {
+		VPMULUDQ(x(q), y(q), t[i])
+	}
+	for _, q := range qs {
+		VPADDQ(y(q), x(q), x(q))
+	}
+	for i := range qs {
+		VPADDQ(t[i], t[i], t[i])
+	}
+	for i, q := range qs {
+		VPADDQ(t[i], x(q), x(q))
+	}
+}
+
+func xor(qs []*quad, x, y row) {
+	for _, q := range qs {
+		VPXOR(y(q), x(q), x(q))
+	}
+}
+
+func temporaries(qs []*quad) []VecVirtual {
+	t := make([]VecVirtual, len(qs))
+	for i := range t {
+		t[i] = YMM()
+	}
+	return t
+}
