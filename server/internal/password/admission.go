@@ -90,8 +90,8 @@ type pool struct {
 	mu          sync.Mutex
 	idle        []*slot
 	slots       int
-	queues      [2]*list.List // of *job, by Class
-	queued      time.Duration // sum of est × slots over the interactive queue
+	queues      [2]*list.List      // of *job, by Class
+	queued      map[Scheme]float64 // units × slots over the interactive queue
 	running     map[*job]struct{}
 	interactive time.Time // when the last interactive job came
 	rates       map[Scheme]*rate
@@ -120,6 +120,7 @@ func newPool(slots []*slot, share int64, wait time.Duration) *pool {
 		idle:    slots,
 		slots:   len(slots),
 		queues:  [2]*list.List{list.New(), list.New()},
+		queued:  make(map[Scheme]float64),
 		running: make(map[*job]struct{}),
 		rates:   make(map[Scheme]*rate),
 		drained: make(chan struct{}),
@@ -201,14 +202,17 @@ func (p *pool) enqueue(j *job) error {
 		}
 	}
 	j.place = q.PushBack(j)
-	p.queued += j.est * time.Duration(j.slots)
+	p.queued[j.scheme] += j.load.units * float64(j.slots)
 	return nil
 }
 
 // backlog is how long a job arriving now would wait behind those running and
-// those queued before it.
+// those queued before it, at the speed of the last runs and a little below.
 func (p *pool) backlog(now time.Time) time.Duration {
-	sum := p.queued
+	var sum time.Duration
+	for s, units := range p.queued {
+		sum += p.rateOf(s).cautious(units)
+	}
 	for r := range p.running {
 		if left := r.est - now.Sub(r.started); left > 0 {
 			sum += left * time.Duration(r.slots)
@@ -247,7 +251,7 @@ func (p *pool) remove(j *job) {
 	p.queues[j.class].Remove(j.place)
 	j.place = nil
 	if j.class == Interactive {
-		p.queued -= j.est * time.Duration(j.slots)
+		p.queued[j.scheme] -= j.load.units * float64(j.slots)
 	}
 }
 
@@ -418,6 +422,11 @@ func (r *rate) observe(units float64, took time.Duration) {
 }
 
 func (r *rate) estimate(units float64) time.Duration { return time.Duration(r.mean * units) }
+
+// cautious is the mean and one deviation.
+func (r *rate) cautious(units float64) time.Duration {
+	return time.Duration((r.mean + r.dev) * units)
+}
 
 // upper is the mean and four deviations: few runs take longer.
 func (r *rate) upper(units float64) time.Duration {

@@ -61,6 +61,11 @@ type Config struct {
 	// same moment, and of any single stored hash. Zero means
 	// DefaultMemoryBudget.
 	MemoryBudget int64
+	// Slots is the most hashes that run at the same moment; fewer do where the
+	// budget does not hold as many. Zero means GOMAXPROCS. With fewer slots than
+	// GOMAXPROCS the scheduler always has a thread left to take in requests, and
+	// to refuse them at once when all slots are busy.
+	Slots int
 	// QueueWait is the longest an interactive hash waits for a slot. Zero
 	// means DefaultQueueWait.
 	QueueWait time.Duration
@@ -81,8 +86,7 @@ type Hasher struct {
 	pool   *pool
 }
 
-// NewHasher takes the memory of all its slots, as many as the budget holds
-// and at most GOMAXPROCS, and makes one hash. It refuses parameters below the
+// NewHasher takes the memory of all its slots, and makes one hash. It refuses parameters below the
 // floors of OWASP ASVS 5.0 11.4.2 and above the ceilings for stored hashes,
 // and says what to set instead.
 func NewHasher(c Config) (*Hasher, error) {
@@ -94,7 +98,7 @@ func NewHasher(c Config) (*Hasher, error) {
 	if err != nil {
 		return nil, fmt.Errorf("hashing: kernel: %w", err)
 	}
-	n := int(min(c.MemoryBudget/c.Params.bytes(), int64(runtime.GOMAXPROCS(0))))
+	n := int(min(c.MemoryBudget/c.Params.bytes(), int64(c.Slots)))
 	slots := make([]*slot, n)
 	for i := range slots {
 		if slots[i], err = newSlot(core, c.Memory); err != nil {
@@ -130,6 +134,9 @@ func (c Config) withDefaults() Config {
 	if c.QueueWait == 0 {
 		c.QueueWait = DefaultQueueWait
 	}
+	if c.Slots == 0 {
+		c.Slots = runtime.GOMAXPROCS(0)
+	}
 	return c
 }
 
@@ -150,8 +157,8 @@ func (c Config) check() error {
 		return fmt.Errorf("hashing: memory of %d KiB is below argon2's 8 KiB for each lane: set at least %d KiB", p.Memory, 8*uint32(p.Parallelism))
 	case c.Firebase != nil && len(c.Firebase.SignerKey) != firebaseKeyBytes:
 		return fmt.Errorf("hashing: the Firebase signer key is not of %d bytes: give base64_signer_key of the project's export, decoded", firebaseKeyBytes)
-	case c.QueueWait < 0:
-		return fmt.Errorf("hashing: queue_wait is negative")
+	case c.QueueWait < 0 || c.Slots < 0:
+		return fmt.Errorf("hashing: queue_wait and slots must not be negative")
 	case c.MemoryBudget < p.bytes():
 		return fmt.Errorf("hashing: memory_budget of %d KiB holds no hash of %d KiB: set it to at least %d KiB, better a multiple of it", c.MemoryBudget>>10, p.Memory, p.Memory)
 	}
