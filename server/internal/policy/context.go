@@ -176,7 +176,7 @@ func trim(s []rune, cut func(rune) bool) []rune {
 // hanzi adds the pinyin of a name or word: in full, each syllable, initials,
 // and the customary mixtures of both ("zhangwei", "weizhang", "zw", "zhangw",
 // "zwei"). The first character, or two of a compound surname, is taken as the
-// surname, in its reading as such besides the usual one.
+// surname. Characters with another common reading give it too, one at a time.
 func (t *tokens) hanzi(kind string, e []rune) {
 	var syllables []string
 	for _, r := range e {
@@ -190,8 +190,14 @@ func (t *tokens) hanzi(kind string, e []rune) {
 		return
 	}
 	t.syllables(kind, syllables, 1)
-	if s, ok := surnameReadings[e[0]]; ok && s != syllables[0] {
-		t.syllables(kind, append([]string{s}, syllables[1:]...), 1)
+	variants := 0
+	for i, r := range e {
+		if s, ok := otherReadings[r]; ok && s != syllables[i] && variants < maxParts {
+			variants++
+			other := slices.Clone(syllables)
+			other[i] = s
+			t.syllables(kind, other, 1)
+		}
 	}
 	if len(e) > 2 {
 		if s, ok := compoundSurnames[string(e[:2])]; ok {

@@ -85,7 +85,9 @@ type base struct {
 	Uses []string `yaml:"uses,omitempty"`
 }
 
-func (b *base) head() *base { return b }
+// IsZero tells the YAML encoder to leave out a section that says nothing. A
+// section that says anything has a mode once it is settled.
+func (b base) IsZero() bool { return b.Mode == "" }
 
 // lengthRule sets the least length in Unicode code points. LENGTH_MIN
 type lengthRule struct {
@@ -471,6 +473,10 @@ func (r *rules) settle() error {
 		check(within("composition.min_classes", c.MinClasses, 0, 4))
 		if !c.asks() {
 			check(errorAt("rules.composition", "asks for nothing"))
+		}
+		need := max(c.MinLetters, c.MinLower+c.MinUpper) + max(c.MinNonLetters, c.MinDigits+c.MinSymbols)
+		if r.Size.active() && need > r.Size.MaxBytes {
+			check(errorAt("rules.composition", "asks for more than size.max_bytes: no password could be accepted"))
 		}
 	}
 	if c := &r.Contains; c.active() {
