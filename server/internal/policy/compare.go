@@ -269,7 +269,7 @@ func fuzzyScore(v view, known ...matcher) (int, []Segment) {
 					continue
 				}
 				for n := len(w) - 1; n <= len(w)+1 && i+n <= len(s); n++ {
-					if c := best[i].score + 1; c < best[i+n].score && withinOne(s[i:i+n], w) {
+					if c := best[i].score + 1; c < best[i+n].score && fuzzy(s[i:i+n], w) {
 						best[i+n] = cell{c, i}
 					}
 				}
@@ -284,6 +284,15 @@ func fuzzyScore(v view, known ...matcher) (int, []Segment) {
 	}
 	slices.Reverse(segments)
 	return best[len(s)].score + rest, segments
+}
+
+// fuzzy tells whether s is w within edit distance one. A character before or
+// after the whole word is no edit of it: it earns a point of its own.
+func fuzzy(s, w []rune) bool {
+	if len(s) > len(w) && (entra(s[0]) != entra(w[0]) || entra(s[len(s)-1]) != entra(w[len(w)-1])) {
+		return false
+	}
+	return withinOne(s, w)
 }
 
 // withinOne tells whether one edit at most turns a into b, both read with

@@ -18,8 +18,15 @@ const (
 	// MaxWordRunes is how many code points of each entry, and of each
 	// dictionary word, are looked at.
 	MaxWordRunes = 64
-	// maxParts bounds the pieces one entry is cut into.
-	maxParts = 8
+	// maxParts bounds the pieces one entry is cut into, maxHanzi the hanzi whose
+	// pinyin is spelled out, maxVariants the other readings of them tried.
+	maxParts    = 8
+	maxHanzi    = 16
+	maxVariants = 4
+	// maxTokens bounds what is made of a whole context or dictionary, before
+	// each is read backwards too. Real ones make some fifty; a dictionary's
+	// words come before their pinyin, so only pinyin is lost there.
+	maxTokens = 1 << 14
 )
 
 // The kinds of context a password can be made of.
@@ -44,10 +51,10 @@ func (t *tokens) add(kind string, text []rune) {
 	for len(text) > 0 && unicode.IsSpace(text[len(text)-1]) {
 		text = text[:len(text)-1]
 	}
-	if len(text) < 2 && (len(text) == 0 || !isHan(text[0])) {
+	if len(*t) >= maxTokens || len(text) < 2 && (len(text) == 0 || !isHan(text[0])) {
 		return
 	}
-	*t = append(*t, token{text: text, kind: kind})
+	*t = append(*t, token{text: text, kind: kind, order: len(*t)})
 }
 
 func (t *tokens) addString(kind, s string) { t.add(kind, []rune(s)) }
@@ -83,7 +90,7 @@ func reversible(t tokens) matcher {
 	for _, w := range t[:len(t):len(t)] {
 		r := slices.Clone(w.text)
 		slices.Reverse(r)
-		t = append(t, token{text: r, kind: w.kind})
+		t = append(t, token{text: r, kind: w.kind, order: len(t)})
 	}
 	return newMatcher(t)
 }
@@ -176,8 +183,11 @@ func trim(s []rune, cut func(rune) bool) []rune {
 // hanzi adds the pinyin of a name or word: in full, each syllable, initials,
 // and the customary mixtures of both ("zhangwei", "weizhang", "zw", "zhangw",
 // "zwei"). The first character, or two of a compound surname, is taken as the
-// surname, in its reading as such besides the usual one.
+// surname. Characters with another common reading give it too, one at a time.
 func (t *tokens) hanzi(kind string, e []rune) {
+	if len(e) > maxHanzi {
+		return
+	}
 	var syllables []string
 	for _, r := range e {
 		p := pinyinOf(r)
@@ -190,8 +200,14 @@ func (t *tokens) hanzi(kind string, e []rune) {
 		return
 	}
 	t.syllables(kind, syllables, 1)
-	if s, ok := surnameReadings[e[0]]; ok && s != syllables[0] {
-		t.syllables(kind, append([]string{s}, syllables[1:]...), 1)
+	variants := 0
+	for i, r := range e {
+		if s, ok := otherReadings[r]; ok && s != syllables[i] && variants < maxVariants {
+			variants++
+			other := slices.Clone(syllables)
+			other[i] = s
+			t.syllables(kind, other, 1)
+		}
 	}
 	if len(e) > 2 {
 		if s, ok := compoundSurnames[string(e[:2])]; ok {

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// maxAnalysed is how many code points of a password the pattern rules look
-// at. Length, composition and byte size always count the whole of it.
+// maxAnalysed is how many code points of a password the rules look at. Length
+// and byte size count the whole of it.
 const maxAnalysed = 1024
 
 // view is a password laid out for the rules: the code points as given, and

@@ -61,9 +61,10 @@ func (p *Policy) Needs() Needs {
 }
 
 // Judge applies every rule of p to a password and reports all that it
-// breaks, not only the first. Its time is bounded whatever the input: pattern
-// rules see the first 1,024 code points, derivations passwords of up to 128,
-// and MaxContextWords entries of the context.
+// breaks, not only the first. Its time is bounded whatever the input: repeats,
+// sequences, words and composition see the first 1,024 code points, regular
+// expressions 256, derivations passwords of up to 128, and MaxContextWords
+// entries of the context are looked at. Length and size count the whole.
 func (p *Policy) Judge(text password.Text, use Use, purpose Purpose, subject Context, ev Evidence) Verdict {
 	j := judgement{
 		p: p, r: &p.doc.Rules, use: use, purpose: purpose, ev: ev,
@@ -389,7 +390,7 @@ func (j *judgement) patterns() {
 		return
 	}
 	for i, e := range r.List {
-		if matched := j.p.patterns[i].MatchReader(&runeReader{j.v.runes}); matched == (e.Forbid != "") {
+		if matched := j.p.patterns[i].MatchReader(&runeReader{j.v.runes[:min(len(j.v.runes), maxSubject)]}); matched == (e.Forbid != "") {
 			kind := "require"
 			if e.Forbid != "" {
 				kind = "forbid"

@@ -4,14 +4,16 @@
 package policy
 
 import (
+	"cmp"
 	"slices"
 	"sort"
 )
 
 // token is a word that a password may be made of, folded.
 type token struct {
-	text []rune
-	kind string
+	text  []rune
+	kind  string
+	order int // among the tokens it was made with
 }
 
 // matcher finds tokens in a folded password. The tokens are sorted, so that
@@ -21,7 +23,9 @@ type matcher []token
 
 func newMatcher(tokens []token) matcher {
 	// Of equal words the first given stays: it names the kind in a violation.
-	slices.SortStableFunc(tokens, func(a, b token) int { return slices.Compare(a.text, b.text) })
+	slices.SortFunc(tokens, func(a, b token) int {
+		return cmp.Or(slices.Compare(a.text, b.text), cmp.Compare(a.order, b.order))
+	})
 	return slices.CompactFunc(tokens, func(a, b token) bool { return slices.Equal(a.text, b.text) })
 }
 

@@ -34,14 +34,16 @@ var readings = sync.OnceValue(func() map[rune]string {
 	return m
 })
 
-// surnameReadings are characters that are read otherwise as a surname than
-// elsewhere.
-var surnameReadings = map[rune]string{
+// otherReadings are common readings besides the one in the table, those of
+// surnames among them.
+var otherReadings = map[rune]string{
 	'单': "shan", '曾': "zeng", '仇': "qiu", '解': "xie", '查': "zha", '区': "ou", '朴': "piao", '覃': "qin",
-	'乐': "yue", '任': "ren", '华': "hua", '盖': "ge", '种': "chong", '折': "she", '黑': "he", '秘': "bi",
-	'员': "yun", '缪': "miao", '翟': "zhai", '尉': "wei", '召': "shao", '洗': "xian", '冼': "xian", '繁': "po",
-	'逄': "pang", '晟': "cheng", '重': "chong", '长': "chang", '石': "shi", '薄': "bo", '柏': "bai", '纪': "ji",
-	'燕': "yan", '宁': "ning", '应': "ying", '令': "ling", '於': "yu", '沈': "shen", '瞿': "qu", '郇': "xun",
+	'乐': "yue", '盖': "ge", '种': "chong", '折': "she", '黑': "he", '秘': "bi", '员': "yun", '缪': "miao",
+	'召': "shao", '洗': "xian", '繁': "po", '晟': "sheng", '重': "chong", '长': "chang",
+	'薄': "bo", '柏': "bo", '翟': "zhai", '贾': "gu", '行': "hang", '都': "du", '大': "dai", '厦': "xia",
+	'藏': "zang", '觉': "jiao", '朝': "zhao", '调': "tiao", '传': "zhuan", '会': "kuai", '参': "shen", '盛': "cheng",
+	'茜': "xi", '娜': "nuo", '绿': "lu", '还': "huan", '系': "ji", '角': "jue", '校': "jiao",
+	'降': "xiang", '落': "la", '宿': "xiu", '石': "dan", '率': "shuai", '血': "xie",
 }
 
 // compoundSurnames are the surnames of two characters still common.
