@@ -356,7 +356,12 @@ func (l *Limiter) tenantFull(tenant string, now int64) Reason {
 	}
 	l.tenants.Lock()
 	defer l.tenants.Unlock()
-	if late(l.tenants.tat[tenant], now, lim.Cost, lim.Room) > 0 {
+	tat := l.tenants.tat[tenant]
+	if tat > now+lim.Room { // the clock went back
+		tat = now + lim.Room
+		l.tenants.tat[tenant] = tat
+	}
+	if late(tat, now, lim.Cost, lim.Room) > 0 {
 		return TenantRate
 	}
 	return 0

@@ -6,8 +6,10 @@ package throttle
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"sync"
+	"time"
 )
 
 // MemoryConfig sizes the in-process store.
@@ -20,6 +22,9 @@ type MemoryConfig struct {
 	// Dir keeps the state over a restart; empty keeps it in memory only. See
 	// OpenMemory for what a crash may lose.
 	Dir string
+	// Flush is how often failures that led to no wait are written to Dir, 10 ms
+	// to 10 s; 0 means 5 s.
+	Flush time.Duration
 }
 
 // Memory is the in-process Store. Its memory is bounded by its configuration;
@@ -34,6 +39,7 @@ type Memory struct {
 	ghost    ghost
 	spent    [64]nonces
 	log      *journal // nil: memory only
+	crowded  int      // lanes of the kept state that found no room
 }
 
 // newMemory makes the tables.
@@ -44,6 +50,9 @@ func newMemory(c MemoryConfig) (*Memory, error) {
 	}
 	if n < 1024 || n > 1<<28 {
 		return nil, fmt.Errorf("throttle: room for %d subjects, want 1024 to 2^28", n)
+	}
+	if c.Flush != 0 && (c.Flush < 10*time.Millisecond || c.Flush > 10*time.Second) {
+		return nil, errors.New("throttle: flush interval out of bounds, want 10ms to 10s")
 	}
 	track := c.Dir != ""
 	m := &Memory{
@@ -243,14 +252,11 @@ func (m *Memory) Begin(_ context.Context, r *Request) (Grant, error) {
 	t, k, rules := m.guessLane(&r.Lanes, g.Known)
 	s := t.shard(k)
 	s.Lock()
-	p := m.load(s, s.find(k), k, rules, now)
+	slot := s.find(k)
+	p := m.load(s, slot, k, rules, now)
 	kind, why, retry := p.admit(rules, now, r.Tag, r.Tagged, r.Challenged || g.Known)
 	g.Kind, g.Why, g.Retry = kind, why, retry
-	if r.Demand && !r.Challenged && !g.Known && g.Why == 0 {
-		// The caller asks for a challenge and names its own reason.
-		s.Unlock()
-		return g, nil
-	}
+	asked := r.Demand && !r.Challenged && !g.Known
 	var room [4]rateLane
 	var lanes []rateLane
 	if !g.Known {
@@ -266,12 +272,19 @@ func (m *Memory) Begin(_ context.Context, r *Request) (Grant, error) {
 		if a.slot = a.s.find(a.k); a.slot >= 0 {
 			tat = a.s.recs[a.slot]
 		}
+		if full := now + a.l.Room; tat > full {
+			// The clock went back. Were this not written down, it would hold until
+			// the clock is where it was.
+			tat = full
+			a.s.recs[a.slot] = full
+			a.s.touch(a.slot)
+		}
 		if wait := late(tat, now, a.l.cost(charge), a.l.Room); wait > 0 {
 			g.Why |= a.why
 			g.Retry = max(g.Retry, wait)
 		}
 	}
-	if g.Why == 0 {
+	if g.Why == 0 && !asked {
 		for i := range lanes {
 			a := &lanes[i]
 			if a.slot < 0 {
@@ -282,13 +295,13 @@ func (m *Memory) Begin(_ context.Context, r *Request) (Grant, error) {
 			}
 		}
 	}
-	if g.Why == 0 {
+	if g.Why == 0 && !asked {
 		g.Tag = p.charge(rules, now, kind, r.Tag, r.Tagged)
 		if !m.save(t, s, k, &p, rules, now) {
 			g.Why, g.Retry = StoreFull, fullWait
 		}
 	}
-	if g.Why == 0 {
+	if g.Why == 0 && !asked {
 		for i := range lanes {
 			a := &lanes[i]
 			a.s.recs[a.slot] = book(a.s.recs[a.slot], now, a.l.cost(kind), a.l.Room)
@@ -296,6 +309,11 @@ func (m *Memory) Begin(_ context.Context, r *Request) (Grant, error) {
 		}
 	} else {
 		g.Kind = 0
+		if slot >= 0 && p != s.recs[slot] {
+			// Time has changed it, not the attempt: silence became a failure, or the
+			// clock went back.
+			m.save(t, s, k, &p, rules, now)
+		}
 	}
 	unlock(lanes)
 	s.Unlock()
