@@ -43,15 +43,17 @@ var floors = map[string][]string{
 	"server/internal/verifier": {"server/internal/password", "server/internal/pepper", "server/internal/policy",
 		"server/internal/strength", "server/internal/throttle", "wordlists"},
 
+	"server/internal/policybook": {"server/internal/objects", "server/internal/policy", "server/internal/verifier"},
+
 	// Edges: they translate, or keep, and decide nothing.
 	"server/internal/boltstore": {"server/internal/objects", "server/internal/verifier"},
 	"server/internal/storetest": {"server/internal/objects", "server/internal/verifier"},
 	"server/internal/rpc": {"api", "api/watchword/v1", "server/internal/identity", "server/internal/password",
-		"server/internal/policy", "server/internal/strength", "server/internal/throttle", "server/internal/verifier"},
+		"server/internal/policy", "server/internal/policybook", "server/internal/throttle", "server/internal/verifier"},
 
 	// Where the rooms meet.
 	"server/internal/daemon": {"api/watchword/v1", "server/internal/boltstore", "server/internal/identity", "server/internal/objects",
-		"server/internal/password", "server/internal/pepper", "server/internal/policy", "server/internal/rpc",
+		"server/internal/password", "server/internal/pepper", "server/internal/policybook", "server/internal/rpc",
 		"server/internal/throttle", "server/internal/verifier"},
 	"server":            {"api/watchword/v1", "server/internal/daemon"},
 	"server/servertest": {"client", "server/internal/daemon"},

@@ -24,7 +24,7 @@ import (
 	"github.com/watchword-project/watchword/server/internal/objects"
 	"github.com/watchword-project/watchword/server/internal/password"
 	"github.com/watchword-project/watchword/server/internal/pepper"
-	"github.com/watchword-project/watchword/server/internal/policy"
+	"github.com/watchword-project/watchword/server/internal/policybook"
 	"github.com/watchword-project/watchword/server/internal/rpc"
 	"github.com/watchword-project/watchword/server/internal/verifier"
 )
@@ -38,6 +38,7 @@ type Server struct {
 	httpL  net.Listener
 	admin  *adminDoor
 	hasher *password.Hasher
+	book   *policybook.Book
 
 	ready   atomic.Bool
 	failed  chan error
@@ -107,6 +108,11 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	s.spawn(func() {
 		keyring.Run(run, func(err error) { o.Log.Error("keys could not be read again", "error", err) })
 	})
+	s.spawn(func() {
+		s.book.Run(run, func(err error) {
+			o.Log.Error("policies could not be read again; those before stay in force", "error", err)
+		})
+	})
 	s.setReady(true)
 	return s, nil
 }
@@ -122,7 +128,6 @@ func (c Config) supported() error {
 		{"auth.oidc", c.Auth.OIDC.Issuer != ""},
 		{"corpora", len(c.Corpora) > 0},
 		{"pepper.keys", len(c.Pepper.Keys) > 0},
-		{"policy.dir", c.Policy.Dir != ""},
 		{"listen.auth_policy", c.Listen.AuthPolicy != ""},
 		{"listen.forward_auth", c.Listen.ForwardAuth != ""},
 		{"listen.console", c.Listen.Console != ""},
@@ -222,21 +227,23 @@ func (s *Server) verifier(ctx context.Context, c Config, dir dataDir, store veri
 	if err != nil {
 		return nil, err
 	}
-	policies := policy.Builtin()
-	if _, ok := policies.Get(c.Policy.Default); !ok {
-		return nil, errors.New("configuration: policy.default names no policy")
-	}
-	tenants := make(map[string]verifier.Tenant)
-	for i, t := range c.Tenants {
-		if _, ok := policies.Get(t.Policy); !ok && t.Policy != "" {
-			return nil, fmt.Errorf("configuration: tenants[%d].policy names no policy", i)
+	tenants, defaults := make(map[string]verifier.Tenant), make(map[string]string)
+	for _, t := range c.Tenants {
+		tenants[t.Name] = verifier.Tenant{Exact: t.Case == "exact"}
+		if t.Policy != "" {
+			defaults[t.Name] = t.Policy
 		}
-		tenants[t.Name] = verifier.Tenant{Name: t.Name, Exact: t.Case == "exact", Policy: t.Policy}
 	}
+	s.book, err = policybook.New(ctx, policybook.Config{Store: objs, Dir: c.Policy.Dir, Default: c.Policy.Default, Defaults: defaults,
+		Key: derive(master, "rollout"), Now: o.Now})
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	s.onClose(s.book.Flush)
 	v := verifier.New(verifier.Config{
 		Store: store, Hasher: hasher, Throttle: limiter, Pepper: ring,
 		Keys:     verifier.Keys{Subject: derive(master, "subject"), Guess: derive(master, "guess"), Proof: derive(master, "proof")},
-		Policies: verifier.NewPolicies(policies, c.Policy.Default, tenants), Tenants: tenants, Log: s.log, Now: o.Now,
+		Policies: s.book, Tenants: tenants, Log: s.log, Now: o.Now,
 	})
 	s.onClose(func(ctx context.Context) error { v.Close(ctx); return nil })
 	return v, nil
@@ -284,7 +291,7 @@ func (s *Server) open(ctx context.Context, c Config, dir dataDir, v *verifier.Ve
 	}
 	s.grpcL, s.httpL = ls[0], ls[1]
 	s.rpc, err = rpc.New(ctx, rpc.Config{
-		Verifier: v, Keyring: keyring, Access: access, Log: s.log, TLS: tlsConfig,
+		Verifier: v, Keyring: keyring, Book: s.book, Access: access, Log: s.log, TLS: tlsConfig,
 		Hosts: c.Listen.Hosts, AnyHost: tlsConfig != nil && len(c.Listen.Hosts) == 0, Origins: c.Listen.CORSOrigins,
 		AnonymousRange: anonymous, Ready: s.unready,
 	})

@@ -24,6 +24,7 @@ import (
 	"google.golang.org/grpc/reflection"
 
 	"github.com/watchword-project/watchword/server/internal/identity"
+	"github.com/watchword-project/watchword/server/internal/policybook"
 	"github.com/watchword-project/watchword/server/internal/verifier"
 
 	watchwordv1 "github.com/watchword-project/watchword/api/watchword/v1"
@@ -33,6 +34,7 @@ import (
 type Config struct {
 	Verifier *verifier.Verifier
 	Keyring  *identity.Keyring
+	Book     *policybook.Book
 	Access   *Access
 	Log      *slog.Logger
 	// TLS is used on the gRPC listener; nil means plaintext, which only a
@@ -94,7 +96,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	watchwordv1.RegisterCredentialServiceServer(services, &credentialService{v: cfg.Verifier})
 	watchwordv1.RegisterLoginThrottleServiceServer(services, &throttleService{v: cfg.Verifier})
 	watchwordv1.RegisterBreachServiceServer(services, &breachService{v: cfg.Verifier})
-	watchwordv1.RegisterPolicyServiceServer(services, &policyService{v: cfg.Verifier})
+	watchwordv1.RegisterPolicyServiceServer(services, &policyService{v: cfg.Verifier, book: cfg.Book})
 	watchwordv1.RegisterAuditServiceServer(services, &auditService{})
 	watchwordv1.RegisterAdminServiceServer(services, &adminService{keys: cfg.Keyring, now: now})
 	services.ForEach(func(d *grpc.ServiceDesc, impl any) {

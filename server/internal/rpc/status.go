@@ -16,6 +16,8 @@ import (
 
 	"github.com/watchword-project/watchword/server/internal/identity"
 	"github.com/watchword-project/watchword/server/internal/password"
+	"github.com/watchword-project/watchword/server/internal/policy"
+	"github.com/watchword-project/watchword/server/internal/policybook"
 	"github.com/watchword-project/watchword/server/internal/throttle"
 	"github.com/watchword-project/watchword/server/internal/verifier"
 
@@ -89,6 +91,12 @@ func statusOf(ctx context.Context, err error, id string) *status.Status {
 		return with(codes.NotFound, "not found")
 	case errors.Is(err, verifier.ErrUnknownPolicy):
 		return with(codes.NotFound, "no such policy")
+	case errors.Is(err, policybook.ErrUnknownVersion):
+		return with(codes.NotFound, "no such policy version")
+	case errors.Is(err, policybook.ErrBuiltin), errors.Is(err, policybook.ErrFromFile), errors.Is(err, policybook.ErrFull):
+		return malformed("MALFORMED_REQUEST", "policy", err.Error())
+	case errors.Is(err, policy.ErrNoCandidate), errors.Is(err, policy.ErrNoEarlier), errors.Is(err, policy.ErrPercent):
+		return malformed("MALFORMED_REQUEST", "policy", err.Error())
 	case errors.Is(err, verifier.ErrBadSubject):
 		return malformed("MALFORMED_REQUEST", "subject", "empty, longer than 512 bytes, or not text")
 	case errors.Is(err, throttle.ErrBadToken):

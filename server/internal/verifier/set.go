@@ -57,7 +57,7 @@ func (v *Verifier) store(ctx context.Context, q SetRequest, who Pseudonym, befor
 	if err != nil {
 		return Stored{}, err
 	}
-	evidence, err := v.history(ctx, p, q, who, before)
+	evidence, err := v.history(ctx, p.Policy, q, who, before)
 	if err != nil {
 		return Stored{}, err
 	}
@@ -74,7 +74,7 @@ func (v *Verifier) store(ctx context.Context, q SetRequest, who Pseudonym, befor
 		return Stored{}, err
 	}
 	for {
-		r := next(q, p, who, before, sealed)
+		r := next(q, p.Policy, who, before, sealed)
 		r.Changed = v.Now().UTC()
 		if r.Created.IsZero() {
 			r.Created = r.Changed

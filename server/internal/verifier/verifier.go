@@ -23,9 +23,7 @@ import (
 
 // Tenant is what differs between tenants.
 type Tenant struct {
-	Name   string
-	Exact  bool   // letter case counts in account ids
-	Policy string // the default policy; empty: the installation's
+	Exact bool // letter case counts in account ids
 }
 
 // Config is what a Verifier is made of. All fields without a remark are
@@ -45,12 +43,24 @@ type Config struct {
 	Now     func() time.Time
 }
 
+// Chosen is what judges one password.
+type Chosen struct {
+	Policy *policy.Policy
+	// Shadow judges besides, without consequence; nil for none.
+	Shadow *policy.Policy
+	// Words are the tenant's own forbidden words; nil for none.
+	Words *policy.Dictionary
+}
+
 // Policies finds the policy that judges.
 type Policies interface {
 	// Policy gives the named policy, or the tenant's default for an empty name;
 	// who is a pseudonym that decides between versions under roll-out. It
 	// returns ErrUnknownPolicy.
-	Policy(tenant, name string, who Pseudonym) (*policy.Policy, error)
+	Policy(tenant, name string, who Pseudonym) (Chosen, error)
+	// Record remembers the outcome of a judgement, coarsely and without the
+	// password, for simulations.
+	Record(tenant string, s policy.Sample)
 }
 
 // Corpora looks a password up in the breach corpora.
