@@ -84,7 +84,7 @@ func key(n Name, extra uint64) uint64 {
 	return max(k, 1)
 }
 
-// nonces remembers settled reservations for at least one reservation's life.
+// nonces remembers settled reservations for at least two reservations' lives.
 type nonces struct {
 	sync.Mutex
 	since      int64
@@ -92,14 +92,15 @@ type nonces struct {
 }
 
 // noncesMost bounds one generation of one of the 64 shards: about four million
-// settlements a minute in all.
+// settlements in two reservations' lives.
 const noncesMost = 1 << 16
 
 // settle returns the outcome already booked under the nonce, or books o.
 func (n *nonces) settle(id [12]byte, o Outcome, now, life int64) (Outcome, error) {
 	n.Lock()
 	defer n.Unlock()
-	if n.next == nil || now-n.since > life || now < n.since-life {
+	n.since = min(n.since, now)
+	if n.next == nil || now-n.since > life {
 		if now-n.since > 2*life {
 			n.next = nil
 		}
@@ -352,10 +353,11 @@ func (m *Memory) Settle(_ context.Context, x *Settlement) (Settled, error) {
 	now := clampTime(x.Now)
 	var out Settled
 	if !x.Report {
-		if now >= x.At+x.Unknown.Pending {
+		// A clock that went back by more than a reservation's life ends it as well.
+		if now >= x.At+x.Unknown.Pending || now < x.At-x.Unknown.Pending {
 			return Settled{Expired: true}, nil
 		}
-		before, err := m.spent[x.Nonce[0]%64].settle(x.Nonce, x.Outcome, now, x.Unknown.Pending)
+		before, err := m.spent[x.Nonce[0]%64].settle(x.Nonce, x.Outcome, now, 2*x.Unknown.Pending)
 		if err != nil || before != 0 {
 			return Settled{Before: before}, err
 		}
@@ -436,8 +438,11 @@ func (m *Memory) settleRate(a *rateLane, x *Settlement, kind Kind, now int64) {
 		a.s.recs[i] = max(0, a.s.recs[i]-a.l.cost(kind))
 	}
 	a.s.touch(i)
-	if a.s.recs[i] <= now && !a.s.track {
-		a.s.free(i)
+	if a.s.recs[i] <= now {
+		a.s.recs[i] = 0
+		if !a.s.track {
+			a.s.free(i)
+		}
 	}
 }
 
