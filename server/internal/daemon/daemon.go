@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/watchword-project/watchword/server/internal/boltstore"
+	"github.com/watchword-project/watchword/server/internal/corpora"
 	"github.com/watchword-project/watchword/server/internal/identity"
 	"github.com/watchword-project/watchword/server/internal/objects"
 	"github.com/watchword-project/watchword/server/internal/password"
@@ -39,6 +40,7 @@ type Server struct {
 	admin  *adminDoor
 	hasher *password.Hasher
 	book   *policybook.Book
+	corpora *corpora.Shelf // nil: none configured
 
 	ready   atomic.Bool
 	failed  chan error
@@ -113,6 +115,17 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 			o.Log.Error("policies could not be read again; those before stay in force", "error", err)
 		})
 	})
+	if s.corpora != nil {
+		s.spawn(func() {
+			s.corpora.Run(run, func(name string, err error) {
+				if err != nil {
+					o.Log.Error("a changed corpus was not taken", "corpus", name, "error", err)
+					return
+				}
+				o.Log.Info("a changed corpus was taken", "corpus", name)
+			})
+		})
+	}
 	s.setReady(true)
 	return s, nil
 }
@@ -126,7 +139,6 @@ func (c Config) supported() error {
 		{"throttle.store: redis", c.Throttle.Store != "memory"},
 		{"store.kind other than embedded", c.Store.Kind != "embedded"},
 		{"auth.oidc", c.Auth.OIDC.Issuer != ""},
-		{"corpora", len(c.Corpora) > 0},
 		{"pepper.keys", len(c.Pepper.Keys) > 0},
 		{"listen.auth_policy", c.Listen.AuthPolicy != ""},
 		{"listen.forward_auth", c.Listen.ForwardAuth != ""},
@@ -240,10 +252,18 @@ func (s *Server) verifier(ctx context.Context, c Config, dir dataDir, store veri
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
 	s.onClose(s.book.Flush)
+	var shelf verifier.Corpora
+	if len(c.Corpora) > 0 {
+		if s.corpora, err = openCorpora(c.Corpora); err != nil {
+			return nil, err
+		}
+		s.onClose(func(context.Context) error { s.corpora.Close(); return nil })
+		shelf = s.corpora
+	}
 	v := verifier.New(verifier.Config{
 		Store: store, Hasher: hasher, Throttle: limiter, Pepper: ring,
 		Keys:     verifier.Keys{Subject: derive(master, "subject"), Guess: derive(master, "guess"), Proof: derive(master, "proof")},
-		Policies: s.book, Tenants: tenants, Log: s.log, Now: o.Now,
+		Policies: s.book, Corpora: shelf, Tenants: tenants, Log: s.log, Now: o.Now,
 	})
 	s.onClose(func(ctx context.Context) error { v.Close(ctx); return nil })
 	return v, nil
@@ -351,11 +371,28 @@ func (s *Server) setReady(ready bool) {
 
 var errNotReady = errors.New("not ready")
 
+// unready says why the service is not ready: it starts or stops, or a corpus
+// cannot be trusted any more.
 func (s *Server) unready() error {
-	if s.ready.Load() {
-		return nil
+	if !s.ready.Load() {
+		return errNotReady
 	}
-	return errNotReady
+	if s.corpora != nil {
+		return s.corpora.Ready()
+	}
+	return nil
+}
+
+func openCorpora(list []Corpus) (*corpora.Shelf, error) {
+	var sources []corpora.Source
+	for _, c := range list {
+		sources = append(sources, corpora.Source{Name: c.Name, Path: c.Path})
+	}
+	s, err := corpora.Open(sources)
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	return s, nil
 }
 
 // GRPCAddr and HTTPAddr are where the doors are.

@@ -75,6 +75,8 @@ func statusOf(ctx context.Context, err error, id string) *status.Status {
 			rejectedDetail(rejected))
 	case errors.Is(err, verifier.ErrCorpusNotReady):
 		return with(codes.FailedPrecondition, "a breach corpus that the policy demands is not ready", info("CORPUS_NOT_READY", nil))
+	case errors.Is(err, verifier.ErrNoCorpus):
+		return with(codes.FailedPrecondition, "no configured breach corpus can answer this", info("CORPUS_NOT_READY", nil))
 	case errors.Is(err, verifier.ErrProofStale):
 		return with(codes.FailedPrecondition, "the proof is not, or no longer, valid for this password and policy", info("PROOF_STALE", nil))
 	case errors.As(err, &denied):

@@ -71,7 +71,7 @@ func (v *Verifier) evidence(ctx context.Context, words *policy.Dictionary, q Che
 		ev.Listed = append(ev.Listed, policy.Listed{List: list, Form: form(m.Form), Rank: m.Rank})
 	}
 	if v.Corpora != nil {
-		ev.Breach = v.Corpora.Breach(ctx, q.Password)
+		ev.Breach = v.Corpora.Breach(q.Password, q.Purpose != policy.Login)
 	}
 	ev.Estimate = policyEstimate(strength.Of(text, strength.NewHints(strength.Context{
 		Login: q.Context.Login, Emails: q.Context.Emails, Names: q.Context.Names, Phones: q.Context.Phones,

@@ -63,11 +63,6 @@ type Policies interface {
 	Record(tenant string, s policy.Sample)
 }
 
-// Corpora looks a password up in the breach corpora.
-type Corpora interface {
-	Breach(ctx context.Context, text password.Text) policy.Breach
-}
-
 // Verifier carries the steps out.
 type Verifier struct {
 	Config
