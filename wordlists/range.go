@@ -285,6 +285,65 @@ func (x *Index) walkPrefix(prefix uint32, emit func(head uint64, rest []byte, n 
 	return nil
 }
 
+// walkPositions calls emit for each entry under a prefix with its position, as
+// far as the lines tell it, and its count. It needs no whole hashes; a position
+// it gives splits into the same home and remainder as the entry's own.
+//
+// An entry whose slot cannot tell on which side of a prefix's lower bound it
+// lies (one in about 10^13) counts to the prefix below; straddling makes it
+// count to this one.
+func (x *Index) walkPositions(prefix uint32, straddling bool, emit func(pos uint64, n uint32)) error {
+	id := uint64(prefix) / perSegment
+	s, c := &x.hot[id], &x.cold[id]
+	if s.homes == 0 {
+		return x.walkPlainPrefix(c, prefix, func(head uint64, _ []byte, n uint32) { emit(head<<segmentBits, n) })
+	}
+	low := uint64(prefix) << (64 - 20 + segmentBits)
+	high := low | (1<<(64-20+segmentBits) - 1)
+	home, skip := split(low, s.homes)
+	lastHome, lastRem := split(high, s.homes)
+	cur := cursor{s: s, id: id}
+	var exc exceptionCursor
+	for ; home <= lastHome; home++ {
+		start, run, ok := cur.run(home)
+		if !ok {
+			return ErrCorrupt
+		}
+		for p := start; p < start+run; p++ {
+			if !cur.seek(p / slotsPerLine) {
+				return ErrCorrupt
+			}
+			v := slot(cur.line, p%slotsPerLine)
+			rem := v >> 4
+			if rem < skip {
+				continue
+			}
+			if home == lastHome && rem > lastRem {
+				return nil
+			}
+			n := uint32(v&15) + 1
+			if v&15 == countInRow {
+				if n, ok = exc.count(c, id, p); !ok {
+					return ErrCorrupt
+				}
+			}
+			pos, _ := restorePos(home, rem, s.homes)
+			if pos < low {
+				if !straddling {
+					continue
+				}
+				pos = low
+			}
+			if pos > high {
+				return nil
+			}
+			emit(pos, n)
+		}
+		skip = 0
+	}
+	return nil
+}
+
 // exceptionCursor reads counts that are kept aside, in the order of slots.
 type exceptionCursor struct {
 	list  []byte
