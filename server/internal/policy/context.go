@@ -59,6 +59,13 @@ func (t *tokens) add(kind string, text []rune) {
 
 func (t *tokens) addString(kind, s string) { t.add(kind, []rune(s)) }
 
+func (t *tokens) addSlight(kind string, text []rune) {
+	n := len(*t)
+	if t.add(kind, text); len(*t) > n {
+		(*t)[n].slight = true
+	}
+}
+
 // words gives the tokens of a context, and how many entries were past the cap.
 func (c Context) words() (matcher, int) {
 	var t tokens
@@ -87,10 +94,17 @@ func (c Context) words() (matcher, int) {
 
 // reversible adds each token read backwards.
 func reversible(t tokens) matcher {
+	n := 0
+	for _, w := range t {
+		n += len(w.text)
+	}
+	room := make([]rune, 0, n)
 	for _, w := range t[:len(t):len(t)] {
-		r := slices.Clone(w.text)
+		from := len(room)
+		room = append(room, w.text...)
+		r := room[from:len(room):len(room)]
 		slices.Reverse(r)
-		t = append(t, token{text: r, kind: w.kind, order: len(t)})
+		t = append(t, token{text: r, kind: w.kind, order: len(t), slight: w.slight})
 	}
 	return newMatcher(t)
 }
@@ -232,11 +246,12 @@ func (t *tokens) syllables(kind string, s []string, surname int) {
 }
 
 func (t *tokens) pinyin(kind string, s []string, surname int) {
-	for _, x := range s {
-		t.addString(kind, x)
-	}
 	if len(s) < 2 {
+		t.addString(kind, s[0])
 		return
+	}
+	for _, x := range s {
+		t.addSlight(kind, []rune(x))
 	}
 	initials := func(s []string) string {
 		var b strings.Builder
@@ -250,7 +265,13 @@ func (t *tokens) pinyin(kind string, s []string, surname int) {
 	if len(s) > surname {
 		family, given := s[:surname], s[surname:]
 		f, g := strings.Join(family, ""), strings.Join(given, "")
-		for _, x := range []string{f, g, g + f, f + initials(given), initials(given) + f,
+		if len(family) > 1 {
+			t.addString(kind, f)
+		}
+		if len(given) > 1 {
+			t.addString(kind, g)
+		}
+		for _, x := range []string{g + f, f + initials(given), initials(given) + f,
 			initials(family) + g, g + initials(family), initials(given) + initials(family)} {
 			t.addString(kind, x)
 		}
@@ -267,8 +288,12 @@ func (t *tokens) phone(e []rune) {
 	}
 	t.add(kindPhone, d)
 	for _, n := range []int{11, 10, 8, 7, 6, 5, 4} {
-		if n < len(d) {
-			t.add(kindPhone, d[len(d)-n:])
+		switch tail := d[max(0, len(d)-n):]; {
+		case n >= len(d):
+		case n >= 7:
+			t.add(kindPhone, tail)
+		default:
+			t.addSlight(kindPhone, tail)
 		}
 	}
 }
@@ -283,7 +308,11 @@ func (t *tokens) birthDate(s string) {
 		"20060102", "060102", "0102", "02012006", "020106", "0201", "01022006", "010206", "2006", "200601", "012006",
 		"2January2006", "2Jan2006", "January2", "Jan2", "2January", "2Jan",
 	} {
-		t.add(kindBirthDate, fold(d.Format(layout), MaxWordRunes))
+		if f := fold(d.Format(layout), MaxWordRunes); len(f) >= 6 {
+			t.add(kindBirthDate, f)
+		} else {
+			t.addSlight(kindBirthDate, f)
+		}
 	}
 	y, m, day := d.Format("2006"), d.Format("1"), d.Format("2")
 	for _, f := range []string{y + m + day, y[2:] + m + day, day + m + y, m + day + y, y + d.Format("0201"),

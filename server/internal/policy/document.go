@@ -326,9 +326,6 @@ func useName(u Use) string {
 	return "single"
 }
 
-// enforced tells whether a hit of the section refuses, for some use.
-func (b *base) enforced() bool { return b.Mode == modeEnforce }
-
 // Bounds on what a policy may hold.
 const (
 	maxClauses     = 16

@@ -73,7 +73,7 @@ func foldRune(to []rune, r rune) []rune {
 
 // fold gives at most limit folded code points of s.
 func fold(s string, limit int) []rune {
-	var out []rune
+	out := make([]rune, 0, min(limit, len(s)))
 	for _, r := range s {
 		if len(out) >= limit {
 			break

@@ -174,8 +174,11 @@ func (j *judgement) blocklist() {
 		if !slices.Contains(forms, kind) {
 			kind = "exact"
 		}
+		if l.List == ListDefaults {
+			kind = "default"
+		}
 		j.hit(&r.base, "blocklist", Violation{
-			Rule: Blocklisted, Params: params("list", l.List, "kind", kind), Segments: j.whole("listed"),
+			Rule: Blocklisted, Params: params("list", l.List, "form", l.Form, "kind", kind), Segments: j.whole("listed"),
 		}, "UNCOMMON")
 		return
 	}

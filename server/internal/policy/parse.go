@@ -146,6 +146,9 @@ func parse(name string, doc []byte, parent *Policy) (*Policy, error) {
 				s.Clauses = nil
 			}
 		}
+		if len(parent.doc.Locked) > 0 && d.Mode == modeShadow && parent.doc.Mode != modeShadow {
+			return nil, errorAt("mode", "cannot be shadow: the policy this one extends has locked rules")
+		}
 		locked := slices.Clone(parent.doc.Locked)
 		inherited.Name, inherited.Version, inherited.Title, inherited.Locked = "", 0, Title{}, nil
 		if _, err := decode(doc, &inherited); err != nil {

@@ -6,6 +6,8 @@ package policy_test
 import (
 	"errors"
 	"fmt"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -142,7 +144,7 @@ func TestInheritance(t *testing.T) {
 	s, err := policy.Builtin().With(map[string][]byte{
 		"acme":           []byte("extends: nist-800-63b-4\nversion: 2\nlocked: [breach]\nrules: {history: {depth: 3}}"),
 		"acme.web":       []byte("extends: acme\nversion: 1\nrules: {length: {min: 20, clauses: [house rule 7]}}"),
-		"acme.web.admin": []byte("extends: acme.web\nversion: 1\nrules: {length: {min: 24}, context: {mode: 'off'}}"),
+		"acme.web.admin": []byte("extends: acme.web\nversion: 1\nrules: {length: {min: 24}, context: {mode: off}}"),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -168,6 +170,9 @@ func TestInheritance(t *testing.T) {
 		if got := v.Violations[0]; got.Params["min"] != fmt.Sprint(c.min) || got.Clauses[0] != c.clause {
 			t.Errorf("%s: %v %v, want %d %q", c.want, got.Params, got.Clauses, c.min, c.clause)
 		}
+		if p.Needs().Context != (c.want != "acme.web.admin") {
+			t.Errorf("%s: the context is looked at: %v", c.want, p.Needs().Context)
+		}
 		if p.Needs().History != 3 {
 			t.Errorf("%s: history of %d, want 3", c.want, p.Needs().History)
 		}
@@ -187,6 +192,7 @@ func TestInheritance(t *testing.T) {
 	for name, docs := range map[string]map[string][]byte{
 		"locked":          {"acme.web": []byte("extends: acme\nrules: {breach: {mode: 'off'}}")},
 		"locked above":    {"acme.web.admin": []byte("extends: acme.web\nrules: {breach: {threshold: 5}}")},
+		"locked by mode":  {"acme.web": []byte("extends: acme\nmode: shadow")},
 		"circle":          {"acme": []byte("extends: acme.web.admin")},
 		"orphan":          {"acme": nil},
 		"built-in":        {"cis": []byte("version: 2")},
@@ -206,5 +212,31 @@ func TestInheritance(t *testing.T) {
 	}
 	if _, err := policy.Builtin().With(deep); err == nil {
 		t.Error("a chain of twelve was taken")
+	}
+}
+
+// TestExampleDocument reads the document that shows every key, and asks that
+// it does: each rule appears in its description.
+func TestExampleDocument(t *testing.T) {
+	b, err := os.ReadFile("testdata/example.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := policy.Parse("example", b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := policy.Needs{Blocklist: true, Breach: true, Estimate: true, Dictionary: true, Context: true, Previous: true, Age: true, History: 5}
+	if p.Needs() != want {
+		t.Errorf("Needs = %+v", p.Needs())
+	}
+	canonical := string(p.Document())
+	for line := range strings.Lines(string(b)) {
+		line, _, _ = strings.Cut(line, "#")
+		for _, key := range regexp.MustCompile(`([a-z_]+):`).FindAllStringSubmatch(line, -1) {
+			if key[1] != "required" && !strings.Contains(canonical, key[1]+":") {
+				t.Errorf("%s is lost", key[1])
+			}
+		}
 	}
 }

@@ -322,7 +322,7 @@ func TestWordTables(t *testing.T) {
 			}
 		}
 	}
-	for r, want := range map[rune]string{'张': "zhang", '伟': "wei", '吕': "lv", '略': "lve", '女': "nv", 'a': "", '𩽾': "an"} {
+	for r, want := range map[rune]string{'张': "zhang", '伟': "wei", '吕': "lv", '略': "lve", '女': "nv", '張': "zhang", '龍': "long", '澜': "lan", 'a': "", '𩽾': "an"} {
 		if got := reading(r); got != want {
 			t.Errorf("reading of %c = %q, want %q", r, got, want)
 		}

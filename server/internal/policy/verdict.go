@@ -45,14 +45,17 @@ type Context struct {
 	BirthDate string // YYYY-MM-DD; anything else is ignored
 }
 
+// ListDefaults names the list of passwords that products are delivered with.
+const ListDefaults = "default-credentials"
+
 // Listed is a hit in an embedded or configured blocklist.
 type Listed struct {
-	List string // "common", "default-credentials", …
-	Form string // how the listed value was reached, one of Forms
+	List string // "common", ListDefaults, …
+	Form string // how the listed value was reached, one of exact, case, width, l33t, reversed, suffix, repeated
 	Rank int    // place in the list from 1; 0 if the list has no order
 }
 
-// Forms are the ways in which a password can equal a listed value. All of
+// forms are the ways in which a password can equal a listed value. All of
 // them compare the whole password (SP 800-63B-4 §3.1.1.2).
 var forms = []string{"exact", "case", "width", "l33t", "reversed", "suffix", "repeated"}
 
