@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -136,6 +137,17 @@ func (s *server) do(args ...any) string {
 	return fmt.Sprint(out)
 }
 
+// try is do that answers nothing if the server does not.
+func (s *server) try(args ...any) string {
+	c := redis.NewClient(&redis.Options{Addr: s.addr(), MaxRetries: -1, DisableIdentity: true})
+	defer c.Close()
+	out, err := c.Do(s.t.Context(), args...).Result()
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprint(out)
+}
+
 // cluster starts six servers, three of them replicas.
 func cluster(t testing.TB) []*server {
 	t.Helper()
@@ -194,3 +206,54 @@ func addrs(all []*server) (list []string) {
 	}
 	return list
 }
+
+// doAs is do with a password.
+func (s *server) doAs(password string, args ...any) {
+	s.t.Helper()
+	c := redis.NewClient(&redis.Options{Addr: s.addr(), Password: password, MaxRetries: -1, DisableIdentity: true})
+	defer c.Close()
+	if err := c.Do(s.t.Context(), args...).Err(); err != nil {
+		s.t.Fatalf("%v: %v", args, err)
+	}
+}
+
+// killClients cuts all connections but its own.
+func (s *server) killClients(password string) {
+	s.t.Helper()
+	s.doAs(password, "client", "kill", "type", "normal", "skipme", "yes")
+}
+
+// startOnly runs the server again without waiting for it.
+func (s *server) startOnly() {
+	args := append([]string{
+		"--port", strconv.Itoa(s.port), "--bind", "127.0.0.1", "--dir", s.dir, "--save", "", "--logfile", filepath.Join(s.dir, "log"),
+		"--enable-debug-command", "yes",
+	}, s.args...)
+	cmd := exec.Command("redis-server", args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if cmd.Start() == nil {
+		s.cmd = cmd
+	}
+}
+
+func writeFile(t testing.TB, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func portOf(t testing.TB, addr string) int {
+	t.Helper()
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := strconv.Atoi(port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func netAddr(s string) netip.Addr { return netip.MustParseAddr(s) }

@@ -15,9 +15,9 @@
 //	ww:{i<prefix>}<level>:<prefix>       address lanes, all levels in one slot
 //
 // Names are keyed digests in base64url; no subject and no address is ever
-// stored. Commands used: EVALSHA, EVAL, and inside the script GET, SET, DEL and
-// TIME; the client also sends HELLO, AUTH, CLIENT SETINFO, INFO, and CLUSTER or
-// SENTINEL commands where they apply.
+// stored. The user needs keys ww:* and the commands EVALSHA, EVAL, GET, SET, DEL,
+// TIME, SETEX, PING and INFO, in a cluster CLUSTER SLOTS and CLUSTER SHARDS as
+// well; HELLO, AUTH and CLIENT SETINFO are the client's own.
 //
 // On one server or under Sentinel a decision is one round trip. In a cluster
 // it is one for the subject's slot and, if that admits, one for the address's;
