@@ -21,6 +21,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -28,6 +29,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
@@ -46,7 +48,8 @@ const DefaultTimeout = 10 * time.Second
 type Options struct {
 	// Addr is host:port of the server's gRPC door; DefaultAddr when empty.
 	Addr string
-	// Key is an API key, ww_<id>_<secret>; or KeyFile holds one.
+	// Key is an API key, ww_<id>_<secret>, or an access token; or KeyFile names
+	// the file that holds it. Key wins.
 	Key     string
 	KeyFile string
 	// CAFile holds the authority of the server's certificate in PEM; the
@@ -58,7 +61,9 @@ type Options struct {
 	// TLS replaces the three fields above. Without any of the four, a loopback
 	// address is reached in plaintext and every other one over TLS.
 	TLS *tls.Config
-	// Timeout bounds calls without a deadline; DefaultTimeout when 0.
+	// Timeout bounds calls without a deadline; DefaultTimeout when 0. BatchCheck
+	// and Import, which last as long as their rows, have no bound but that of
+	// their context.
 	Timeout time.Duration
 }
 
@@ -69,56 +74,73 @@ type Client struct {
 	passwords   watchwordv1.PasswordServiceClient
 	credentials watchwordv1.CredentialServiceClient
 	attempts    watchwordv1.LoginThrottleServiceClient
+	policies    watchwordv1.PolicyServiceClient
 	admin       watchwordv1.AdminServiceClient
 }
 
 // retries lets calls that change nothing be tried again when the server could
-// not be reached. A login or an attempt is never repeated: each is spent.
+// not be reached, for about two seconds in all: as long as a restart takes. A
+// login or an attempt is never repeated, since each is spent, and neither is a
+// write, which could have been done before its answer was lost.
 const retries = `{"methodConfig": [{
 	"name": [
-		{"service": "watchword.v1.PasswordService"},
+		{"service": "watchword.v1.PasswordService", "method": "CheckPassword"},
+		{"service": "watchword.v1.PasswordService", "method": "GeneratePassword"},
+		{"service": "watchword.v1.PasswordService", "method": "HashPassword"},
+		{"service": "watchword.v1.PasswordService", "method": "VerifyHash"},
 		{"service": "watchword.v1.CredentialService", "method": "GetCredential"},
+		{"service": "watchword.v1.LoginThrottleService", "method": "GetThrottleState"},
+		{"service": "watchword.v1.PolicyService", "method": "ListPolicies"},
+		{"service": "watchword.v1.PolicyService", "method": "GetPolicy"},
+		{"service": "watchword.v1.PolicyService", "method": "DescribePolicy"},
 		{"service": "watchword.v1.AdminService", "method": "ListKeys"}
 	],
-	"retryPolicy": {"maxAttempts": 3, "initialBackoff": "0.1s", "maxBackoff": "1s", "backoffMultiplier": 2,
+	"retryPolicy": {"maxAttempts": 5, "initialBackoff": "0.2s", "maxBackoff": "1s", "backoffMultiplier": 2,
 		"retryableStatusCodes": ["UNAVAILABLE"]}
 }]}`
 
+// reconnect is how soon a lost connection is tried again: sooner than a call
+// gives up, so that the last try of a call finds a server that came back.
+var reconnect = grpc.ConnectParams{
+	Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 5 * time.Second},
+	MinConnectTimeout: 5 * time.Second,
+}
+
 // New makes a client. It does not connect yet: an unreachable server shows
-// with the first call.
+// with the first call. Its errors never repeat the key.
 func New(o Options) (*Client, error) {
 	if o.Addr == "" {
 		o.Addr = DefaultAddr
 	}
+	if _, _, err := net.SplitHostPort(o.Addr); err != nil {
+		return nil, errors.New("the server's address is not host:port")
+	}
 	if o.Timeout == 0 {
 		o.Timeout = DefaultTimeout
 	}
-	key := o.Key
-	if key == "" && o.KeyFile != "" {
-		b, err := os.ReadFile(o.KeyFile)
-		if err != nil {
-			return nil, fmt.Errorf("reading the key: %w", err)
-		}
-		key = strings.TrimSpace(string(b))
+	key, err := o.key()
+	if err != nil {
+		return nil, err
 	}
 	transport, err := o.transport()
 	if err != nil {
 		return nil, err
 	}
-	conn, err := grpc.NewClient("dns:///"+o.Addr,
-		grpc.WithTransportCredentials(transport),
+	conn, err := grpc.NewClient("dns:///"+o.Addr, append(transport,
 		grpc.WithDefaultServiceConfig(retries),
+		grpc.WithConnectParams(reconnect),
 		grpc.WithChainUnaryInterceptor(deadline(o.Timeout), authorise(key)),
 		grpc.WithChainStreamInterceptor(authoriseStream(key)),
-	)
+	)...)
 	if err != nil {
-		return nil, fmt.Errorf("server address: %w", err)
+		return nil, fmt.Errorf("the server's address: %w", err)
 	}
 	return &Client{
 		conn:        conn,
 		passwords:   watchwordv1.NewPasswordServiceClient(conn),
 		credentials: watchwordv1.NewCredentialServiceClient(conn),
 		attempts:    watchwordv1.NewLoginThrottleServiceClient(conn),
+		policies:    watchwordv1.NewPolicyServiceClient(conn),
 		admin:       watchwordv1.NewAdminServiceClient(conn),
 	}, nil
 }
@@ -129,18 +151,43 @@ func (c *Client) Close() error { return c.conn.Close() }
 // Conn is the connection underneath, for methods that Client does not wrap.
 func (c *Client) Conn() grpc.ClientConnInterface { return c.conn }
 
-func (o Options) transport() (credentials.TransportCredentials, error) {
+// maxKey bounds a key file in bytes; access tokens are the longest keys.
+const maxKey = 16 << 10
+
+func (o Options) key() (string, error) {
+	key := o.Key
+	if key == "" && o.KeyFile != "" {
+		f, err := os.Open(o.KeyFile)
+		if err != nil {
+			return "", fmt.Errorf("the key file: %w", err)
+		}
+		defer f.Close()
+		b, err := io.ReadAll(io.LimitReader(f, maxKey+1))
+		if err != nil {
+			return "", fmt.Errorf("the key file: %w", err)
+		}
+		if key = strings.TrimSpace(string(b)); key == "" {
+			return "", errors.New("the key file is empty")
+		}
+	}
+	if len(key) > maxKey || strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+		return "", errors.New("the key is not one word of printable ASCII")
+	}
+	return key, nil
+}
+
+func (o Options) transport() ([]grpc.DialOption, error) {
 	if o.TLS != nil {
-		return credentials.NewTLS(o.TLS), nil
+		return []grpc.DialOption{grpc.WithTransportCredentials(credentials.NewTLS(o.TLS))}, nil
 	}
 	if o.CAFile == "" && o.CertFile == "" && loopback(o.Addr) {
-		return insecure.NewCredentials(), nil
+		return []grpc.DialOption{grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithContextDialer(dialLoopback)}, nil
 	}
 	t := &tls.Config{MinVersion: tls.VersionTLS12}
 	if o.CAFile != "" {
 		pem, err := os.ReadFile(o.CAFile)
 		if err != nil {
-			return nil, fmt.Errorf("reading the authority: %w", err)
+			return nil, fmt.Errorf("the authority: %w", err)
 		}
 		t.RootCAs = x509.NewCertPool()
 		if !t.RootCAs.AppendCertsFromPEM(pem) {
@@ -150,15 +197,24 @@ func (o Options) transport() (credentials.TransportCredentials, error) {
 	if o.CertFile != "" {
 		pair, err := tls.LoadX509KeyPair(o.CertFile, o.KeyPairFile)
 		if err != nil {
-			return nil, fmt.Errorf("reading the client certificate: %w", err)
+			return nil, fmt.Errorf("the client certificate: %w", err)
 		}
 		t.Certificates = []tls.Certificate{pair}
 	}
-	return credentials.NewTLS(t), nil
+	return []grpc.DialOption{grpc.WithTransportCredentials(credentials.NewTLS(t))}, nil
 }
 
-// loopback tells whether an address is this machine's, so that plaintext never
-// leaves it.
+// dialLoopback makes sure that plaintext stays on this machine whatever
+// "localhost" was resolved to, and that no proxy of the environment sees it.
+func dialLoopback(ctx context.Context, addr string) (net.Conn, error) {
+	if ap, err := netip.ParseAddrPort(addr); err != nil || !ap.Addr().Unmap().IsLoopback() {
+		return nil, errors.New("the address is not on the loopback: plaintext is not sent there")
+	}
+	var d net.Dialer
+	return d.DialContext(ctx, "tcp", addr)
+}
+
+// loopback tells whether an address is written as this machine's.
 func loopback(addr string) bool {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {

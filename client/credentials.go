@@ -5,8 +5,11 @@ package client
 
 import (
 	"context"
+	"iter"
 	"strings"
 	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	watchwordv1 "github.com/watchword-project/watchword/api/watchword/v1"
 )
@@ -17,7 +20,8 @@ type Source struct {
 	IP string
 	// DeviceToken is what an earlier login on the same device gave.
 	DeviceToken string
-	UserAgent   string
+	// UserAgent is what the person's program calls itself.
+	UserAgent string
 	// Channel is "password" (also when empty), "otp" or "reset-code".
 	Channel string
 	// ChallengePassed tells that the person solved the challenge that an
@@ -34,12 +38,14 @@ func (s Source) proto() *watchwordv1.AttemptSource {
 		Channel: watchwordv1.Channel(ch), ChallengePassed: s.ChallengePassed}
 }
 
-// SetOptions refine Set and Change.
+// SetOptions refine Set and Change. Of the embedded CheckOptions, Previous does
+// not count: what a credential's earlier passwords were the server knows.
 type SetOptions struct {
 	CheckOptions
 	// Proof is what Check gave for this password.
 	Proof string
-	// MustChange marks a temporary password.
+	// MustChange marks a temporary password: the first login with it has to
+	// change it. Change ignores it, as it does the two fields below.
 	MustChange bool
 	// Reset tells that the person has proven who they are anew: a disabled
 	// credential is active again.
@@ -65,16 +71,24 @@ func (c *Client) Set(ctx context.Context, subject, password string, o SetOptions
 
 // Login is the answer to a login.
 type Login struct {
-	Match bool
+	// Match tells whether the password is right. Wrong, unknown and disabled are
+	// one answer.
+	Match bool `json:"match"`
 	// MustChange tells that the password is right and has to be changed before
 	// anything else.
-	MustChange  bool
-	Findings    []Violation
-	DeviceToken string
-	Notify      []string
+	MustChange bool `json:"mustChange"`
+	// Findings are what the policy of today says about the password that matched.
+	Findings []Violation `json:"findings,omitempty"`
+	// DeviceToken is to be kept on the person's device and sent with the next
+	// attempt.
+	DeviceToken string `json:"deviceToken,omitempty"`
+	// Notify lists what the person should be told about, in UPPER_SNAKE_CASE.
+	Notify []string `json:"notify,omitempty"`
 }
 
-// Verify judges a login. It returns *DeniedError when no attempt is left.
+// Verify judges a login. A wrong password is an answer, not an error. It
+// returns *DeniedError when no attempt is left. It is never tried again by
+// itself: a lost answer may have spent an attempt.
 func (c *Client) Verify(ctx context.Context, subject, password string, s Source) (Login, error) {
 	r, err := c.credentials.VerifyPassword(ctx, &watchwordv1.VerifyPasswordRequest{Subject: subject, Password: password, Source: s.proto()})
 	if err != nil {
@@ -91,12 +105,16 @@ func (c *Client) Verify(ctx context.Context, subject, password string, s Source)
 type Changed struct {
 	// Match tells whether the current password was right; if not, nothing was
 	// changed.
-	Match       bool
-	Version     uint32
-	DeviceToken string
+	Match bool `json:"match"`
+	// Version is the credential's new version.
+	Version uint32 `json:"version"`
+	// DeviceToken replaces all earlier ones, which end with the old password.
+	DeviceToken string `json:"deviceToken,omitempty"`
 }
 
-// Change verifies the current password and stores a new one.
+// Change verifies the current password, as Verify does, and stores a new one.
+// It returns *DeniedError when no attempt is left, and *RejectedError when the
+// current password is right and the new one not acceptable.
 func (c *Client) Change(ctx context.Context, subject, current, next string, s Source, o SetOptions) (Changed, error) {
 	r, err := c.credentials.ChangePassword(ctx, &watchwordv1.ChangePasswordRequest{
 		Subject: subject, CurrentPassword: current, NewPassword: next, Source: s.proto(), Context: o.Person.proto(),
@@ -112,14 +130,21 @@ func (c *Client) Change(ctx context.Context, subject, current, next string, s So
 // Credential is everything about a stored password but its hash.
 type Credential struct {
 	// State is ACTIVE, MUST_CHANGE, COMPROMISED or DISABLED.
-	State        string
-	Scheme, Cost string
-	Version      uint32
-	Created      time.Time
-	Changed      time.Time
-	LastLogin    time.Time // zero: never
-	NeedsRehash  bool
-	Policy       string
+	State string `json:"state"`
+	// Scheme is that of the hash, such as argon2id, and Cost as a PHC string
+	// spells it.
+	Scheme  string    `json:"scheme"`
+	Cost    string    `json:"cost"`
+	Version uint32    `json:"version"`
+	Created time.Time `json:"created"`
+	Changed time.Time `json:"changed"`
+	// LastLogin is zero when there was none.
+	LastLogin time.Time `json:"lastLogin,omitzero"`
+	// NeedsRehash tells that the hash is of an older scheme or cost than the
+	// configured one; the next login makes it anew.
+	NeedsRehash bool `json:"needsRehash"`
+	// Policy accepted the password.
+	Policy string `json:"policy"`
 }
 
 // Get describes a credential, or returns ErrNotFound.
@@ -138,15 +163,68 @@ func (c *Client) Get(ctx context.Context, subject string) (Credential, error) {
 }
 
 // SetState changes the state of a credential: ACTIVE, MUST_CHANGE, COMPROMISED
-// or DISABLED.
+// or DISABLED. ACTIVE also clears its attempts. It returns ErrNotFound for a
+// credential that does not exist.
 func (c *Client) SetState(ctx context.Context, subject, state string) error {
-	s := watchwordv1.CredentialState_value["CREDENTIAL_STATE_"+state]
-	_, err := c.credentials.SetCredentialState(ctx, &watchwordv1.SetCredentialStateRequest{Subject: subject, State: watchwordv1.CredentialState(s)})
+	_, err := c.credentials.SetCredentialState(ctx, &watchwordv1.SetCredentialStateRequest{Subject: subject, State: stateOf(state)})
 	return failure(err)
 }
 
-// Delete removes a credential and everything kept with it.
+// Delete removes a credential and everything kept with it. Deleting what does
+// not exist succeeds.
 func (c *Client) Delete(ctx context.Context, subject string) error {
 	_, err := c.credentials.DeleteCredential(ctx, &watchwordv1.DeleteCredentialRequest{Subject: subject})
 	return failure(err)
+}
+
+// ImportRow is a hash made elsewhere.
+type ImportRow struct {
+	Subject string
+	// PHC is a PHC string or a legacy hash.
+	PHC string
+	// Changed is when the password was chosen; zero when it is not known.
+	Changed time.Time
+	// State is ACTIVE (also when empty), MUST_CHANGE, COMPROMISED or DISABLED.
+	State string
+}
+
+// Imported is the answer to one row of an import.
+type Imported struct {
+	// Version of the credential, and Scheme of the hash that is kept.
+	Version uint32
+	Scheme  string
+	// Wrapped tells that the hash was too weak to keep as it was, and is kept
+	// inside argon2id.
+	Wrapped bool
+	// Fault is why the row was not taken; nil when it was.
+	Fault error
+}
+
+// Import stores hashes made elsewhere over one stream: the nth answer belongs
+// to the nth row, and a row that is not taken does not stop the others. The
+// only error that it yields is that of the whole, as the last pair; rows
+// answered before stay stored. The rows are ranged over as BatchCheck ranges
+// over its candidates.
+func (c *Client) Import(ctx context.Context, rows iter.Seq[ImportRow]) iter.Seq2[Imported, error] {
+	return exchange(ctx, c.credentials.ImportCredentials, rows,
+		func(row ImportRow) *watchwordv1.ImportCredentialsRequest {
+			q := &watchwordv1.ImportCredentialsRequest{Subject: row.Subject, Phc: row.PHC, State: stateOf(row.State)}
+			if !row.Changed.IsZero() {
+				q.LastChanged = timestamppb.New(row.Changed)
+			}
+			return q
+		},
+		func(r *watchwordv1.ImportCredentialsResponse) Imported {
+			return Imported{Version: r.GetVersion(), Scheme: r.GetScheme(), Wrapped: r.GetWrapped(), Fault: rowFailure(r.GetError())}
+		})
+}
+
+// stateOf gives a state by its name. One that does not exist becomes a number
+// that the server refuses by the name of the field.
+func stateOf(name string) watchwordv1.CredentialState {
+	s, ok := watchwordv1.CredentialState_value["CREDENTIAL_STATE_"+name]
+	if !ok && name != "" {
+		s = -1
+	}
+	return watchwordv1.CredentialState(s)
 }

@@ -40,6 +40,9 @@ var (
 	ErrUnavailable = errors.New("the server cannot be reached")
 	// ErrUnimplemented is returned for a method that the server does not have.
 	ErrUnimplemented = errors.New("the server does not offer this")
+	// ErrIncomplete is returned by BatchCheck and Import when the server ended
+	// before it answered every row.
+	ErrIncomplete = errors.New("the server did not answer every row")
 )
 
 // RejectedError is returned by Set and Change for a password that the policy
@@ -48,9 +51,13 @@ type RejectedError struct {
 	Violations []Violation
 	Advice     []string
 	Strength   Strength
-	Policy     string
+	Breach     Breach
+	// Policy and Version name the policy that judged.
+	Policy  string
+	Version string
 }
 
+// Error gives the messages of all violations. The password is not in it.
 func (e *RejectedError) Error() string {
 	var why []string
 	for _, v := range e.Violations {
@@ -63,22 +70,29 @@ func (e *RejectedError) Error() string {
 // was not looked at.
 type DeniedError struct {
 	// Verdict is DELAY, CHALLENGE or DENY.
-	Verdict    string
+	Verdict string
+	// RetryAfter is how long the next attempt has to wait.
 	RetryAfter time.Duration
-	Reasons    []string
+	// Reasons say why, in UPPER_SNAKE_CASE.
+	Reasons []string
 }
 
+// Error says how long to wait, rounded up to seconds.
 func (e *DeniedError) Error() string {
-	return fmt.Sprintf("no login attempt is left (%s), retry after %v", e.Verdict, e.RetryAfter.Round(time.Second))
+	return fmt.Sprintf("no login attempt is left (%s), retry after %v", e.Verdict, ceil(e.RetryAfter))
 }
+
+func ceil(d time.Duration) time.Duration { return (d + time.Second - 1).Truncate(time.Second) }
 
 // BusyError is returned when the server has no capacity for the call now.
 type BusyError struct {
 	// Reason is HASH_CAPACITY or CALLER_QUOTA.
-	Reason     string
+	Reason string
+	// RetryAfter is how long the server asks to wait.
 	RetryAfter time.Duration
 }
 
+// Error says what is exhausted and how long to wait.
 func (e *BusyError) Error() string {
 	return fmt.Sprintf("the server is busy (%s), retry after %v", e.Reason, e.RetryAfter)
 }
@@ -90,14 +104,29 @@ type InvalidError struct {
 	Reason string
 	// Field names what is at fault, if it is one field.
 	Field string
+	// Fault says what is wrong with it. It never repeats what was sent.
 	Fault string
 }
 
+// Error names the field and its fault.
 func (e *InvalidError) Error() string {
 	if e.Field == "" {
 		return e.Fault
 	}
 	return e.Field + ": " + e.Fault
+}
+
+// rowFailure turns the fault of one row of a stream into one of the errors
+// above.
+func rowFailure(e *watchwordv1.RowError) error {
+	if e == nil {
+		return nil
+	}
+	st, err := status.New(codes.Code(e.GetCode()), e.GetMessage()).WithDetails(&errdetails.ErrorInfo{Reason: e.GetReason()})
+	if err != nil { // a fault with the code of success
+		return errors.New(e.GetMessage())
+	}
+	return failure(st.Err())
 }
 
 // failure turns a status into one of the errors above. Context errors stay as
@@ -161,17 +190,20 @@ func failure(err error) error {
 		switch {
 		case rejected != nil:
 			return &RejectedError{Violations: violationsOf(rejected.GetViolations()), Advice: rejected.GetAdvice(),
-				Strength: strengthOf(rejected.GetStrength()), Policy: rejected.GetPolicy()}
+				Strength: strengthOf(rejected.GetStrength()), Breach: breachOf(rejected.GetBreach()),
+				Policy: rejected.GetPolicy(), Version: rejected.GetPolicyVersion()}
 		case reason == "PROOF_STALE":
 			return ErrProofStale
 		case reason == "CORPUS_NOT_READY":
 			return ErrCorpusNotReady
 		}
 	case codes.ResourceExhausted:
-		if reason == "ATTEMPTS_EXHAUSTED" {
+		switch reason {
+		case "ATTEMPTS_EXHAUSTED":
 			return &DeniedError{Verdict: strings.TrimPrefix(metadata["verdict"], "VERDICT_"), RetryAfter: retry, Reasons: denial.GetReasons()}
+		case "HASH_CAPACITY", "CALLER_QUOTA":
+			return &BusyError{Reason: reason, RetryAfter: retry}
 		}
-		return &BusyError{Reason: reason, RetryAfter: retry}
 	}
 	return errors.New(st.Message())
 }

@@ -14,10 +14,18 @@ import (
 
 // Key is an API key without its secret.
 type Key struct {
-	ID, Name, Tenant, Preset string
-	Scopes, Networks         []string
-	Created                  time.Time
-	Expires, Revoked         time.Time // zero: not
+	ID     string `json:"id"`
+	Name   string `json:"name"`
+	Tenant string `json:"tenant"`
+	// Preset is the role that the key was made from, if any.
+	Preset string   `json:"preset,omitempty"`
+	Scopes []string `json:"scopes"`
+	// Networks are where the key may be used from; anywhere when there are none.
+	Networks []string  `json:"networks,omitempty"`
+	Created  time.Time `json:"created"`
+	// Expires and Revoked are zero for a key that does not and is not.
+	Expires time.Time `json:"expires,omitzero"`
+	Revoked time.Time `json:"revoked,omitzero"`
 }
 
 func keyOf(k *watchwordv1.Key) Key {
@@ -33,14 +41,19 @@ func keyOf(k *watchwordv1.Key) Key {
 }
 
 // NewKey describes a key to make: a preset (system-admin, security-admin,
-// audit-admin) or scopes.
+// audit-admin) or scopes, not both. It can hold no scope that the caller's own
+// key does not.
 type NewKey struct {
-	Name     string
-	Tenant   string // the caller's own when empty
-	Preset   string
-	Scopes   []string
-	Networks []string  // where it may be used from; anywhere when empty
-	Expires  time.Time // zero: never
+	Name string
+	// Tenant whose data the key reaches; the caller's own when empty.
+	Tenant string
+	Preset string
+	Scopes []string
+	// Networks are where the key may be used from, as addresses or prefixes;
+	// anywhere when there are none.
+	Networks []string
+	// Expires is zero for a key that does not expire.
+	Expires time.Time
 }
 
 // CreateKey makes an API key. The secret is given this once and kept nowhere.
@@ -58,18 +71,23 @@ func (c *Client) CreateKey(ctx context.Context, k NewKey) (key Key, secret strin
 
 // ListKeys lists the keys that the caller manages.
 func (c *Client) ListKeys(ctx context.Context) ([]Key, error) {
-	r, err := c.admin.ListKeys(ctx, &watchwordv1.ListKeysRequest{})
-	if err != nil {
-		return nil, failure(err)
-	}
 	var out []Key
-	for _, k := range r.GetKeys() {
-		out = append(out, keyOf(k))
+	for q := (&watchwordv1.ListKeysRequest{}); ; {
+		r, err := c.admin.ListKeys(ctx, q)
+		if err != nil {
+			return nil, failure(err)
+		}
+		for _, k := range r.GetKeys() {
+			out = append(out, keyOf(k))
+		}
+		if q.PageToken = r.GetNextPageToken(); q.PageToken == "" {
+			return out, nil
+		}
 	}
-	return out, nil
 }
 
-// RevokeKey ends a key. It stops working everywhere within five seconds.
+// RevokeKey ends a key, or returns ErrNotFound. It stops working everywhere
+// within five seconds.
 func (c *Client) RevokeKey(ctx context.Context, id string) error {
 	_, err := c.admin.RevokeKey(ctx, &watchwordv1.RevokeKeyRequest{Id: id})
 	return failure(err)
