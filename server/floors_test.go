@@ -25,6 +25,7 @@ var floors = map[string][]string{
 	"api":                               nil,
 	"api/watchword/v1":                  nil,
 	"wordlists":                         nil,
+	"wordlists/internal/fence":          nil,
 	"wordlists/mklist":                  {"wordlists"},
 	"server/internal/argon2":            nil,
 	"server/internal/objects":           nil,
@@ -43,16 +44,18 @@ var floors = map[string][]string{
 	"server/internal/verifier": {"server/internal/password", "server/internal/pepper", "server/internal/policy",
 		"server/internal/strength", "server/internal/throttle", "wordlists"},
 
+	"server/internal/corpora":    {"server/internal/password", "server/internal/policy", "server/internal/verifier", "wordlists"},
 	"server/internal/policybook": {"server/internal/objects", "server/internal/policy", "server/internal/verifier"},
 
 	// Edges: they translate, or keep, and decide nothing.
-	"server/internal/boltstore": {"server/internal/objects", "server/internal/verifier"},
-	"server/internal/storetest": {"server/internal/objects", "server/internal/verifier"},
+	"server/internal/redisthrottle": {"server/internal/throttle"},
+	"server/internal/boltstore":     {"server/internal/objects", "server/internal/verifier"},
+	"server/internal/storetest":     {"server/internal/objects", "server/internal/verifier"},
 	"server/internal/rpc": {"api", "api/watchword/v1", "server/internal/identity", "server/internal/password",
 		"server/internal/policy", "server/internal/policybook", "server/internal/throttle", "server/internal/verifier"},
 
 	// Where the rooms meet.
-	"server/internal/daemon": {"api/watchword/v1", "server/internal/boltstore", "server/internal/identity", "server/internal/objects",
+	"server/internal/daemon": {"api/watchword/v1", "server/internal/boltstore", "server/internal/corpora", "server/internal/identity", "server/internal/objects",
 		"server/internal/password", "server/internal/pepper", "server/internal/policybook", "server/internal/rpc",
 		"server/internal/throttle", "server/internal/verifier"},
 	"server":            {"api/watchword/v1", "server/internal/daemon"},
@@ -66,6 +69,7 @@ var homes = map[string][]string{
 	"google.golang.org/grpc":                 {"api/watchword/v1", "client", "server", "server/internal/daemon", "server/internal/rpc"},
 	"github.com/grpc-ecosystem/grpc-gateway": {"api/watchword/v1", "server/internal/rpc"},
 	"github.com/fullstorydev/grpchan":        {"server/internal/rpc"},
+	"github.com/redis/go-redis":              {"server/internal/redisthrottle", "server/internal/daemon"},
 	"go.etcd.io/bbolt":                       {"server/internal/boltstore"},
 	"go.yaml.in/yaml":                        {"server/internal/daemon", "server/internal/policy"},
 	"golang.org/x/crypto/argon2":             {"server/internal/argon2"},

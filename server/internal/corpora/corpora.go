@@ -246,7 +246,14 @@ func (s *Shelf) version() string {
 }
 
 // Counts looks digests up in all corpora of a kind; the largest count wins.
-func (s *Shelf) Counts(kind wordlists.Kind, keys []wordlists.Key) (verifier.Counts, error) {
+func (s *Shelf) Counts(kind wordlists.Kind, digests []string) (verifier.Counts, error) {
+	keys := make([]wordlists.Key, len(digests))
+	for i, d := range digests {
+		var err error
+		if keys[i], err = kind.ParseKey(d); err != nil {
+			return verifier.Counts{}, &verifier.DigestError{Index: i}
+		}
+	}
 	out := verifier.Counts{Counts: make([]uint32, len(keys)), Status: policy.Performed}
 	one := make([]uint32, len(keys))
 	asked := false

@@ -32,14 +32,14 @@ import (
 
 // Server is a running server.
 type Server struct {
-	log    *slog.Logger
-	rpc    *rpc.Server
-	http   *http.Server
-	grpcL  net.Listener
-	httpL  net.Listener
-	admin  *adminDoor
-	hasher *password.Hasher
-	book   *policybook.Book
+	log     *slog.Logger
+	rpc     *rpc.Server
+	http    *http.Server
+	grpcL   net.Listener
+	httpL   net.Listener
+	admin   *adminDoor
+	hasher  *password.Hasher
+	book    *policybook.Book
 	corpora *corpora.Shelf // nil: none configured
 
 	ready   atomic.Bool

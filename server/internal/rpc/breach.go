@@ -5,12 +5,12 @@ package rpc
 
 import (
 	"context"
+	"errors"
 	"strconv"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/watchword-project/watchword/server/internal/verifier"
-	"github.com/watchword-project/watchword/wordlists"
 
 	watchwordv1 "github.com/watchword-project/watchword/api/watchword/v1"
 )
@@ -23,9 +23,9 @@ type breachService struct {
 	v *verifier.Verifier
 }
 
-var hashKinds = map[watchwordv1.HashKind]wordlists.Kind{
-	watchwordv1.HashKind_HASH_KIND_SHA1: wordlists.SHA1,
-	watchwordv1.HashKind_HASH_KIND_NTLM: wordlists.NTLM,
+var hashKinds = map[watchwordv1.HashKind]verifier.HashKind{
+	watchwordv1.HashKind_HASH_KIND_SHA1: verifier.SHA1,
+	watchwordv1.HashKind_HASH_KIND_NTLM: verifier.NTLM,
 }
 
 // corpora gives the configured corpora, or the error of having none.
@@ -38,7 +38,7 @@ func (s *breachService) corpora() (verifier.Corpora, error) {
 
 func (s *breachService) GetRange(_ context.Context, m *watchwordv1.GetRangeRequest) (*watchwordv1.GetRangeResponse, error) {
 	var r reader
-	kind := wordlists.SHA1
+	kind := verifier.SHA1
 	if m.GetKind() != watchwordv1.HashKind_HASH_KIND_UNSPECIFIED {
 		kind = pick(&r, hashKinds, "kind", m.GetKind())
 	}
@@ -76,19 +76,15 @@ func (s *breachService) CheckHashes(_ context.Context, m *watchwordv1.CheckHashe
 	if r.err != nil {
 		return nil, r.err
 	}
-	keys := make([]wordlists.Key, len(m.GetHashes()))
-	for i, h := range m.GetHashes() {
-		k, err := kind.ParseKey(h)
-		if err != nil {
-			return nil, &fieldError{"hashes", "entry " + strconv.Itoa(i) + " is not a digest of the kind in hexadecimal"}
-		}
-		keys[i] = k
-	}
 	c, err := s.corpora()
 	if err != nil {
 		return nil, err
 	}
-	a, err := c.Counts(kind, keys)
+	a, err := c.Counts(kind, m.GetHashes())
+	var digest *verifier.DigestError
+	if errors.As(err, &digest) {
+		return nil, &fieldError{"hashes", digest.Error()}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +98,7 @@ func (s *breachService) ListCorpora(context.Context, *watchwordv1.ListCorporaReq
 	}
 	for _, c := range s.v.Corpora.List() {
 		kind := watchwordv1.HashKind_HASH_KIND_SHA1
-		if c.Kind == wordlists.NTLM {
+		if c.Kind == verifier.NTLM {
 			kind = watchwordv1.HashKind_HASH_KIND_NTLM
 		}
 		out.Corpora = append(out.Corpora, &watchwordv1.Corpus{Name: c.Name, Version: c.Version, Entries: int64(c.Entries),

@@ -5,6 +5,7 @@ package verifier
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/watchword-project/watchword/server/internal/password"
@@ -16,6 +17,22 @@ import (
 // keeps what is needed to answer.
 var ErrNoCorpus = errors.New("no corpus can answer this")
 
+// HashKind says by which hash a corpus is kept.
+type HashKind = wordlists.Kind
+
+// The kinds of corpora.
+const (
+	SHA1 = wordlists.SHA1
+	NTLM = wordlists.NTLM
+)
+
+// DigestError is returned for a text that is not a digest in hexadecimal.
+type DigestError struct{ Index int }
+
+func (e *DigestError) Error() string {
+	return fmt.Sprintf("entry %d is not a digest of the kind", e.Index)
+}
+
 // Corpora looks passwords and hashes up in the breach corpora. What a corpus
 // cannot answer is said; it is never taken for "not listed".
 type Corpora interface {
@@ -23,11 +40,12 @@ type Corpora interface {
 	// a password that is in none.
 	Breach(text password.Text, similar bool) policy.Breach
 	// Counts looks digests of one kind up, 0 for each that is not listed. It
-	// returns ErrNoCorpus when there is none of the kind.
-	Counts(kind wordlists.Kind, keys []wordlists.Key) (Counts, error)
+	// returns *DigestError for a text that is not a digest of the kind, and
+	// ErrNoCorpus when there is no corpus of the kind.
+	Counts(kind HashKind, digests []string) (Counts, error)
 	// Range gives the answer for a five-digit prefix. It returns ErrNoCorpus
 	// when no corpus of the kind can.
-	Range(kind wordlists.Kind, prefix uint32, padding bool) (Range, error)
+	Range(kind HashKind, prefix uint32, padding bool) (Range, error)
 	// List tells the corpora and their state.
 	List() []Corpus
 }
@@ -49,7 +67,7 @@ type Range struct {
 // Corpus is one configured corpus.
 type Corpus struct {
 	Name    string
-	Kind    wordlists.Kind
+	Kind    HashKind
 	Version string
 	Entries uint64
 	Built   time.Time
