@@ -66,6 +66,9 @@ func TestNoSecretLeavesTheServer(t *testing.T) {
 			post(route, b, s.Key)
 			post(route, b, canary)
 		}
+		if short == "PolicyService/AddWords" {
+			continue // whose first field is a list of words to keep
+		}
 		var reply []byte
 		err := conn.Invoke(ctx, method, []byte("\x0a\x1f"+canary), &reply, rawCodec)
 		fmt.Fprintln(&answers, err, string(reply))
