@@ -156,7 +156,15 @@ const (
 )
 
 func (f failMode) of(p Purpose) string {
-	return []string{Signup: f.Signup, Change: f.Change, Reset: f.Reset, Login: f.Login}[p]
+	switch p {
+	case Change:
+		return f.Change
+	case Reset:
+		return f.Reset
+	case Login:
+		return f.Login
+	}
+	return f.Signup
 }
 
 // guessesRule asks for an estimated number of guesses. TOO_GUESSABLE

@@ -166,3 +166,31 @@ func BenchmarkJudge(b *testing.B) {
 		})
 	}
 }
+
+// FuzzStored asks that whatever is read back from a store is refused or comes
+// out as it went in.
+func FuzzStored(f *testing.F) {
+	f.Add(policy.Rollout{}.Put(version(f, 1), []byte("x"), false, now).Marshal())
+	f.Add([]byte(`{"version":3,"words":["acme"]}`))
+	f.Add([]byte(`{"cells":[{"n":8,"k":[200,200,200,0,0],"#":3}]}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if r, err := policy.ParseRollout(b); err == nil {
+			if again, err := policy.ParseRollout(r.Marshal()); err != nil || again.Current != r.Current {
+				t.Fatal("a roll-out does not survive storing")
+			}
+			r.Pick(nil, "subject")
+		}
+		if d, err := policy.ParseDictionary(b); err == nil {
+			again, err := d.MarshalText()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if e, err := policy.ParseDictionary(again); err != nil || e.Version() != d.Version() {
+				t.Fatal("a dictionary does not survive storing")
+			}
+		}
+		if h, err := policy.ParseHistogram(b); err == nil {
+			policy.SimulateHistogram(get(t, "mlps-l3"), h)
+		}
+	})
+}

@@ -6,8 +6,10 @@
 // and what to do about it. Nothing here waits, reads or keeps anything, and
 // the time is an argument.
 //
-// A policy is a YAML document (see Parse); Builtin holds those that follow a
-// published standard.
+// A policy is a YAML document: testdata/example.yaml shows every key, Parse
+// reads one, Builtin holds those that follow a published standard. The order of
+// a check is Needs, then whatever evidence it asks for (Forms says what to look
+// up in lists of common passwords), then Judge, then Message and AdviceText.
 package policy
 
 import (

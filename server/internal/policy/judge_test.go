@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -366,4 +367,43 @@ func TestLongerListsNeverHelp(t *testing.T) {
 		}
 		checkVerdict(t, p, plain, after)
 	})
+}
+
+func TestLengthAndAge(t *testing.T) {
+	p := parse(t, "rules: {size: {max_bytes: 64}, min_age: {hours: 24}, max_age: {days: 2, uses: [single]}}")
+	long := func(n int) policy.Sample {
+		return policy.Sample{Text: text(t, strings.Repeat("é", n/2)+strings.Repeat("x", n%2))}
+	}
+	aged := func(s policy.Sample, purpose policy.Purpose, age time.Duration) policy.Sample {
+		s.Purpose, s.Evidence.Now, s.Evidence.LastChanged = purpose, now, now.Add(-age)
+		return s
+	}
+	multi := long(8)
+	multi.Use = policy.MultiFactor
+	for name, c := range map[string]struct {
+		s    policy.Sample
+		want string
+	}{
+		"64 bytes":            {long(64), ""},
+		"65 bytes":            {long(65), "The password is longer than 64 bytes."},
+		"just changed":        {aged(long(8), policy.Change, 0), "The password was changed less than 24 hours ago; it can be changed again in 24 hours."},
+		"changed 22.5 h ago":  {aged(long(8), policy.Change, 22*time.Hour+30*time.Minute), "The password was changed less than 24 hours ago; it can be changed again in 2 hours."},
+		"changed 23.5 h ago":  {aged(long(8), policy.Change, 23*time.Hour+30*time.Minute), "The password was changed less than 24 hours ago; it can be changed again in 1 hour."},
+		"changed 24 h ago":    {aged(long(8), policy.Change, 24*time.Hour), ""},
+		"clock set back":      {aged(long(8), policy.Change, -time.Hour), "The password was changed less than 24 hours ago; it can be changed again in 24 hours."},
+		"reset":               {aged(long(8), policy.Reset, 0), ""},
+		"old":                 {aged(long(8), policy.Login, 48*time.Hour+time.Second), "The password is older than 2 days."},
+		"nearly old":          {aged(long(8), policy.Login, 48*time.Hour), ""},
+		"old, other use":      {aged(multi, policy.Login, 1000*time.Hour), ""},
+		"old, being replaced": {aged(long(8), policy.Change, 1000*time.Hour), ""},
+	} {
+		v := judge(p, c.s)
+		got := ""
+		if len(v.Violations) > 0 {
+			got = policy.Message("en", v.Violations[0])
+		}
+		if got != c.want || len(v.Violations) > 1 {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
 }

@@ -51,12 +51,12 @@ const ListDefaults = "default-credentials"
 // Listed is a hit in an embedded or configured blocklist.
 type Listed struct {
 	List string // "common", ListDefaults, …
-	Form string // how the listed value was reached, one of exact, case, width, l33t, reversed, suffix, repeated
+	Form string // how the listed value was reached, as Forms names it
 	Rank int    // place in the list from 1; 0 if the list has no order
 }
 
-// forms are the ways in which a password can equal a listed value. All of
-// them compare the whole password (SP 800-63B-4 §3.1.1.2).
+// forms are the names Forms gives. All of them compare the whole password
+// (SP 800-63B-4 §3.1.1.2).
 var forms = []string{"exact", "case", "width", "l33t", "reversed", "suffix", "repeated"}
 
 // BreachStatus tells whether the breach corpora could be asked.
