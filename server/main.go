@@ -37,6 +37,7 @@ type cli struct {
 	Serve  serveCmd  `cmd:"" default:"withargs" help:"Run the server (the default)."`
 	Init   initCmd   `cmd:"" help:"Make the data directory with its keys."`
 	Health healthCmd `cmd:"" help:"Ask the running server whether it is ready."`
+	Corpus corpusCmd `cmd:"" help:"Build, update, check and export breach corpora."`
 	Key    keyCmd    `cmd:"" help:"Create, list and revoke API keys of the running server."`
 }
 
