@@ -17,8 +17,8 @@ import (
 type Class uint8
 
 const (
-	// Interactive is a person at a login form. It goes before Batch, and waits
-	// at most Config.QueueWait.
+	// Interactive is a person at a login form. It goes before Batch, and its
+	// hash begins within Config.QueueWait and one service time, or not at all.
 	Interactive Class = iota
 	// Batch is work that nobody watches: audits, re-hashing, imports. It waits
 	// as long as its context allows, and leaves one slot to Interactive.
@@ -327,7 +327,7 @@ func (p *pool) work(j *job) {
 	began := time.Now()
 	err := w.prepare(j.load, p.share, j.taken[1:])
 	if err == nil {
-		err = j.task.run(w)
+		err = w.run(j.task)
 	}
 	took := time.Since(began)
 	w.clean(p.share)

@@ -321,6 +321,21 @@ func TestCloseEndsWhatRunsAndRefusesTheRest(t *testing.T) {
 	})
 }
 
+// A panic in a library's KDF fails one hash: the slot goes on working.
+func TestPanicFailsOneHash(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := password.NewPool(1, 1<<20, time.Second, service)
+		defer p.Close()
+		err := p.Do(t.Context(), password.Interactive, 1, text(t, canary), func(b []byte) { panic(string(b)) })
+		if err == nil || bytes.Contains([]byte(err.Error()), []byte(canary)) {
+			t.Errorf("Do = %v, want an error that does not repeat the panic", err)
+		}
+		if err := p.Do(t.Context(), password.Interactive, 1, text(t, canary), func([]byte) {}); err != nil {
+			t.Errorf("the next Do = %v", err)
+		}
+	})
+}
+
 // A caller may wipe its password as soon as it has left, and the running hash
 // must not see that.
 func TestRunKeepsItsOwnCopyOfThePassword(t *testing.T) {

@@ -494,8 +494,15 @@ func FuzzParse(f *testing.F) {
 	for _, v := range vectors {
 		f.Add(v.encoded)
 	}
+	h := cheap(f)
 	f.Fuzz(func(t *testing.T, s string) {
 		info, err := password.Parse(s)
+		var costly *password.CostError
+		if checked := h.Check(s); err == nil && checked != nil && !errors.As(checked, &costly) && info.Scheme != password.FirebaseScrypt {
+			t.Fatalf("Parse takes what Check calls malformed: %v", checked)
+		} else if err != nil && !errors.Is(checked, password.ErrBadHash) {
+			t.Fatalf("Parse = %v, but Check = %v", err, checked)
+		}
 		if err != nil {
 			if !errors.Is(err, password.ErrBadHash) || info != (password.Info{}) {
 				t.Fatalf("Parse = %+v, %v", info, err)

@@ -4,6 +4,7 @@
 package password
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/watchword-project/watchword/server/internal/argon2"
@@ -59,6 +60,21 @@ func (s *slot) prepare(l load, share int64, others []*slot) error {
 	s.memory = m
 	return nil
 }
+
+// run runs t. A library that panics on one odd stored hash fails that hash
+// and not the process: nobody above this goroutine could recover. What the
+// panic says may hold a password, and is dropped.
+func (s *slot) run(t task) (err error) {
+	defer func() {
+		if recover() != nil {
+			s.memory = nil // its state is not known: it is left to itself
+			err = errPanic
+		}
+	}()
+	return t.run(s)
+}
+
+var errPanic = errors.New("a key derivation function panicked")
 
 func release(s *slot, others []*slot) {
 	s.free()
