@@ -18,8 +18,8 @@ import (
 // On Linux it is an anonymous mapping outside the Go heap, so that it counts
 // neither against GOMEMLIMIT nor towards the garbage collector's pace, aligned
 // to 2 MiB and offered to the kernel for huge pages, left out of core dumps and
-// of forked children, and fenced by pages that cannot be accessed. Elsewhere it
-// is a Go slice.
+// of forked children, and fenced by pages that cannot be accessed; it may take
+// up to 1 MiB more than its size. Elsewhere it is a Go slice.
 //
 // A Memory is for one goroutine at a time; Key and Close panic when they meet
 // another call.
@@ -87,7 +87,8 @@ type PageInfo struct {
 // HugePages returns how the slot was backed when it was made. Both figures are
 // 0 when x/crypto has taken over, and Huge is 0 where the system does not tell.
 func (m *Memory) HugePages() PageInfo {
-	return PageInfo{Bytes: len(m.blocks) * blockLen, Huge: m.mapping.huge}
+	size := len(m.blocks) * blockLen
+	return PageInfo{Bytes: size, Huge: min(m.mapping.huge, size)}
 }
 
 // Key appends the tag of password and salt to dst, which may be nil, and

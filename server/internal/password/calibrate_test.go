@@ -74,16 +74,16 @@ func TestDetectMachine(t *testing.T) {
 
 func TestCalibrate(t *testing.T) {
 	p, err := password.Calibrate(t.Context(), password.Calibration{
-		P95: time.Minute, PerSecond: 0.001, Turn: time.Millisecond, MemoryBudget: 40 << 20,
+		P95: time.Minute, PerSecond: 0.001, Turn: time.Millisecond, MemoryBudget: 20 << 20,
 	}, password.Machine{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p.Choice == nil || p.Choice.Params != (password.Params{Memory: 32 << 10, Time: 20, Parallelism: 1}) || p.Kernel == "" {
-		t.Errorf("with a budget of 40 MiB and all the time Calibrate chose %+v of %+v on kernel %q: %s", p.Choice, p.Rows, p.Kernel, p.Missing)
+	if p.Choice == nil || p.Choice.Params != (password.Params{Memory: 19 << 10, Time: 20, Parallelism: 1}) || p.Kernel == "" {
+		t.Errorf("with a budget of 20 MiB and all the time Calibrate chose %+v of %+v on kernel %q: %s", p.Choice, p.Rows, p.Kernel, p.Missing)
 	}
 	for _, r := range p.Rows {
-		if r.Slots != 1 && r.Memory > 40<<20 {
+		if r.Slots != 1 && r.Memory > 20<<20 {
 			t.Errorf("row %v takes %d bytes on %d slots, over the budget", r.Params, r.Memory, r.Slots)
 		}
 		if r.P50 <= 0 || r.P95 < r.P50 || r.PerSecond <= 0 {
