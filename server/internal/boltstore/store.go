@@ -224,7 +224,7 @@ func create(dir string, o Options, fill func(*bbolt.DB) error) (err error) {
 			err = errors.Join(err, os.Remove(path))
 		}
 	}()
-	err = db.Update(func(tx *bbolt.Tx) error { return initialise(tx, 1, 1) })
+	err = db.Update(initialise)
 	if err == nil {
 		err = fill(db)
 	}

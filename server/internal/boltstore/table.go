@@ -29,10 +29,10 @@ import (
 //
 //	bucket "<name>":        key = block number, 4 bytes big endian
 //
-//	┌───────────────────────────────────────────────┬──────────┐
-//	│ entries                                       │ CRC32C   │   checksum over name, block number, entries
-//	│ key length │ key │ value length×2+far │ value │ 4 (LE)   │   lengths are varints
-//	└───────────────────────────────────────────────┴──────────┘
+//	┌────────┬───────────────────────────────────────────────┬────────────┬────────┐
+//	│ length │ entries                                       │ zeros      │ CRC32C │   checksum over name, block number
+//	│        │ key length │ key │ value length×2+far │ value │ ≥512 so far│ 4 (LE) │   and all before it; lengths are varints
+//	└────────┴───────────────────────────────────────────────┴────────────┴────────┘
 //
 //	bucket "<name>.far":    key = 8 bytes big endian, value = one long value
 //
@@ -48,9 +48,15 @@ const (
 	// nodes, large ones cost writing: 1.5 KiB is about six credentials, and
 	// two or three blocks a page.
 	blockTarget = 1536
-	farLimit    = 1024
-	farEntry    = 8 + 4
-	maxBlocks   = 1 << 30
+	// blockFloor is the least size of a block, and leafMost how many of that
+	// size fit in a page: bbolt splits a leaf of more than four elements that is
+	// larger than a page.
+	blockFloor = 512
+	leafMost   = pageSize / blockFloor
+
+	farLimit  = 1024
+	farEntry  = 8 + 4
+	maxBlocks = 1 << 30
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -63,19 +69,17 @@ type header struct {
 	bytes   uint64 // sum of the lengths of all blocks, checksums aside
 }
 
-func (t table) createIn(tx *bbolt.Tx, blocks uint32) error {
+func (t table) createIn(tx *bbolt.Tx) error {
 	for _, name := range []string{t.name, t.name + ".far"} {
 		if _, err := tx.CreateBucket([]byte(name)); err != nil {
 			return err
 		}
 	}
 	o := openTable{table: t, main: tx.Bucket([]byte(t.name)), far: tx.Bucket([]byte(t.name + ".far"))}
-	for i := range blocks {
-		if err := o.writeBlock(i, nil); err != nil {
-			return err
-		}
+	if err := o.writeBlock(0, nil); err != nil {
+		return err
 	}
-	o.header.blocks = blocks
+	o.header.blocks = 1
 	return o.writeHeader(tx)
 }
 
@@ -149,12 +153,53 @@ func (o *openTable) readBlock(i uint32) ([]byte, error) {
 	if !ok {
 		return nil, corrupt("a block is missing or damaged")
 	}
-	return b, nil
+	n, w := binary.Uvarint(b)
+	if w <= 0 || n > uint64(len(b)-w) {
+		return nil, corrupt("a block is malformed")
+	}
+	return b[w : w+int(n)], nil
 }
 
+// writeBlock replaces block i, or adds it if it is the next.
 func (o *openTable) writeBlock(i uint32, entries []byte) error {
+	if err := o.checkAround(i); err != nil {
+		return err
+	}
+	b := binary.AppendUvarint(make([]byte, 0, max(blockFloor, len(entries)+binary.MaxVarintLen32)+4), uint64(len(entries)))
+	b = append(b, entries...)
+	if len(b) < blockFloor {
+		b = b[:blockFloor]
+	}
 	k := blockKey(i)
-	return o.main.Put(k, seal(o.name+string(k), entries[:len(entries):len(entries)]))
+	return o.main.Put(k, seal(o.name+string(k), b))
+}
+
+// checkAround demands that the blocks around i are in their places, and sound.
+//
+// bbolt rewrites a leaf page as a whole, and finds its place in the branch above
+// by the leaf's first key. If that key is damaged, the branch keeps pointing at
+// the old page as well, and later look-ups may find old blocks, with checksums
+// that are good. So no leaf is rewritten before all of it has been looked at.
+// Where a leaf begins and ends bbolt does not tell, but it has leafMost blocks
+// at most.
+func (o *openTable) checkAround(i uint32) error {
+	from := i - min(i, leafMost)
+	to := min(i+leafMost+1, o.header.blocks)
+	c := o.main.Cursor()
+	k, v := c.Seek(blockKey(from))
+	for at := from; at < to; at++ {
+		if !bytes.Equal(k, blockKey(at)) {
+			return corrupt("a block is not in its place")
+		}
+		if _, ok := unseal(o.name+string(k), v); !ok {
+			return corrupt("a block is damaged")
+		}
+		k, v = c.Next()
+	}
+	if to == o.header.blocks && k != nil {
+		return corrupt("there are more blocks than there should be")
+	}
+	return nil
 }
 
 func blockKey(i uint32) []byte { return binary.BigEndian.AppendUint32(make([]byte, 0, 4), i) }
@@ -310,8 +355,11 @@ func (o *openTable) split() error {
 	if err := o.writeBlock(from, stay); err != nil {
 		return err
 	}
+	if err := o.writeBlock(added, move); err != nil {
+		return err
+	}
 	o.header.blocks++
-	return o.writeBlock(added, move)
+	return nil
 }
 
 // each calls f with the entries of one block, values resolved.
