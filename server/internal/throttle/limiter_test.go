@@ -5,7 +5,9 @@ package throttle_test
 
 import (
 	"bytes"
+	"flag"
 	"net/netip"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -641,3 +643,5 @@ func TestSlowBudgetOutlivesSuccess(t *testing.T) {
 		t.Errorf("%d guesses in 28 days of daily logins, want at most 100 and one every 7.2 hours", guesses)
 	}
 }
+
+var long = flag.Bool("watchword.long", os.Getenv("WATCHWORD_LONG") != "", "run the long tests")

@@ -16,8 +16,9 @@ import (
 type MemoryConfig struct {
 	// Subjects is how many subject lanes are kept, 1,024 to 2^28; 0 means
 	// 1,048,576. The other tables follow: as many addresses and pairs, a quarter as
-	// many device lanes and lanes of each further channel, half as many lists
-	// of known devices. A subject takes about 130 bytes, an address 16 a level.
+	// many device lanes, an eighth as many lanes of each further channel, half as many lists
+	// of known devices. A subject takes about 130 bytes, an address 16 a level;
+	// memory is taken as lanes come.
 	Subjects int
 	// Dir keeps the state over a restart; empty keeps it in memory only. See
 	// OpenMemory for what a crash may lose.
@@ -61,7 +62,7 @@ func newMemory(c MemoryConfig) (*Memory, error) {
 		pairs:   newTable[int64](tablePairs, n, track),
 	}
 	for i := range m.subjects {
-		size := n / 4
+		size := n / 8
 		if Channel(i) == Password {
 			size = n
 		}
@@ -153,38 +154,40 @@ func (r *Numbers) debt(p *pool, now int64) int64 {
 	return m<<42 | p.latest()
 }
 
-// load returns the pool at slot i, or what the ghost knows if there is none.
-func (m *Memory) load(s *shard[pool], i int, k uint64, r *Numbers, now int64) pool {
-	var p pool
+// load returns the pool at slot i, in place, or in scratch what the ghost
+// knows of the key if it has no slot. It reports whether time has changed it.
+func (m *Memory) load(s *shard[pool], i int, k uint64, scratch *pool, r *Numbers, now int64) (p *pool, moved bool) {
+	p = scratch
 	if i >= 0 {
-		p = s.recs[i]
+		p = &s.recs[i]
 	} else if fails := m.ghost.recall(k); fails > 0 {
 		p.fails, p.last, p.closed = fails, max(0, now-r.Longest), int64(fails) >= r.Close
 	}
-	p.settle(r, now)
-	return p
+	return p, p.settle(r, now)
 }
 
-// save writes the pool back; one that says nothing gives its slot up. It
-// reports whether there was room.
-func (m *Memory) save(t *table[pool], s *shard[pool], k uint64, p *pool, r *Numbers, now int64) bool {
+// save keeps a pool that load returned and that changed since; one that says
+// nothing gives its slot up. It reports whether there was room.
+func (m *Memory) save(t *table[pool], s *shard[pool], i int, k uint64, p *pool, r *Numbers, now int64) bool {
 	if *p == (pool{}) {
 		m.ghost.forget(k)
-		if i := s.find(k); i >= 0 {
+		if i >= 0 {
 			s.free(i)
 			m.log.note(t.id, k, p, false)
 		}
 		return true
 	}
-	i := s.place(k, func(q *pool) int64 { return r.debt(q, now) }, func(k uint64, q *pool) {
-		if q.charged() >= r.Free {
-			m.ghost.add(k, uint16(min(q.charged(), 1<<16-1)), now)
-		}
-	})
 	if i < 0 {
-		return false
+		i = s.place(k, func(q *pool) int64 { return r.debt(q, now) }, func(k uint64, q *pool) {
+			if q.charged() >= r.Free {
+				m.ghost.add(k, uint16(min(q.charged(), 1<<16-1)), now)
+			}
+		})
+		if i < 0 {
+			return false
+		}
+		s.recs[i] = *p
 	}
-	s.recs[i] = *p
 	s.touch(i)
 	m.log.note(t.id, k, p, p.closed || p.charged() >= r.Free)
 	return true
@@ -254,7 +257,8 @@ func (m *Memory) Begin(_ context.Context, r *Request) (Grant, error) {
 	s := t.shard(k)
 	s.Lock()
 	slot := s.find(k)
-	p := m.load(s, slot, k, rules, now)
+	var scratch pool
+	p, moved := m.load(s, slot, k, &scratch, rules, now)
 	kind, why, retry := p.admit(rules, now, r.Tag, r.Tagged, r.Challenged || g.Known)
 	g.Kind, g.Why, g.Retry = kind, why, retry
 	asked := r.Demand && !r.Challenged && !g.Known
@@ -298,7 +302,7 @@ func (m *Memory) Begin(_ context.Context, r *Request) (Grant, error) {
 	}
 	if g.Why == 0 && !asked {
 		g.Tag = p.charge(rules, now, kind, r.Tag, r.Tagged)
-		if !m.save(t, s, k, &p, rules, now) {
+		if !m.save(t, s, slot, k, p, rules, now) {
 			g.Why, g.Retry = StoreFull, fullWait
 		}
 	}
@@ -310,10 +314,8 @@ func (m *Memory) Begin(_ context.Context, r *Request) (Grant, error) {
 		}
 	} else {
 		g.Kind = 0
-		if slot >= 0 && p != s.recs[slot] {
-			// Time has changed it, not the attempt: silence became a failure, or the
-			// clock went back.
-			m.save(t, s, k, &p, rules, now)
+		if slot >= 0 && moved {
+			m.save(t, s, slot, k, p, rules, now)
 		}
 	}
 	unlock(lanes)
@@ -369,7 +371,9 @@ func (m *Memory) Settle(_ context.Context, x *Settlement) (Settled, error) {
 	t, k, rules := m.guessLane(&x.Lanes, out.Known)
 	s := t.shard(k)
 	s.Lock()
-	p := m.load(s, s.find(k), k, rules, now)
+	slot := s.find(k)
+	var scratch pool
+	p, _ := m.load(s, slot, k, &scratch, rules, now)
 	wasClosed, kind := p.closed, x.Kind
 	if x.Report {
 		kind, out.Wiped = p.report(rules, now, x.Tag, x.Tagged, x.Outcome)
@@ -377,7 +381,7 @@ func (m *Memory) Settle(_ context.Context, x *Settlement) (Settled, error) {
 		out.Wiped = p.finish(rules, now, x.Kind, x.Tag, x.Tagged, x.Outcome)
 	}
 	out.ClosedIt = p.closed && !wasClosed
-	if !m.save(t, s, k, &p, rules, now) {
+	if !m.save(t, s, slot, k, p, rules, now) {
 		// Every neighbour is locked: what little is known goes to the ghost.
 		m.ghost.add(k, uint16(min(p.charged(), 1<<16-1)), now)
 	}
@@ -389,6 +393,7 @@ func (m *Memory) Settle(_ context.Context, x *Settlement) (Settled, error) {
 		}
 		unlock(lanes)
 	}
+	closed := p.closed
 	s.Unlock()
 	if x.Enrol != 0 || out.ClosedIt && out.Known {
 		m.changeList(x.Subject, now, func(d *devices) {
@@ -409,7 +414,7 @@ func (m *Memory) Settle(_ context.Context, x *Settlement) (Settled, error) {
 		})
 	}
 	m.log.commit()
-	if p.closed {
+	if closed {
 		out.NoneOpen = m.noneOpen(&x.Lanes, now)
 	}
 	return out, nil
@@ -498,7 +503,14 @@ func (m *Memory) View(_ context.Context, l *Target, now int64) (View, error) {
 		s := t.shard(k)
 		s.Lock()
 		defer s.Unlock()
-		p := m.load(s, s.find(k), k, rules, now)
+		i := s.find(k)
+		var scratch pool
+		if i >= 0 { // a copy: looking changes nothing
+			scratch = s.recs[i]
+			scratch.settle(rules, now)
+			return scratch.view(rules, c, now)
+		}
+		p, _ := m.load(s, i, k, &scratch, rules, now)
 		return p.view(rules, c, now)
 	}
 	for c := range channels {
