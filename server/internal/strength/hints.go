@@ -484,7 +484,7 @@ func (p *pattern) mask(r rune, backwards bool) (eq uint64) {
 // text read so far; otherwise a match may begin anywhere.
 func (s *matcher) step(eq uint64, n int, anchored bool) {
 	tr := (^s.d0 & eq) << 1 & s.eq
-	d0 := tr | ((eq&s.pv)+s.pv)^s.pv | eq | s.mv
+	d0 := tr | ((eq & s.pv) + s.pv) ^ s.pv | eq | s.mv
 	ph := s.mv | ^(d0 | s.pv)
 	mh := s.pv & d0
 	top := uint64(1) << (n - 1)
@@ -675,7 +675,7 @@ func (m *Model) contextGuesses(a *arena, h *Hints, e *Estimate, g mil) mil {
 	}
 	mean := s
 	if known {
-		mean = (s + m.markov.at(a.markovTotal(m, &c, end))) / 2
+		mean = blend(s, m.markov.at(a.markovTotal(m, &c, end)))
 	}
 	lower := min(s, m.calib.at(mean))
 	if lower >= g {
