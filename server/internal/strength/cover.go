@@ -14,6 +14,10 @@ const (
 	maxPeriod         = 16  // period of a repeat looked for at each position
 )
 
+// kindShort is the kind of short tokens: a few digits, or one sign or letter,
+// whose frequency is known. They are reported as KindBruteforce.
+const kindShort = KindUnspecified
+
 // cover fills tok and brute. The extra tokens, if any, come from hints.
 func (m *Model) cover(a *arena, x *matches) {
 	n := a.n
@@ -37,31 +41,25 @@ func (m *Model) cover(a *arena, x *matches) {
 	m.backwards(a, n)
 }
 
-// entry is the cost of beginning a token of kind k at position i, and whether
-// the cheapest way there ends in unrecognised text.
-func (a *arena) entry(i int, k Kind) (mil, uint8) {
-	if i == 0 {
-		return 0, 0
-	}
-	pen := tokenPenalty
-	if k == KindPinyin && Kind(a.kind[i]&0x7f) == KindPinyin {
-		pen = pinyinPenalty
-	}
-	t := a.tok[i] + pen
-	if b := a.brute[i] + tokenPenalty; b < t {
-		return b, 0x80
-	}
-	return t, 0
-}
-
-// relax offers the token of kind k from i to j.
+// relax offers the token of kind k and cost c from i to j. Of the covers up to
+// i the cheaper one is continued.
 func (a *arena) relax(i, j int, c mil, k Kind) {
-	base, flag := a.entry(i, k)
+	base, flag := mil(0), uint8(0)
+	if i > 0 {
+		base = a.tok[i] + tokenPenalty
+		if k == KindPinyin && Kind(a.kind[i]&0x7f) == KindPinyin {
+			base = a.tok[i] + pinyinPenalty
+		}
+		if b := a.brute[i] + tokenPenalty; b < base {
+			base, flag = b, 0x80
+		}
+	}
 	if base += c; base < a.tok[j] {
 		a.tok[j], a.from[j], a.kind[j] = base, uint16(i), uint8(k)|flag
 	}
 }
 
+// bruteForce takes the code point at i as unrecognised.
 func (a *arena) bruteForce(i int) {
 	c := bruteCost(a.raw[i])
 	start := a.tok[i]
@@ -140,16 +138,13 @@ func (m *Model) words(a *arena, i int) {
 			}
 		}
 		front, live = next, kept
-		if d < 2 && r < 128 {
-			continue
-		}
 		for _, s := range front[:live] {
 			a.steps++
-			list, token := m.word(s.h)
-			if list|token == 0 || int(s.subs) == d {
+			_, token := m.word(s.h)
+			if token == 0 || int(s.subs) == d {
 				continue
 			}
-			c, k := tokenCost(list, token, d)
+			c, k := tokenCost(token)
 			if s.subs > 0 {
 				c += 300 + 150*mil(s.subs-1)
 			}
@@ -161,21 +156,9 @@ func (m *Model) words(a *arena, i int) {
 	}
 }
 
-// tokenCost reads the payload of the lexicon for a token of d code points.
-func tokenCost(list, token byte, d int) (mil, Kind) {
-	c, k := inf, KindUnspecified
-	if token != 0 {
-		c, k = mil(token&31)*tokenStep, tokenKinds[token>>5]
-	}
-	if list != 0 && d >= 3 {
-		if l := listCost(list); l < c {
-			c = l
-			if k == KindUnspecified {
-				k = KindListed
-			}
-		}
-	}
-	return max(c, 300), k
+// tokenCost reads a token code, which is not zero.
+func tokenCost(token byte) (mil, Kind) {
+	return mil(token&31) * tokenStep, tokenKinds[token>>5]
 }
 
 // capitals is the cost of up capitals in a token of d code points.
@@ -199,8 +182,8 @@ func (m *Model) backwards(a *arena, j int) {
 		if d < 4 {
 			continue
 		}
-		if list, token := m.word(h); list|token != 0 {
-			c, k := tokenCost(list, token, d)
+		if _, token := m.word(h); token != 0 {
+			c, k := tokenCost(token)
 			if up := int(a.upper[j] - a.upper[i]); up > 0 {
 				c += capitals(up, d)
 			}
@@ -241,8 +224,16 @@ func (a *arena) explain(e *Estimate) mil {
 			last.end, last.kind = uint16(a.n), KindBruteforce
 			break
 		}
-		e.spans[e.nspans] = span{Kind(kinds[i]), uint16(i), ends[i]}
-		e.nspans++
+		k := Kind(kinds[i])
+		if k == kindShort {
+			k = KindBruteforce
+		}
+		if n := e.nspans; n > 0 && k == KindBruteforce && e.spans[n-1].kind == KindBruteforce {
+			e.spans[n-1].end = ends[i]
+		} else {
+			e.spans[n] = span{k, uint16(i), ends[i]}
+			e.nspans++
+		}
 		i = int(ends[i])
 	}
 	return total

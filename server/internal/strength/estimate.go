@@ -179,12 +179,19 @@ func (m *Model) estimate(a *arena, pw []byte, h *Hints, e *Estimate) {
 	s := a.explain(e)
 	g := s
 	if known {
-		g = (s + m.markov.at(a.markovTotal(m, e, end))) / 2
+		g = blend(s, m.markov.at(a.markovTotal(m, e, end)))
 	}
 	g = m.calib.at(g)
-	g = min(g, m.variantGuesses(a))
+	if g > variantFloor {
+		g = max(variantFloor, min(g, m.variantGuesses(a)))
+	}
 	e.setGuesses(m.contextGuesses(a, h, e, g))
 }
+
+// blend is the weighted mean of the two views. The shares did best on held-out
+// halves of the lists; anything from 0.2 to 0.5 for the structure is within
+// 0.015 of rank correlation.
+func blend(structure, chars mil) mil { return (2*structure + 3*chars) / 5 }
 
 // plausible confirms a hit in the list by the filter, so that a chance
 // agreement of fingerprints does not condemn a password.
@@ -258,8 +265,13 @@ func (a *arena) at(i int) mil {
 	return min(a.tok[i], a.brute[i])
 }
 
+// variantFloor bounds what the rule below can do: it keeps a listed password
+// in other clothes from looking strong, and leaves the order of the weak to the
+// curve.
+const variantFloor mil = 7000
+
 // variantGuesses rates a text that is a listed password in other clothes: in
-// other case, or with a few more digits or signs behind.
+// other case, or with a few more digits or signs behind. It is inf for others.
 func (m *Model) variantGuesses(a *arena) mil {
 	best := inf
 	tail := 0
@@ -280,7 +292,7 @@ func (m *Model) variantGuesses(a *arena) mil {
 		c := inf
 		if list != 0 {
 			c = listCost(list)
-		} else if tokenKinds[token>>5] == KindListed {
+		} else if token != 0 && tokenKinds[token>>5] == KindListed {
 			c = mil(token&31) * tokenStep
 		}
 		if c >= inf {
@@ -329,7 +341,7 @@ func (m *Model) Views(pw []byte) Views {
 	if known {
 		c := a.markovTotal(m, &e, end)
 		v.CharsCost, v.Chars = float64(c)/1000, float64(m.markov.at(c))/1000
-		v.Mean = float64((g+m.markov.at(c))/2) / 1000
+		v.Mean = float64(blend(g, m.markov.at(c))) / 1000
 	}
 	return v
 }

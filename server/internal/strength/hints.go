@@ -675,7 +675,7 @@ func (m *Model) contextGuesses(a *arena, h *Hints, e *Estimate, g mil) mil {
 	}
 	mean := s
 	if known {
-		mean = (s + m.markov.at(a.markovTotal(m, &c, end))) / 2
+		mean = blend(s, m.markov.at(a.markovTotal(m, &c, end)))
 	}
 	lower := min(s, m.calib.at(mean))
 	if lower >= g {

@@ -41,7 +41,7 @@ const (
 	secLexEnt          // 5 bytes: 24-bit fingerprint, list code, token code
 	secFilter          // a bit for each beginning of a token, see prefixDepths
 	secGramDir         // buckets of the n-gram table
-	secGramEnt         // 4 bytes: 24-bit fingerprint, cost in steps of gramStep
+	secGramEnt         // 3 bytes: 16-bit fingerprint, cost in steps of gramStep
 	secUnigram         // one cost byte per symbol
 	secMarkov          // knots: cost of the character model → log10 of guesses
 	secCalib           // knots: mean of both views → log10 of a cracker's guesses
@@ -55,11 +55,11 @@ const (
 const (
 	magic      = "WWST"
 	version    = 1
-	bucketLoad = 6
+	bucketLoad = 8
 	lexSize    = 5
-	gramSize   = 4
+	gramSize   = 3
 	listStep   = 25  // list code: thousandths of log10(rank) per step
-	tokenStep  = 200 // token code, low 5 bits: cost per step
+	tokenStep  = 225 // token code, low 5 bits: cost per step
 	gramStep   = 25
 )
 
@@ -189,12 +189,11 @@ func (m *Model) hasPrefix(h uint64) bool {
 // gramAt finds an n-gram by its packed symbols.
 func (m *Model) gramAt(key uint64) (byte, bool) {
 	x := mix(key * 0x9e3779b97f4a7c15)
-	fp := uint32(x) & 0xffffff
+	lo, hi := byte(x), byte(x>>8)
 	b := m.gram.bucket(x)
 	for len(b) >= gramSize {
-		v := binary.LittleEndian.Uint32(b)
-		if v&0xffffff == fp {
-			return byte(v >> 24), true
+		if b[0] == lo && b[1] == hi {
+			return b[2], true
 		}
 		b = b[gramSize:]
 	}
