@@ -40,6 +40,7 @@ type Server struct {
 	admin   *adminDoor
 	hasher  *password.Hasher
 	book    *policybook.Book
+	pepper  *peppers
 	corpora *corpora.Shelf // nil: none configured
 
 	ready   atomic.Bool
@@ -139,7 +140,6 @@ func (c Config) supported() error {
 		{"throttle.store: redis", c.Throttle.Store != "memory"},
 		{"store.kind other than embedded", c.Store.Kind != "embedded"},
 		{"auth.oidc", c.Auth.OIDC.Issuer != ""},
-		{"pepper.keys", len(c.Pepper.Keys) > 0},
 		{"listen.auth_policy", c.Listen.AuthPolicy != ""},
 		{"listen.forward_auth", c.Listen.ForwardAuth != ""},
 		{"listen.console", c.Listen.Console != ""},
@@ -219,7 +219,7 @@ func (s *Server) verifier(ctx context.Context, c Config, dir dataDir, store veri
 	if err != nil {
 		return nil, err
 	}
-	ring, err := openPepper(ctx, dir, objs)
+	s.pepper, err = openPepper(ctx, dir, c.Pepper.Keys, objs)
 	if err != nil {
 		return nil, err
 	}
@@ -261,7 +261,7 @@ func (s *Server) verifier(ctx context.Context, c Config, dir dataDir, store veri
 		shelf = s.corpora
 	}
 	v := verifier.New(verifier.Config{
-		Store: store, Hasher: hasher, Throttle: limiter, Pepper: ring,
+		Store: store, Hasher: hasher, Throttle: limiter, Pepper: s.pepper.Ring,
 		Keys:     verifier.Keys{Subject: derive(master, "subject"), Guess: derive(master, "guess"), Proof: derive(master, "proof")},
 		Policies: s.book, Corpora: shelf, Tenants: tenants, Log: s.log, Now: o.Now,
 	})
@@ -311,7 +311,7 @@ func (s *Server) open(ctx context.Context, c Config, dir dataDir, v *verifier.Ve
 	}
 	s.grpcL, s.httpL = ls[0], ls[1]
 	s.rpc, err = rpc.New(ctx, rpc.Config{
-		Verifier: v, Keyring: keyring, Book: s.book, Access: access, Log: s.log, TLS: tlsConfig,
+		Verifier: v, Keyring: keyring, Book: s.book, Rotate: s.rotatePepper(v), Access: access, Log: s.log, TLS: tlsConfig,
 		Hosts: c.Listen.Hosts, AnyHost: tlsConfig != nil && len(c.Listen.Hosts) == 0, Origins: c.Listen.CORSOrigins,
 		AnonymousRange: anonymous, Ready: s.unready,
 	})
@@ -381,6 +381,19 @@ func (s *Server) unready() error {
 		return s.corpora.Ready()
 	}
 	return nil
+}
+
+// rotatePepper gives the rotation of the pepper: a key is made active, and
+// every hash sealed under it while logins go on.
+func (s *Server) rotatePepper(v *verifier.Verifier) func(context.Context, string) (string, int, int, error) {
+	return func(ctx context.Context, id string) (string, int, int, error) {
+		id, err := s.pepper.rotate(ctx, id)
+		if err != nil {
+			return "", 0, 0, err
+		}
+		changed, left, err := v.Reseal(ctx)
+		return id, changed, left, err
+	}
 }
 
 func openCorpora(list []Corpus) (*corpora.Shelf, error) {

@@ -35,8 +35,11 @@ type Config struct {
 	Verifier *verifier.Verifier
 	Keyring  *identity.Keyring
 	Book     *policybook.Book
-	Access   *Access
-	Log      *slog.Logger
+	// Rotate makes a pepper key active, a new one for an empty id, and tells how
+	// many records were sealed under it and how many were not.
+	Rotate func(ctx context.Context, id string) (active string, sealed, left int, err error)
+	Access *Access
+	Log    *slog.Logger
 	// TLS is used on the gRPC listener; nil means plaintext, which only a
 	// loopback listener may be.
 	TLS *tls.Config
@@ -98,7 +101,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	watchwordv1.RegisterBreachServiceServer(services, &breachService{v: cfg.Verifier})
 	watchwordv1.RegisterPolicyServiceServer(services, &policyService{v: cfg.Verifier, book: cfg.Book})
 	watchwordv1.RegisterAuditServiceServer(services, &auditService{})
-	watchwordv1.RegisterAdminServiceServer(services, &adminService{keys: cfg.Keyring, now: now})
+	watchwordv1.RegisterAdminServiceServer(services, &adminService{keys: cfg.Keyring, rotate: cfg.Rotate, now: now})
 	services.ForEach(func(d *grpc.ServiceDesc, impl any) {
 		s.GRPC.RegisterService(d, impl)
 		s.admin.RegisterService(d, impl)

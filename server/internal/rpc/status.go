@@ -89,7 +89,8 @@ func statusOf(ctx context.Context, err error, id string) *status.Status {
 		return with(codes.ResourceExhausted, "the caller's quota is used up", info("CALLER_QUOTA", nil), retry(time.Second))
 	case errors.Is(err, verifier.ErrConflict):
 		return with(codes.Aborted, "somebody else changed it first", info("VERSION_CONFLICT", nil))
-	case errors.Is(err, verifier.ErrUnknownSubject), errors.Is(err, identity.ErrUnknownKey):
+	case errors.Is(err, verifier.ErrUnknownSubject), errors.Is(err, identity.ErrUnknownKey),
+		errors.Is(err, verifier.ErrUnknownPepper):
 		return with(codes.NotFound, "not found")
 	case errors.Is(err, verifier.ErrUnknownPolicy):
 		return with(codes.NotFound, "no such policy")

@@ -130,7 +130,7 @@ func (v *Verifier) compare(ctx context.Context, tenant string, who Pseudonym, te
 	if err != nil {
 		return Record{}, false, err
 	}
-	phc, _, err := v.Pepper.Open(ctx, r.Hash, owner(tenant, who))
+	phc, _, err := v.Pepper().Open(ctx, r.Hash, owner(tenant, who))
 	if err != nil {
 		return Record{}, false, err
 	}
@@ -203,12 +203,12 @@ func (v *Verifier) touch(r Record, text password.Text) {
 
 func (v *Verifier) upgrade(ctx context.Context, r Record, text password.Text) error {
 	own := owner(r.Tenant, r.Subject)
-	phc, key, err := v.Pepper.Open(ctx, r.Hash, own)
+	phc, key, err := v.Pepper().Open(ctx, r.Hash, own)
 	if err != nil {
 		return err
 	}
 	today := v.Now().UTC().Truncate(24 * time.Hour)
-	stale, current := v.Hasher.Stale(phc), key == v.Pepper.Active()
+	stale, current := v.Hasher.Stale(phc), key == v.Pepper().Active()
 	if !stale && current && !r.LastLogin.Before(today) {
 		return nil
 	}
@@ -218,7 +218,7 @@ func (v *Verifier) upgrade(ctx context.Context, r Record, text password.Text) er
 		}
 	}
 	if stale || !current {
-		if r.Hash, err = v.Pepper.Seal(ctx, phc, own); err != nil {
+		if r.Hash, err = v.Pepper().Seal(ctx, phc, own); err != nil {
 			return err
 		}
 	}

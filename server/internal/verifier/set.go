@@ -69,7 +69,7 @@ func (v *Verifier) store(ctx context.Context, q SetRequest, who Pseudonym, befor
 	if err != nil {
 		return Stored{}, err
 	}
-	sealed, err := v.Pepper.Seal(ctx, phc, owner(q.Tenant, who))
+	sealed, err := v.Pepper().Seal(ctx, phc, owner(q.Tenant, who))
 	if err != nil {
 		return Stored{}, err
 	}
@@ -130,7 +130,7 @@ func (v *Verifier) history(ctx context.Context, p *policy.Policy, q SetRequest, 
 	depth := p.Needs().History
 	former := append([]string{before.Hash}, before.History...)
 	for _, sealed := range former[:min(depth, len(former))] {
-		phc, _, err := v.Pepper.Open(ctx, sealed, owner(q.Tenant, who))
+		phc, _, err := v.Pepper().Open(ctx, sealed, owner(q.Tenant, who))
 		if err != nil {
 			return ev, err
 		}

@@ -32,7 +32,8 @@ type Config struct {
 	Store    Store
 	Hasher   *password.Hasher
 	Throttle *throttle.Limiter
-	Pepper   *pepper.Keyring
+	// Pepper gives the keyring in force.
+	Pepper   func() *pepper.Keyring
 	Keys     Keys
 	Policies Policies
 	// Corpora answers for the configured breach corpora; nil means none.
