@@ -56,8 +56,8 @@ var floors = map[string][]string{
 
 	// Where the rooms meet.
 	"server/internal/daemon": {"api/watchword/v1", "server/internal/boltstore", "server/internal/corpora", "server/internal/identity", "server/internal/objects",
-		"server/internal/password", "server/internal/pepper", "server/internal/policybook", "server/internal/rpc",
-		"server/internal/throttle", "server/internal/verifier"},
+		"server/internal/password", "server/internal/pepper", "server/internal/policybook", "server/internal/redisthrottle",
+		"server/internal/rpc", "server/internal/throttle", "server/internal/verifier"},
 	"server":            {"api/watchword/v1", "server/internal/daemon", "wordlists"},
 	"server/servertest": {"client", "server/internal/daemon"},
 	"client":            {"api/watchword/v1"},

@@ -137,7 +137,6 @@ func (c Config) supported() error {
 		key string
 		set bool
 	}{
-		{"throttle.store: redis", c.Throttle.Store != "memory"},
 		{"store.kind other than embedded", c.Store.Kind != "embedded"},
 		{"auth.oidc", c.Auth.OIDC.Issuer != ""},
 		{"listen.auth_policy", c.Listen.AuthPolicy != ""},
