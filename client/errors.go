@@ -163,6 +163,10 @@ func failure(err error) error {
 			denial = d
 		}
 	}
+	if st.Code() == codes.Internal && strings.HasSuffix(st.Message(), "invalid UTF-8") {
+		// The request was never sent: protobuf takes no such text.
+		return &InvalidError{Reason: "MALFORMED_REQUEST", Fault: "a text is not UTF-8"}
+	}
 	switch st.Code() {
 	case codes.InvalidArgument:
 		e := &InvalidError{Reason: reason, Fault: st.Message()}
