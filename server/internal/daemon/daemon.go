@@ -223,7 +223,7 @@ func (s *Server) verifier(ctx context.Context, c Config, dir dataDir, store veri
 		return nil, err
 	}
 	hasher, err := password.NewHasher(password.Config{
-		Params:       password.Params{Memory: uint32(c.Hashing.Memory >> 10), Time: uint32(c.Hashing.Time), Parallelism: uint8(c.Hashing.Parallelism)},
+		Params:       c.Hashing.Params(),
 		MemoryBudget: int64(c.Hashing.MemoryBudget), QueueWait: c.Hashing.QueueWait, Insecure: c.Hashing.InsecureTestCost,
 	})
 	if err != nil {
