@@ -264,7 +264,7 @@ func TestFloodEvictsNoLock(t *testing.T) {
 				guess(t, l, throttle.Attempt{Subject: subject(n), ChallengePassed: true}, byte(i))
 			}
 		}
-		names := 1_000_000 / tries
+		names := 1_000_000 / tries / tries // 40,000 for five tries
 		refused := 0
 		for n := range names {
 			for i := range tries {
