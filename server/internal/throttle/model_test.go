@@ -22,7 +22,6 @@ type slowLane struct {
 }
 
 type slowGuess struct {
-	tag   byte
 	at    time.Time
 	open  bool // the outcome is awaited
 	token string
@@ -97,7 +96,6 @@ func TestLadderAgreesWithSlowModel(t *testing.T) {
 		}
 		defer l.Close()
 		var m slowLane
-		next := byte(0)
 		a := throttle.Attempt{Subject: [16]byte{1}, ChallengePassed: true}
 		t.Repeat(map[string]func(*rapid.T){
 			"": func(t *rapid.T) {
@@ -120,8 +118,6 @@ func TestLadderAgreesWithSlowModel(t *testing.T) {
 				m.expire(c.now())
 			},
 			"guess": func(t *rapid.T) {
-				next++
-				a.Tag = []byte{next, 0}
 				d, err := l.Begin(t.Context(), a)
 				if err != nil {
 					t.Fatal(err)
@@ -130,7 +126,7 @@ func TestLadderAgreesWithSlowModel(t *testing.T) {
 					t.Fatalf("a new guess after %d failures: %v %v, want %v", len(m.charged), d.Verdict, d.Reasons, want)
 				}
 				if d.Verdict == throttle.Allow {
-					m.charged = append(m.charged, slowGuess{next, c.now(), true, d.Token})
+					m.charged = append(m.charged, slowGuess{c.now(), true, d.Token})
 				}
 			},
 			"settle": func(t *rapid.T) {
