@@ -125,12 +125,9 @@ func victim(dir string, fault bool) {
 			}
 		}
 		fmt.Println("locked", n)
-		if n%1000 == 999 {
+		if n%1000 == 999 && !fault {
 			if err := l.Compact(); err != nil {
 				fmt.Println("error", err)
-			}
-			if fault {
-				l.LoseJournal()
 			}
 		}
 	}
