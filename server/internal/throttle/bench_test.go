@@ -178,7 +178,7 @@ func BenchmarkMemory(b *testing.B) {
 	for b.Loop() {
 		debug.FreeOSMemory()
 		before := resident(b)
-		store, r := benchStore(b, subjects*10/9)
+		store, r := benchStore(b, subjects*5/4)
 		refused := 0
 		for n := range subjects {
 			request(&r, n, 1)

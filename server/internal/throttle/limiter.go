@@ -94,7 +94,7 @@ func New(c Config, store Store) (*Limiter, error) {
 	l := &Limiter{
 		rules: compile(&rules), ring: ring, now: c.Now,
 		days: int64(c.DeviceLife / (24 * time.Hour)), devices: !rules.NoDevices,
-		watch: newWatch(),
+		watch: newWatch(binary.LittleEndian.Uint64(ring.tags[:])),
 	}
 	l.strict = l.rules
 	l.tenants.tat = make(map[string]int64)
