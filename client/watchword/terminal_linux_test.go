@@ -76,7 +76,7 @@ func TestPromptDoesNotEcho(t *testing.T) {
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
-			screen := make(chan []byte)
+			screen := make(chan []byte, 64)
 			go func() {
 				defer close(screen)
 				for b := make([]byte, 4096); ; {

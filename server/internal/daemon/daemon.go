@@ -176,10 +176,16 @@ func (s *Server) prepare(ctx context.Context, c Config, dir dataDir) (fresh bool
 	return true, Init(string(dir))
 }
 
-// Init makes a data directory with its keys. The admin key follows with the
-// first start.
+// Init makes a data directory with its keys, or returns an error and changes
+// nothing when it has any of them. The admin key follows with the first start.
 func Init(dir string) error {
 	d := dataDir(dir)
+	switch done, err := d.initialised(); {
+	case err != nil:
+		return err
+	case done:
+		return errors.New("data directory: it has its keys already")
+	}
 	if err := os.MkdirAll(string(d), 0o700); err != nil {
 		return fmt.Errorf("data directory: %w", err)
 	}

@@ -14,6 +14,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/watchword-project/watchword/server/internal/boltstore"
 )
 
 // Names in the data directory.
@@ -34,8 +36,8 @@ type dataDir string
 func (d dataDir) path(name string) string { return filepath.Join(string(d), name) }
 
 // initialised tells whether the directory has its keys. A directory with only
-// some of them was damaged, and making new ones would turn every stored
-// password wrong; that is an error.
+// some of them, or with a store and none of them, was damaged, and making new
+// ones would turn every stored password wrong; that is an error.
 func (d dataDir) initialised() (bool, error) {
 	found := 0
 	for _, name := range []string{signingFile, pepperFile} {
@@ -48,6 +50,9 @@ func (d dataDir) initialised() (bool, error) {
 	}
 	if found == 1 {
 		return false, fmt.Errorf("data directory: only one of %s and %s is there: restore the other from its backup", signingFile, pepperFile)
+	}
+	if _, err := os.Lstat(d.path(boltstore.FileName)); found == 0 && err == nil {
+		return false, fmt.Errorf("data directory: it holds a store, but neither %s nor %s: restore both from their backup", signingFile, pepperFile)
 	}
 	return found == 2, nil
 }
