@@ -48,6 +48,7 @@ var floors = map[string][]string{
 	"server/internal/policybook": {"server/internal/objects", "server/internal/policy", "server/internal/verifier"},
 
 	// Edges: they translate, or keep, and decide nothing.
+	"server/internal/throttle/attacksim": {"server/internal/throttle"},
 	"server/internal/redisthrottle":      {"server/internal/throttle"},
 	"server/internal/boltstore":          {"server/internal/objects", "server/internal/verifier"},
 	"server/internal/storetest":          {"server/internal/objects", "server/internal/verifier"},
@@ -59,7 +60,8 @@ var floors = map[string][]string{
 	"server/internal/daemon": {"api/watchword/v1", "server/internal/boltstore", "server/internal/corpora", "server/internal/identity", "server/internal/objects",
 		"server/internal/password", "server/internal/pepper", "server/internal/policybook", "server/internal/redisthrottle",
 		"server/internal/rpc", "server/internal/throttle", "server/internal/verifier"},
-	"server":            {"api/watchword/v1", "server/internal/daemon", "server/internal/password", "wordlists"},
+	"server": {"api/watchword/v1", "server/internal/daemon", "server/internal/password",
+		"server/internal/throttle/attacksim", "wordlists"},
 	"server/servertest": {"client", "server/internal/daemon"},
 	"client":            {"api/watchword/v1"},
 	"client/watchword":  {"client"},

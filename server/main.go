@@ -38,6 +38,7 @@ type cli struct {
 	Init      initCmd      `cmd:"" help:"Make the data directory with its keys."`
 	Health    healthCmd    `cmd:"" help:"Ask the running server whether it is ready."`
 	Calibrate calibrateCmd `cmd:"" help:"Measure this machine and propose a cost of hashes."`
+	AttackSim attackSimCmd `cmd:"" help:"Try the configured throttle on attacks, without a server."`
 	Corpus    corpusCmd    `cmd:"" help:"Build, update, check and export breach corpora."`
 	Key       keyCmd       `cmd:"" help:"Create, list and revoke API keys of the running server."`
 }

@@ -20,7 +20,7 @@ import (
 // limiter opens the throttle: on its state in the data directory, or on Redis
 // with a stricter limiter in process for when that is lost.
 func (s *Server) limiter(c Config, dir dataDir, master []byte, now func() time.Time) (*throttle.Limiter, error) {
-	rules, err := c.rules()
+	rules, err := c.Rules()
 	if err != nil {
 		return nil, err
 	}
@@ -51,9 +51,9 @@ func (s *Server) limiter(c Config, dir dataDir, master []byte, now func() time.T
 	return l, nil
 }
 
-// rules are those of the profile, with the two numbers the configuration may
+// Rules are those of the profile, with the two numbers the configuration may
 // change.
-func (c Config) rules() (throttle.Rules, error) {
+func (c Config) Rules() (throttle.Rules, error) {
 	rules, err := throttle.ProfileRules(c.Throttle.Profile)
 	if err != nil {
 		return rules, fmt.Errorf("configuration: throttle.profile: %w", err)
