@@ -294,7 +294,7 @@ func Read(r io.Reader) (Config, error) {
 	d := yaml.NewDecoder(bytes.NewReader(b))
 	d.KnownFields(true)
 	if err := d.Decode(&c); err != nil && !errors.Is(err, io.EOF) {
-		return Config{}, fmt.Errorf("configuration: %s", values.ReplaceAllString(strings.TrimPrefix(err.Error(), "yaml: "), "a value"))
+		return Config{}, fmt.Errorf("configuration: %s", place(err))
 	}
 	if err := d.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
 		return Config{}, errors.New("configuration: more than one document")
@@ -310,8 +310,19 @@ func Read(r io.Reader) (Config, error) {
 	return c, c.check()
 }
 
-// values are what the YAML library quotes of a file.
+// values are what the YAML library quotes of a file, apart from keys.
 var values = regexp.MustCompile("`[^`]*`|\"[^\"]*\"")
+
+// place gives the library's words without the values.
+func place(err error) string {
+	lines := strings.Split(strings.TrimPrefix(err.Error(), "yaml: "), "\n")
+	for i, l := range lines {
+		if !strings.Contains(l, "mapping key") {
+			lines[i] = values.ReplaceAllString(l, "a value")
+		}
+	}
+	return strings.Join(lines, "\n")
+}
 
 // check finds what no single field shows.
 func (c Config) check() error {
