@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/crypto/bcrypt"
 	"google.golang.org/grpc/metadata"
@@ -89,5 +90,35 @@ func TestPepperRotatesUnderLogins(t *testing.T) {
 		if err != nil || !login.Match {
 			t.Fatalf("user%d after two rotations and a restart: %v, %v", i, login.Match, err)
 		}
+	}
+}
+
+// TestLegacyRowsDoNotShowInTime imports one slow hash and compares how long
+// strangers wait for a "no match" of it and of nobody.
+func TestLegacyRowsDoNotShowInTime(t *testing.T) {
+	s := servertest.Start(t, servertest.Options{Config: "throttle: {subject_free: 10}"})
+	slow, err := bcrypt.GenerateFromPassword([]byte("imported lantern"), 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code, answer := s.Post("/v1/credentials:import", fmt.Sprintf(`{"subject":"slow","phc":%q}`, slow)); code != 200 || strings.Contains(answer, `"reason"`) {
+		t.Fatalf("import: %d %s", code, answer)
+	}
+	ask := func(subject string, i int) time.Duration {
+		begin := time.Now()
+		if login, err := s.Client.Verify(t.Context(), subject, fmt.Sprint("guess ", i), client.Source{}); err != nil || login.Match {
+			t.Fatalf("%s: %v, %v", subject, login.Match, err)
+		}
+		return time.Since(begin)
+	}
+	var known, unknown time.Duration
+	for i := range 5 {
+		known += ask("slow", i)
+		unknown += ask("nobody", i)
+	}
+	// One bcrypt of cost 10 takes tens of milliseconds, one hash at the test's
+	// cost less than one: without the wait the quotient is far below a half.
+	if q := float64(unknown) / float64(known); q < 0.8 || q > 1.25 {
+		t.Errorf("five answers took %v for a legacy row and %v for nobody", known, unknown)
 	}
 }

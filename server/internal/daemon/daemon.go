@@ -116,6 +116,7 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 			o.Log.Error("policies could not be read again; those before stay in force", "error", err)
 		})
 	})
+	s.spawn(func() { v.Run(run) })
 	if s.corpora != nil {
 		s.spawn(func() {
 			s.corpora.Run(run, func(name string, err error) {
@@ -265,11 +266,14 @@ func (s *Server) verifier(ctx context.Context, c Config, dir dataDir, store veri
 		s.onClose(func(context.Context) error { s.corpora.Close(); return nil })
 		shelf = s.corpora
 	}
-	v := verifier.New(verifier.Config{
-		Store: store, Hasher: hasher, Throttle: limiter, Pepper: s.pepper.Ring,
+	v, err := verifier.New(ctx, verifier.Config{
+		Store: store, Objects: objs, Hasher: hasher, Throttle: limiter, Pepper: s.pepper.Ring,
 		Keys:     verifier.Keys{Subject: derive(master, "subject"), Guess: derive(master, "guess"), Proof: derive(master, "proof")},
 		Policies: s.book, Corpora: shelf, Tenants: tenants, Log: s.log, Now: o.Now,
 	})
+	if err != nil {
+		return nil, err
+	}
 	s.onClose(func(ctx context.Context) error { v.Close(ctx); return nil })
 	return v, nil
 }

@@ -92,6 +92,8 @@ func (v *Verifier) imported(ctx context.Context, tenant string, row ImportRow, d
 			return Record{}, err
 		}
 		done.Wrapped = true
+	} else if err := v.measure(ctx, tenant, hash, info); err != nil {
+		return Record{}, err
 	}
 	sealed, err := v.Pepper().Seal(ctx, hash, owner(tenant, who))
 	if err != nil {

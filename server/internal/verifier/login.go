@@ -69,7 +69,11 @@ func (v *Verifier) confirm(ctx context.Context, tenant string, who Pseudonym, te
 	if err != nil {
 		return nil, throttle.Result{}, err
 	}
+	begin := time.Now()
 	r, match, err := v.compare(ctx, tenant, who, text)
+	if err == nil && !match {
+		defer v.even(ctx, tenant, begin)
+	}
 	outcome := throttle.BadSecret
 	switch {
 	case err == nil && match:

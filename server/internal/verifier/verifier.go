@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/watchword-project/watchword/server/internal/objects"
 	"github.com/watchword-project/watchword/server/internal/password"
 	"github.com/watchword-project/watchword/server/internal/pepper"
 	"github.com/watchword-project/watchword/server/internal/policy"
@@ -29,7 +30,9 @@ type Tenant struct {
 // Config is what a Verifier is made of. All fields without a remark are
 // needed.
 type Config struct {
-	Store    Store
+	Store Store
+	// Objects keeps what is not a credential.
+	Objects  objects.Store
 	Hasher   *password.Hasher
 	Throttle *throttle.Limiter
 	// Pepper gives the keyring in force.
@@ -67,7 +70,9 @@ type Policies interface {
 // Verifier carries the steps out.
 type Verifier struct {
 	Config
-	common *wordlists.CommonList
+	common    *wordlists.CommonList
+	legacy    *legacyTimes
+	measuring sync.Mutex // one scheme is measured at a time
 
 	background sync.WaitGroup
 	slots      chan struct{}
@@ -79,14 +84,37 @@ type Verifier struct {
 // and come with the next login.
 const maxBackground = 256
 
+// refreshEvery is how often what other servers learnt is read.
+const refreshEvery = 5 * time.Second
+
 // New makes a Verifier. Close waits for what it does behind logins.
-func New(c Config) *Verifier {
+func New(ctx context.Context, c Config) (*Verifier, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	v := &Verifier{Config: c, common: wordlists.Common(), slots: make(chan struct{}, maxBackground)}
+	legacy, err := newLegacyTimes(ctx, c.Objects)
+	if err != nil {
+		return nil, err
+	}
+	v := &Verifier{Config: c, common: wordlists.Common(), legacy: legacy, slots: make(chan struct{}, maxBackground)}
 	v.stop, v.cancel = context.WithCancel(context.Background())
-	return v
+	return v, nil
+}
+
+// Run reads what other servers learnt until ctx ends.
+func (v *Verifier) Run(ctx context.Context) {
+	t := time.NewTicker(refreshEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			if err := v.legacy.refresh(ctx); err != nil && ctx.Err() == nil {
+				v.Log.Warn("times of imported schemes could not be read again", "error", err)
+			}
+		}
+	}
 }
 
 // Close lets upgrades under way end, for at most until ctx does.
