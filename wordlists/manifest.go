@@ -16,6 +16,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 )
 
@@ -44,7 +45,12 @@ func ManifestPath(index string) string { return index + ".manifest" }
 
 // SignManifest reads an index file through, checks it, and writes its manifest.
 func SignManifest(ctx context.Context, path string, key ed25519.PrivateKey) (Manifest, error) {
-	m, err := describe(ctx, path)
+	x, err := Open(path, Options{})
+	if err != nil {
+		return Manifest{}, err
+	}
+	defer x.Close()
+	m, err := x.describe(ctx)
 	if err != nil {
 		return m, err
 	}
@@ -61,6 +67,15 @@ func SignManifest(ctx context.Context, path string, key ed25519.PrivateKey) (Man
 // which one of the keys must have signed. It returns ErrSignature when either
 // does not hold.
 func CheckManifest(ctx context.Context, path string, keys ...ed25519.PublicKey) (Manifest, error) {
+	x, err := Open(path, Options{})
+	if err != nil {
+		return Manifest{}, err
+	}
+	defer x.Close()
+	return x.checkManifest(ctx, path, keys)
+}
+
+func (x *Index) checkManifest(ctx context.Context, path string, keys []ed25519.PublicKey) (Manifest, error) {
 	var signed Manifest
 	f, err := os.Open(ManifestPath(path))
 	if err != nil {
@@ -83,7 +98,7 @@ func CheckManifest(ctx context.Context, path string, keys ...ed25519.PublicKey) 
 	if !good || json.Unmarshal(line, &signed) != nil {
 		return Manifest{}, ErrSignature
 	}
-	is, err := describe(ctx, path)
+	is, err := x.describe(ctx)
 	if err != nil {
 		return Manifest{}, err
 	}
@@ -97,42 +112,26 @@ func CheckManifest(ctx context.Context, path string, keys ...ed25519.PublicKey) 
 	return signed, nil
 }
 
-// describe verifies an index and takes its digest.
-func describe(ctx context.Context, path string) (m Manifest, err error) {
-	x, err := Open(path, Options{})
-	if err != nil {
-		return m, err
-	}
-	defer x.Close()
+// describe verifies an index and takes the digest of its file.
+func (x *Index) describe(ctx context.Context) (m Manifest, err error) {
 	if err := x.Verify(ctx); err != nil {
 		return m, err
 	}
-	f, err := os.Open(path)
-	if err != nil {
-		return m, err
-	}
-	defer f.Close()
+	defer catchFault(debug.SetPanicOnFault(true), &err)
 	h := sha256.New()
-	if _, err := io.Copy(h, &contextReader{ctx, f}); err != nil {
-		return m, err
+	for rest := x.mem; len(rest) > 0; {
+		if err := ctx.Err(); err != nil {
+			return m, err
+		}
+		n := min(len(rest), 16<<20)
+		h.Write(rest[:n])
+		rest = rest[n:]
 	}
-	i := x.Info()
+	i := x.info
 	return Manifest{
 		Name: i.Name, Kind: i.Kind.String(), Version: i.Version, Entries: i.Entries,
 		Built: i.Built, Size: i.Size, SHA256: hex.EncodeToString(h.Sum(nil)),
 	}, nil
-}
-
-type contextReader struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (c *contextReader) Read(b []byte) (int, error) {
-	if err := c.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return c.r.Read(b)
 }
 
 // writeFile replaces a small file in one step.
@@ -165,19 +164,20 @@ type ReplaceOptions struct {
 
 // Replace puts a new index in the place of an old one, after reading it
 // through, asking for its canaries and holding it to the bounds of Update. The
-// old one is kept for Rollback. Without an old one the bounds do not apply.
+// old one is kept for Rollback. The bounds do not apply where there is no old
+// one or it is damaged; a file that is no index at all is left alone.
 func Replace(ctx context.Context, opts ReplaceOptions) (Info, error) {
-	if len(opts.Keys) > 0 {
-		if _, err := CheckManifest(ctx, opts.From, opts.Keys...); err != nil {
-			return Info{}, err
-		}
-	}
 	x, err := Open(opts.From, Options{})
 	if err != nil {
 		return Info{}, err
 	}
 	defer x.Close()
-	if err := x.Verify(ctx); err != nil {
+	if len(opts.Keys) > 0 {
+		_, err = x.checkManifest(ctx, opts.From, opts.Keys)
+	} else {
+		err = x.Verify(ctx)
+	}
+	if err != nil {
 		return Info{}, err
 	}
 	if err := x.CheckCanaries(); err != nil {
@@ -195,7 +195,9 @@ func Replace(ctx context.Context, opts ReplaceOptions) (Info, error) {
 		if err := keepPrevious(opts.File); err != nil {
 			return Info{}, err
 		}
-	case !errors.Is(err, os.ErrNotExist) && !opts.Force:
+	case errors.Is(err, os.ErrNotExist), errors.Is(err, ErrCorrupt), opts.Force:
+		// Nothing good is lost.
+	default:
 		return Info{}, err
 	}
 	if err := os.Rename(opts.From, opts.File); err != nil {

@@ -7,14 +7,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
-	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -155,6 +152,7 @@ func boundReplacement(old, x *Index) error {
 type updateSource struct {
 	old     *Index
 	dir     *os.Root
+	names   rangeNames
 	force   bool
 	take    []bool // ranges to read from dir
 	found   int    // range files in dir
@@ -183,37 +181,23 @@ func newUpdateSource(old *Index, opts *UpdateOptions) (_ *updateSource, err erro
 	if err != nil {
 		return nil, err
 	}
-	d, err := s.dir.Open(".")
-	if err != nil {
+	if s.names, err = listRanges(s.dir); err != nil {
 		return nil, err
 	}
-	defer d.Close()
-	for {
-		names, err := d.ReadDir(4096)
-		for _, e := range names {
-			digits, ok := strings.CutSuffix(e.Name(), ".txt")
-			if !ok || len(digits) != 5 {
-				continue
-			}
-			p, err := strconv.ParseUint(digits, 16, 20)
-			if err != nil || s.take[p] {
-				continue
-			}
-			s.found++
-			tag := fetched.tags[p]
-			if tag != "" && tag == s.tags.tags[p] {
-				continue
-			}
-			s.take[p] = true
-			s.tags.tags[p], s.tags.sizes[p] = tag, fetched.sizes[p]
-			s.changed++
+	for p, name := range s.names {
+		if name == 0 {
+			continue
 		}
-		if errors.Is(err, io.EOF) {
-			return s, nil
-		} else if err != nil {
-			return nil, err
+		s.found++
+		tag := fetched.tags[p]
+		if tag != "" && tag == s.tags.tags[p] {
+			continue
 		}
+		s.take[p] = true
+		s.tags.tags[p], s.tags.sizes[p] = tag, fetched.sizes[p]
+		s.changed++
 	}
+	return s, nil
 }
 
 func (s *updateSource) sequential() bool { return false }
@@ -254,7 +238,8 @@ func (s *updateSource) segment(ctx context.Context, id int, w *worker) (err erro
 			}
 			continue
 		}
-		f, name, err := openRange(s.dir, prefix)
+		name := s.names.of(prefix)
+		f, err := s.dir.Open(name)
 		if err != nil {
 			return err
 		}
