@@ -37,6 +37,8 @@ type cli struct {
 	Serve     serveCmd     `cmd:"" default:"withargs" help:"Run the server (the default)."`
 	Init      initCmd      `cmd:"" help:"Make the data directory with its keys."`
 	Health    healthCmd    `cmd:"" help:"Ask the running server whether it is ready."`
+	Backup    backupCmd    `cmd:"" help:"Write an encrypted backup, also while the server runs."`
+	Restore   restoreCmd   `cmd:"" help:"Make the store of a data directory from a backup."`
 	Calibrate calibrateCmd `cmd:"" help:"Measure this machine and propose a cost of hashes."`
 	AttackSim attackSimCmd `cmd:"" help:"Try the configured throttle on attacks, without a server."`
 	Corpus    corpusCmd    `cmd:"" help:"Build, update, check and export breach corpora."`

@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -41,6 +42,7 @@ type Server struct {
 	hasher  *password.Hasher
 	book    *policybook.Book
 	pepper  *peppers
+	store   *boltstore.Store
 	corpora *corpora.Shelf // nil: none configured
 
 	ready   atomic.Bool
@@ -87,6 +89,7 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 		return nil, err
 	}
 	s.onClose(func(context.Context) error { return store.Close() })
+	s.store = store
 	keyring, err := identity.NewKeyring(ctx, store, o.Now)
 	if err != nil {
 		return nil, err
@@ -320,7 +323,7 @@ func (s *Server) open(ctx context.Context, c Config, dir dataDir, v *verifier.Ve
 	}
 	s.grpcL, s.httpL = ls[0], ls[1]
 	s.rpc, err = rpc.New(ctx, rpc.Config{
-		Verifier: v, Keyring: keyring, Book: s.book, Rotate: s.rotatePepper(v), Access: access, Log: s.log, TLS: tlsConfig,
+		Verifier: v, Keyring: keyring, Book: s.book, Rotate: s.rotatePepper(v), Backup: s.backup, Access: access, Log: s.log, TLS: tlsConfig,
 		Hosts: c.Listen.Hosts, AnyHost: tlsConfig != nil && len(c.Listen.Hosts) == 0, Origins: c.Listen.CORSOrigins,
 		AnonymousRange: anonymous, Ready: s.unready,
 	})
@@ -403,6 +406,10 @@ func (s *Server) rotatePepper(v *verifier.Verifier) func(context.Context, string
 		changed, left, err := v.Reseal(ctx)
 		return id, changed, left, err
 	}
+}
+
+func (s *Server) backup(ctx context.Context, w io.Writer) error {
+	return s.pepper.backup(s.store)(ctx, w)
 }
 
 func openCorpora(list []Corpus) (*corpora.Shelf, error) {

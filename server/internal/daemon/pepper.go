@@ -91,6 +91,17 @@ func (p *peppers) local(ctx context.Context) ([]pepper.Key, error) {
 	case !errors.Is(err, objects.ErrNotFound):
 		return nil, err
 	}
+	out, err := p.files()
+	for i := range out {
+		if out[i].ID == active {
+			out[i].State = pepper.Active
+		}
+	}
+	return out, err
+}
+
+// files reads the key files of the data directory, none of them active.
+func (p *peppers) files() ([]pepper.Key, error) {
 	files, err := filepath.Glob(p.dir.path("pepper*.key"))
 	if err != nil {
 		return nil, err
@@ -102,11 +113,7 @@ func (p *peppers) local(ctx context.Context) ([]pepper.Key, error) {
 			return nil, err
 		}
 		id := localPepper + strings.TrimPrefix(strings.TrimSuffix(filepath.Base(f), ".key"), "pepper")
-		key := pepper.Key{ID: id, State: pepper.DecryptOnly, Sealer: pepper.NewAES(secret)}
-		if id == active {
-			key.State = pepper.Active
-		}
-		out = append(out, key)
+		out = append(out, pepper.Key{ID: id, State: pepper.DecryptOnly, Sealer: pepper.NewAES(secret)})
 	}
 	return out, nil
 }

@@ -9,7 +9,9 @@ package rpc
 import (
 	"context"
 	"crypto/tls"
+	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/netip"
 	"time"
@@ -38,6 +40,8 @@ type Config struct {
 	// Rotate makes a pepper key active, a new one for an empty id, and tells how
 	// many records were sealed under it and how many were not.
 	Rotate func(ctx context.Context, id string) (active string, sealed, left int, err error)
+	// Backup writes a backup; only the local server offers it.
+	Backup func(ctx context.Context, w io.Writer) error
 	Access *Access
 	Log    *slog.Logger
 	// TLS is used on the gRPC listener; nil means plaintext, which only a
@@ -127,7 +131,8 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.gate.scopes, operator.scopes = scopes, scopes
+	s.gate.scopes, operator.scopes = scopes, maps.Clone(scopes)
+	registerBackup(s.admin, operator, cfg.Backup)
 	s.rest, err = newGateway(ctx, s, cfg)
 	return s, err
 }

@@ -5,6 +5,7 @@ package verifier
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"net/netip"
 	"time"
@@ -125,16 +126,18 @@ func (v *Verifier) spend(ctx context.Context, a throttle.Attempt) (token string,
 	return d.Token, nil
 }
 
-// compare hashes exactly once, whatever there is to compare with.
+// compare hashes exactly once, whatever there is to compare with: for an
+// unknown subject the decoy takes every step that a record would.
 func (v *Verifier) compare(ctx context.Context, tenant string, who Pseudonym, text password.Text) (Record, bool, error) {
 	r, err := v.load(ctx, tenant, who)
-	if errors.Is(err, ErrUnknownSubject) {
-		return Record{}, false, v.Hasher.Decoy(ctx, password.Interactive, text)
+	unknown := errors.Is(err, ErrUnknownSubject)
+	if unknown {
+		r, err = v.decoy.record()
 	}
 	if err != nil {
 		return Record{}, false, err
 	}
-	phc, _, err := v.Pepper().Open(ctx, r.Hash, owner(tenant, who))
+	phc, _, err := v.Pepper().Open(ctx, r.Hash, owner(r.Tenant, r.Subject))
 	if err != nil {
 		return Record{}, false, err
 	}
@@ -142,8 +145,38 @@ func (v *Verifier) compare(ctx context.Context, tenant string, who Pseudonym, te
 	if err != nil {
 		return Record{}, false, err
 	}
-	return r, res.Match && r.State != StateDisabled, nil
+	return r, res.Match && r.State != StateDisabled && !unknown, nil
 }
+
+// decoy is the stored form of a credential that nobody has, at the live cost
+// of hashes and under the active pepper.
+type decoy struct {
+	owner Pseudonym
+	bytes []byte
+}
+
+func (v *Verifier) newDecoy(ctx context.Context) (decoy, error) {
+	text, err := password.New(rand.Text())
+	if err != nil {
+		return decoy{}, err
+	}
+	phc, err := v.Hasher.Hash(ctx, password.Batch, text)
+	if err != nil {
+		return decoy{}, err
+	}
+	var d decoy
+	rand.Read(d.owner[:])
+	sealed, err := v.Pepper().Seal(ctx, phc, owner("", d.owner))
+	if err != nil {
+		return decoy{}, err
+	}
+	now := v.Now().UTC()
+	d.bytes = AppendRecord(nil, Record{Subject: d.owner, Version: 1, Revision: 1, State: StateActive, Hash: sealed,
+		Norm: password.NormVersion, Policy: "nist-800-63b-4", PolicyVersion: "1.000000000000", Created: now, Changed: now, LastLogin: now})
+	return d, nil
+}
+
+func (d decoy) record() (Record, error) { return ParseRecord("", d.owner, d.bytes) }
 
 // exhaust disables a credential on whose last lane the attempts ran out
 // (SP 800-63B-4 §3.2.2).

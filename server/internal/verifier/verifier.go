@@ -72,6 +72,7 @@ type Verifier struct {
 	Config
 	common    *wordlists.CommonList
 	legacy    *legacyTimes
+	decoy     decoy
 	measuring sync.Mutex // one scheme is measured at a time
 
 	background sync.WaitGroup
@@ -97,6 +98,9 @@ func New(ctx context.Context, c Config) (*Verifier, error) {
 		return nil, err
 	}
 	v := &Verifier{Config: c, common: wordlists.Common(), legacy: legacy, slots: make(chan struct{}, maxBackground)}
+	if v.decoy, err = v.newDecoy(ctx); err != nil {
+		return nil, err
+	}
 	v.stop, v.cancel = context.WithCancel(context.Background())
 	return v, nil
 }
