@@ -56,10 +56,10 @@ const maxToken = 24
 
 // prefixDepths are the lengths at which the walk asks the filter whether
 // any token begins so.
-const prefixDepths uint32 = 1<<2 | 1<<3 | 1<<4 | 1<<5 | 1<<6 | 1<<8
+const prefixDepths uint32 = 1<<2 | 1<<3 | 1<<4 | 1<<5 | 1<<6 | 1<<7 | 1<<8 | 1<<10 | 1<<12
 
 // filterBits is the size of the filter: about one bit in five is set.
-const filterBits = 1 << 21
+const filterBits = 1 << 22
 
 // Compile lays out the tables. The same source gives the same bytes.
 func Compile(s Source) ([]byte, error) {
@@ -87,12 +87,15 @@ func Compile(s Source) ([]byte, error) {
 		if n > maxToken {
 			continue
 		}
+		if e.Token {
+			m.setBit(mix(h)>>20 ^ 0x80)
+		}
 		h, n = hashSeed, 0
 		for _, r := range e.Text {
 			h = extend(h, fold(r))
 			n++
 			if n < 32 && prefixDepths>>n&1 != 0 {
-				m.setPrefix(h)
+				m.setBit(mix(h) >> 20)
 			}
 		}
 	}
@@ -133,8 +136,8 @@ func Compile(s Source) ([]byte, error) {
 	return out, err
 }
 
-func (m *Model) setPrefix(h uint64) {
-	i := mix(h^0xa5a5a5a5a5a5a5a5) & uint64(len(m.filter)*8-1)
+func (m *Model) setBit(i uint64) {
+	i &= uint64(len(m.filter)*8 - 1)
 	m.filter[i>>3] |= 1 << (i & 7)
 }
 

@@ -18,7 +18,7 @@ type settings struct {
 	least    float64 // an n-gram of order ≥ 3 rarer than this is left out
 }
 
-var chosen = settings{order: 6, exponent: 0.25, discount: 0.9, kn: true, least: 5}
+var chosen = settings{order: 6, exponent: 0.25, discount: 0.9, kn: true, least: 6.5}
 
 // chars is a trained character model.
 type chars struct {

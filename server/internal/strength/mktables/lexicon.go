@@ -256,7 +256,7 @@ func lexicon(in inputs, c corpus) (tokens, error) {
 		}
 		n := number(f[1])
 		total += n
-		if n >= 30 && utf8.RuneCountInString(f[0]) <= 8 {
+		if n >= 50 && utf8.RuneCountInString(f[0]) <= 8 {
 			words = append(words, counted{f[0], n})
 		}
 	}
