@@ -22,7 +22,7 @@ import (
 // up to 1 MiB more than its size. Elsewhere it is a Go slice.
 //
 // A Memory is for one goroutine at a time; Key and Close panic when they meet
-// another call.
+// another call. The garbage collector does not see it: it stays until Close.
 type Memory struct {
 	core    *Core
 	kib     uint32

@@ -105,7 +105,8 @@ func (k kernel) head(xor bool) {
 // tail permutes the other columns of z into out, while next comes to the
 // second-level cache and, behind it, a block that is soon to be overwritten.
 // Both hints aim at the second level: lines on their way to the first would
-// keep its few miss buffers from the work at hand.
+// keep its few miss buffers from the work at hand. Past the end of the memory a
+// hint does nothing.
 func (k kernel) tail(xor bool) {
 	begin("tail", xor, ", next *[128]uint64)")
 	next := Load(Param("next"), GP64())
@@ -127,7 +128,10 @@ func (k kernel) tail(xor bool) {
 
 // quad is the matrix of four rows that P works on. A register holds a row of
 // one matrix, or one half of a row of two.
-type quad struct{ a, b, c, d VecVirtual }
+type quad struct {
+	a, b, c, d VecVirtual
+	row        int // of the block, where that row is the matrix
+}
 
 // rows permutes some rows of a block at once, each of which is one matrix. As
 // four of them with their temporaries do not fit the 16 registers, c, which is
@@ -138,30 +142,29 @@ type quad struct{ a, b, c, d VecVirtual }
 func (k kernel) rows(b blocks, row int) {
 	const left1, left2, left3 = 0x39, 0x4e, 0x93
 	qs := make([]*quad, lockstep)
-	home := make(map[*quad]int)
 	for i := range qs {
-		q := &quad{a: YMM(), b: YMM(), d: YMM()}
-		input(b, row+i, 0, q.a)
-		input(b, row+i, 1, q.b)
-		input(b, row+i, 3, q.d)
-		qs[i], home[q] = q, row+i
+		q := &quad{a: YMM(), b: YMM(), d: YMM(), row: row + i}
+		input(b, q.row, 0, q.a)
+		input(b, q.row, 1, q.b)
+		input(b, q.row, 3, q.d)
+		qs[i] = q
 	}
 	fetch := func(q *quad, turn int) {
 		q.c = YMM()
 		switch turn {
 		case 0:
-			input(b, home[q], 2, q.c)
+			input(b, q.row, 2, q.c)
 		case 2:
-			VPERMQ(U8(left1), at(b.z, home[q], 2), q.c)
+			VPERMQ(U8(left1), at(b.z, q.row, 2), q.c)
 		default:
-			VMOVDQU(at(b.z, home[q], 2), q.c)
+			VMOVDQU(at(b.z, q.row, 2), q.c)
 		}
 	}
 	put := func(q *quad, turn int) {
 		if turn == 3 {
 			VPERMQ(U8(left3), q.c, q.c)
 		}
-		VMOVDQU(q.c, at(b.z, home[q], 2))
+		VMOVDQU(q.c, at(b.z, q.row, 2))
 	}
 	turnAD := func(a, d uint8) {
 		for _, q := range qs {
@@ -177,10 +180,10 @@ func (k kernel) rows(b blocks, row int) {
 	k.half(qs, 2, fetch, put)
 	k.half(qs, 3, fetch, put)
 	turnAD(left1, left2)
-	for i, q := range qs {
-		VMOVDQU(q.a, at(b.z, row+i, 0))
-		VMOVDQU(q.b, at(b.z, row+i, 1))
-		VMOVDQU(q.d, at(b.z, row+i, 3))
+	for _, q := range qs {
+		VMOVDQU(q.a, at(b.z, q.row, 0))
+		VMOVDQU(q.b, at(b.z, q.row, 1))
+		VMOVDQU(q.d, at(b.z, q.row, 3))
 	}
 }
 
@@ -199,7 +202,7 @@ func (k kernel) columns(b blocks, column int, xor bool) VecVirtual {
 		v[row] = YMM()
 		VMOVDQU(at(b.z, row, column), v[row])
 	}
-	x, y := &quad{v[0], v[2], v[4], v[6]}, &quad{v[1], v[3], v[5], v[7]}
+	x, y := &quad{a: v[0], b: v[2], c: v[4], d: v[6]}, &quad{a: v[1], b: v[3], c: v[5], d: v[7]}
 	pair := []*quad{x, y}
 	stay := func(*quad, int) {}
 	k.half(pair, 0, stay, stay)
@@ -294,11 +297,11 @@ func rotate63(qs []*quad) {
 	}
 }
 
-// row picks a row of a matrix.
-type row func(*quad) VecVirtual
+// pick chooses a row of a matrix.
+type pick func(*quad) VecVirtual
 
 // blamka sets x to x + y + 2·low(x)·low(y), where low is the lower half.
-func blamka(qs []*quad, x, y row) {
+func blamka(qs []*quad, x, y pick) {
 	t := temporaries(qs)
 	for i, q := range qs {
 		VPMULUDQ(x(q), y(q), t[i])
@@ -314,7 +317,7 @@ func blamka(qs []*quad, x, y row) {
 	}
 }
 
-func xor(qs []*quad, x, y row) {
+func xor(qs []*quad, x, y pick) {
 	for _, q := range qs {
 		VPXOR(y(q), x(q), x(q))
 	}
