@@ -125,6 +125,31 @@ func BenchmarkBatchBeside(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
+// BenchmarkRefusal is the cost of turning one login away, all slots busy and
+// the queue full: what an attacker can make the server do for nothing.
+func BenchmarkRefusal(b *testing.B) {
+	p := password.NewPool(4, 1<<20, 40*time.Millisecond, time.Hour)
+	release := make(chan struct{})
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			_ = p.Do(context.Background(), password.Interactive, 1, password.Text{}, func([]byte) { <-release })
+		})
+	}
+	for p.Stats().Running < 4 {
+		runtime.Gosched()
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := p.Do(b.Context(), password.Interactive, 1, password.Text{}, nil); !errors.As(err, new(*password.BusyError)) {
+			b.Fatalf("Do = %v, want BusyError", err)
+		}
+	}
+	close(release)
+	wg.Wait()
+	p.Close()
+}
+
 // closedLoop gives the verifies for each second that n callers get out.
 func closedLoop(n int, d time.Duration, verify func() error) float64 {
 	var done atomic.Int64
