@@ -394,15 +394,13 @@ if op == 'settle' then
   -- KEYS: list, subject lane, device lane, rates, nonce
   local granted, kind, o, onList, enrol, till, reported = struct.unpack('<I6BBBI4I2B', ARGV[2], at)
   onList, reported = onList == 1, reported == 1
-  if not reported then
-    -- A clock that went back by more than a reservation's life ends it as well.
-    if now >= granted + U.pending or now < granted - U.pending then
-      return struct.pack('<I4BBBI4I4BB', a.echo, 0, 1, 0, 0, 0, 0, 0)
-    end
-    local nonce = KEYS[#KEYS]
-    if not redis.call('SET', nonce, o, 'NX', 'PX', 2 * U.pending + GRACE) then
-      return struct.pack('<I4BBBI4I4BB', a.echo, tonumber(redis.call('GET', nonce)), 0, 0, 0, 0, 0, 0)
-    end
+  -- A clock that went back by more than a reservation's life ends it as well.
+  if not reported and (now >= granted + U.pending or now < granted - U.pending) then
+    return struct.pack('<I4BBBI4I4BB', a.echo, 0, 1, 0, 0, 0, 0, 0)
+  end
+  local nonce = KEYS[#KEYS]
+  if not redis.call('SET', nonce, o, 'NX', 'PX', 2 * U.pending + GRACE) then
+    return struct.pack('<I4BBBI4I4BB', a.echo, tonumber(redis.call('GET', nonce)), 0, 0, 0, 0, 0, 0)
   end
   local list = (reported or enrol ~= 0 or onList) and loadList(KEYS[1]) or {}
   if reported then onList = known(list, a.device, now) ~= nil end
