@@ -11,13 +11,13 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// call is one run of the script.
+// call is one operation of the script.
 type call struct {
-	keys []string
-	args []any
-	text string
-	err  error
-	done chan struct{}
+	keys   []string
+	packed []byte
+	text   string
+	err    error
+	done   chan struct{}
 }
 
 // group sends concurrent calls together: what comes while the pipelines are
@@ -33,7 +33,7 @@ type group struct {
 
 const (
 	groupLanes = 2  // pipelines at a time
-	groupMost  = 64 // calls in one, so that none keeps a server busy for long
+	groupMost  = 32 // calls in one, so that none keeps a server busy for long
 	queueMost  = 1 << 14
 )
 
@@ -78,45 +78,61 @@ func (g *group) drain() {
 	}
 }
 
-// send runs a batch as one pipeline. A server that does not know the script,
-// as after a failover, is sent it with the same calls once more: it has not
-// run them.
+// send runs a batch: in one script call where all keys live together, in a
+// cluster as a pipeline. A server that does not know the script, as after a
+// failover, is sent it with the same calls once more: it has not run them.
 func (s *Store) send(batch []*call) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*s.timeout)
 	defer cancel()
-	unknown := s.pipe(ctx, batch, false)
+	unknown := s.exchange(ctx, batch, false)
 	if len(unknown) > 0 {
 		again, cancel := context.WithTimeout(context.Background(), 2*s.timeout)
 		defer cancel()
-		s.pipe(again, unknown, true)
+		s.exchange(again, unknown, true)
 	}
 }
 
-// pipe runs the calls and returns those that met a server without the script.
-func (s *Store) pipe(ctx context.Context, batch []*call, whole bool) (unknown []*call) {
-	one := func(p redis.Cmdable, c *call) *redis.Cmd {
+// exchange runs the calls and returns those that met a server without the script.
+func (s *Store) exchange(ctx context.Context, batch []*call, whole bool) (unknown []*call) {
+	one := func(p redis.Cmdable, calls []*call) *redis.Cmd {
+		keys := make([]string, 0, 7*len(calls))
+		args := make([]any, len(calls))
+		for i, c := range calls {
+			keys = append(keys, c.keys...)
+			args[i] = c.packed
+		}
 		if whole {
-			return p.Eval(ctx, source, c.keys, c.args...)
+			return p.Eval(ctx, source, keys, args...)
 		}
-		return p.EvalSha(ctx, s.sha, c.keys, c.args...)
+		return p.EvalSha(ctx, s.sha, keys, args...)
 	}
-	book := func(c *call, cmd *redis.Cmd) {
-		if c.text, c.err = cmd.Text(); c.err != nil && !whole && strings.HasPrefix(c.err.Error(), "NOSCRIPT") {
-			unknown = append(unknown, c)
+	book := func(calls []*call, cmd *redis.Cmd) {
+		answers, err := cmd.StringSlice()
+		if err == nil && len(answers) != len(calls) {
+			err = errShort
+		}
+		if err != nil && !whole && strings.HasPrefix(err.Error(), "NOSCRIPT") {
+			unknown = append(unknown, calls...)
+			return
+		}
+		for i, c := range calls {
+			if c.err = err; err == nil {
+				c.text = answers[i]
+			}
 		}
 	}
-	if len(batch) == 1 {
-		book(batch[0], one(s.client, batch[0]))
-		return unknown
-	}
-	p := s.client.Pipeline()
-	cmds := make([]*redis.Cmd, len(batch))
-	for i, c := range batch {
-		cmds[i] = one(p, c)
-	}
-	p.Exec(ctx) // every command carries its own error
-	for i, c := range batch {
-		book(c, cmds[i])
+	if s.cluster == nil || len(batch) == 1 {
+		book(batch, one(s.client, batch))
+	} else {
+		p := s.client.Pipeline()
+		cmds := make([]*redis.Cmd, len(batch))
+		for i := range batch {
+			cmds[i] = one(p, batch[i:i+1])
+		}
+		p.Exec(ctx) // every command carries its own error
+		for i := range batch {
+			book(batch[i:i+1], cmds[i])
+		}
 	}
 	return unknown
 }

@@ -16,7 +16,7 @@
 //
 // Names are keyed digests in base64url; no subject and no address is ever
 // stored. The user needs keys ww:* and the commands EVALSHA, EVAL, GET, SET, DEL,
-// TIME, SETEX, PING and INFO, in a cluster CLUSTER SLOTS and CLUSTER SHARDS as
+// TIME, MGET, SETEX, PING and INFO, in a cluster CLUSTER SLOTS and CLUSTER SHARDS as
 // well; HELLO, AUTH and CLIENT SETINFO are the client's own.
 //
 // On one server or under Sentinel a decision is one round trip. In a cluster
@@ -189,8 +189,8 @@ func put48(b []byte, v int64) []byte {
 	return append(b, byte(v), byte(v>>8), byte(v>>16), byte(v>>24), byte(v>>32), byte(v>>40))
 }
 
-func (n *numbers) pack() []byte {
-	b := make([]byte, 0, 160)
+func (n *numbers) pack(op byte, keys int) []byte {
+	b := append(make([]byte, 0, 160), op, byte(keys))
 	b = put48(b, n.now)
 	b = append(b, byte(n.channel))
 	b = binary.LittleEndian.AppendUint32(b, n.device)
@@ -241,13 +241,25 @@ func (r *reply) take(n int) (v uint64) {
 	return v
 }
 
+// The operations of the script.
+const (
+	opBegin = 1 + iota
+	opSettle
+	opRates
+	opRefund
+	opList
+	opPool
+	opBooked
+	opReset
+	opForget
+)
+
 // call runs one operation and returns its answer behind the echo.
-func (s *Store) call(ctx context.Context, op string, keys []string, n *numbers, tail []byte, more ...any) (*reply, error) {
+func (s *Store) call(ctx context.Context, op byte, keys []string, n *numbers, tail ...byte) (*reply, error) {
 	ctx, cancel := context.WithTimeout(ctx, 4*s.timeout)
 	defer cancel()
 	n.echo = s.echo.Add(1)
-	args := append([]any{op, append(n.pack(), tail...)}, more...)
-	text, err := s.group.do(ctx, &call{keys: keys, args: args})
+	text, err := s.group.do(ctx, &call{keys: keys, packed: append(n.pack(op, len(keys)), tail...)})
 	if err != nil {
 		return nil, s.failed(err)
 	}
@@ -314,7 +326,7 @@ func (s *Store) Begin(ctx context.Context, r *throttle.Request) (throttle.Grant,
 		keys = append(keys, address...)
 		n.flags |= which
 	}
-	a, err := s.call(ctx, "begin", keys, &n, nil)
+	a, err := s.call(ctx, opBegin, keys, &n)
 	if err != nil {
 		return throttle.Grant{}, err
 	}
@@ -331,7 +343,7 @@ func (s *Store) Begin(ctx context.Context, r *throttle.Request) (throttle.Grant,
 	// The address lives in another slot. Whatever goes wrong from here is
 	// taken back; if even that fails, the subject has one failure too many.
 	m := numbers{now: n.now, flags: which, limits: &r.Limits}
-	a, err = s.call(ctx, "rates", address, &m, nil, int(g.Kind))
+	a, err = s.call(ctx, opRates, address, &m, byte(g.Kind))
 	if err == nil {
 		why, retry := throttle.Reason(a.take(4)), int64(a.take(6))
 		if a.ok && why == 0 {
@@ -387,7 +399,7 @@ func (s *Store) Settle(ctx context.Context, x *throttle.Settlement) (throttle.Se
 	tail = binary.LittleEndian.AppendUint32(tail, x.Enrol)
 	tail = binary.LittleEndian.AppendUint16(tail, x.Until)
 	tail = append(tail, bit(x.Report))
-	a, err := s.call(ctx, "settle", keys, &n, tail)
+	a, err := s.call(ctx, opSettle, keys, &n, tail...)
 	if err != nil {
 		return throttle.Settled{}, err
 	}
@@ -405,7 +417,7 @@ func (s *Store) Settle(ctx context.Context, x *throttle.Settlement) (throttle.Se
 		}
 		m := numbers{now: n.now, flags: which, limits: &x.Limits}
 		// A refund that is lost leaves the address charged, no more.
-		s.call(ctx, "refund", address, &m, nil, int(kind), int(x.Outcome), int(bit(x.Report)))
+		s.call(ctx, opRefund, address, &m, byte(kind), byte(x.Outcome), bit(x.Report))
 	}
 	return out, nil
 }
@@ -419,7 +431,7 @@ func bit(b bool) byte {
 
 // list returns the numbers of the subject's known devices and the server's time.
 func (s *Store) list(ctx context.Context, slot string, now int64) (ids []uint32, at int64, err error) {
-	a, err := s.call(ctx, "list", []string{slot + "l"}, &numbers{now: s.clock(now)}, nil)
+	a, err := s.call(ctx, opList, []string{slot + "l"}, &numbers{now: s.clock(now)})
 	if err != nil {
 		return nil, 0, err
 	}
@@ -441,7 +453,7 @@ func (s *Store) View(ctx context.Context, t *throttle.Target, now int64) (thrott
 		return v, s.probe(ctx)
 	}
 	if keys, which := addressKeys(&t.Address, &t.Limits); which != 0 {
-		a, err := s.call(ctx, "booked", keys, &numbers{now: s.clock(now), flags: which, limits: &t.Limits}, nil)
+		a, err := s.call(ctx, opBooked, keys, &numbers{now: s.clock(now), flags: which, limits: &t.Limits})
 		if err != nil {
 			return v, err
 		}
@@ -465,7 +477,7 @@ func (s *Store) View(ctx context.Context, t *throttle.Target, now int64) (thrott
 	}
 	v.Now, v.DevicesKnown = at, len(ids)
 	look := func(key string, c throttle.Channel, rules *throttle.Numbers) (throttle.LaneView, error) {
-		a, err := s.call(ctx, "pool", []string{key}, &numbers{now: s.clock(now), u: rules}, nil)
+		a, err := s.call(ctx, opPool, []string{key}, &numbers{now: s.clock(now), u: rules})
 		if err != nil {
 			return throttle.LaneView{}, err
 		}
@@ -523,7 +535,7 @@ func (s *Store) probe(ctx context.Context) error {
 // Reset implements throttle.Store.
 func (s *Store) Reset(ctx context.Context, t *throttle.Target, now int64) error {
 	if keys, which := addressKeys(&t.Address, &t.Limits); which != 0 {
-		if _, err := s.call(ctx, "forget", keys, &numbers{now: s.clock(now)}, nil); err != nil {
+		if _, err := s.call(ctx, opForget, keys, &numbers{now: s.clock(now)}); err != nil {
 			return err
 		}
 	}
@@ -542,13 +554,13 @@ func (s *Store) Reset(ctx context.Context, t *throttle.Target, now int64) error 
 			keys = append(keys, deviceKey(slot, c, id))
 		}
 	}
-	_, err = s.call(ctx, "reset", keys, &numbers{now: s.clock(now)}, nil)
+	_, err = s.call(ctx, opReset, keys, &numbers{now: s.clock(now)})
 	return err
 }
 
 // Revoke implements throttle.Store.
 func (s *Store) Revoke(ctx context.Context, subject throttle.Name, now int64) error {
-	_, err := s.call(ctx, "forget", []string{subjectSlot(subject) + "l"}, &numbers{now: s.clock(now)}, nil)
+	_, err := s.call(ctx, opForget, []string{subjectSlot(subject) + "l"}, &numbers{now: s.clock(now)})
 	return err
 }
 

@@ -124,6 +124,9 @@ func (p *pair) step(ctx context.Context) {
 		} else if len(p.settled) > 0 && n < 86 {
 			s = p.settled[r.IntN(len(p.settled))]
 		}
+		if s.Report {
+			binary.LittleEndian.PutUint64(s.Nonce[:], uint64(p.steps))
+		}
 		s.Now, s.Outcome = p.now, throttle.Outcome(1+r.IntN(4))
 		if r.IntN(2) == 0 {
 			s.Outcome = throttle.BadSecret

@@ -9,7 +9,9 @@
 --   pool  I6 last I6 slow I6 repeat I2 fails B closed B n I2 pending I2 tagged, n times I6 at I2 tag B refs
 --   list  B n, n times I4 id I2 day B closed
 --   rate  decimal text
--- Every write sets a TTL. ARGV: operation, packed numbers.
+-- Every write sets a TTL. One run makes any number of decisions, each seeing
+-- what those before it wrote: each ARGV is one, packed, and takes the next of
+-- the KEYS. The answer is an array of packed strings.
 
 local TAG_LIFE, QUIET_LIFE, QUIET_MOST, CLOSED_LIFE = 86400000, 2592000000, 13, 315360000000
 local REPEAT_COST, REPEAT_ROOM, MAX_REFS, PARALLEL = 1000, 100000, 63, 1000
@@ -20,16 +22,19 @@ local CHARGED, SHARED, KNOWN = 1, 2, 3
 local SUCCESS, BAD, SECOND, CANCELLED = 1, 2, 3, 4
 local max, min, floor = math.max, math.min, math.floor
 
+local time
 local function clock(given)
   if given > 0 then return given end
-  local t = redis.call('TIME')
-  return tonumber(t[1]) * 1000 + floor(tonumber(t[2]) / 1000)
+  if not time then
+    local t = redis.call('TIME')
+    time = tonumber(t[1]) * 1000 + floor(tonumber(t[2]) / 1000)
+  end
+  return time
 end
 
 local function bit(n, i) return floor(n / 2 ^ i) % 2 == 1 end
 
-local function load(key)
-  local s = redis.call('GET', key)
+local function load(s)
   local p = {last = 0, slow = 0, rep = 0, fails = 0, closed = 0, g = {}}
   if not s then return p, false end
   local n, pending, tagged, at
@@ -298,12 +303,12 @@ local function cost(l, kind)
   return max(1, floor(l.cost / 10))
 end
 
--- tryRates asks every rate lane and books on all of them if none refuses and
--- go is true.
-local function tryRates(lanes, kind, now, go)
+-- tryRates asks every rate lane, whose values are given from the second on,
+-- and books on all of them if none refuses and go is true.
+local function tryRates(lanes, values, kind, now, go)
   local why, retry = 0, 0
-  for _, l in ipairs(lanes) do
-    l.tat = rateOf(l.key)
+  for i, l in ipairs(lanes) do
+    l.tat = tonumber(values[i + 1] or '0')
     if l.tat > now + l.room then
       l.tat = now + l.room
       setRate(l.key, l.tat, now)
@@ -335,98 +340,101 @@ local function settleRates(lanes, kind, o, reported, now)
   end
 end
 
--- The packed numbers: now, channel, device, tag, flags, two ladders, four
--- rates, echo. Flags: 1 tagged, 2 challenged, 4 a challenge is asked for, and
--- from 8 on: pair, and the three prefixes present among KEYS from the fourth.
-local a, at = {}, nil
+-- What one decision is about. The packed numbers are: operation, number of
+-- keys, now, channel, device, tag, flags, two ladders, four rates, echo, and
+-- then what the operation alone needs. Flags: 1 tagged, 2 challenged, 4 a
+-- challenge is asked for; 8 and the next three: pair and the three prefixes
+-- are among the keys.
 local U, K, L = {}, {}, {{}, {}, {}, {}}
-local flags
-a.now, a.channel, a.device, a.tag, flags,
-  U.free, U.close, U.first, U.longest, U.slowCost, U.slowRoom, U.pending,
-  K.free, K.close, K.first, K.longest, K.slowCost, K.slowRoom, K.pending,
-  L[1].cost, L[1].room, L[2].cost, L[2].room, L[3].cost, L[3].room, L[4].cost, L[4].room,
-  a.echo, at = struct.unpack('<I6BI4I2BI2I2I6I6I6I6I6I2I2I6I6I6I6I6I6I6I6I6I6I6I6I6I4', ARGV[2])
-local op, now = ARGV[1], clock(a.now)
-local tagged, challenged, asked = bit(flags, 0), bit(flags, 1), bit(flags, 2)
+local base = 0
+local now, channel, device, tag, flags, echo, rest
 
--- lanesFrom returns the rate lanes whose keys begin at KEYS[first].
+-- lanesFrom returns the rate lanes whose keys begin at the given one.
 local function lanesFrom(first)
   local out = {}
   for i = 1, 4 do
     if bit(flags, 2 + i) then
       local l = L[i]
-      l.key, l.why = KEYS[first], RATE_WHY[i]
+      l.key, l.why = KEYS[base + first], RATE_WHY[i]
       out[#out + 1], first = l, first + 1
     end
   end
   return out
 end
 
-if op == 'begin' then
+local run = {}
+
+run[1] = function() -- begin
   -- KEYS: list, subject lane, device lane, rates
-  local key, r, isKnown = KEYS[2], U, false
-  if a.device ~= 0 and known(loadList(KEYS[1]), a.device, now) then
-    key, r, isKnown = KEYS[3], K, true
+  local key, r, isKnown = KEYS[base + 2], U, false
+  local tagged, challenged = bit(flags, 0), bit(flags, 1)
+  if device ~= 0 and known(loadList(KEYS[base + 1]), device, now) then
+    key, r, isKnown = KEYS[base + 3], K, true
   end
-  local p, had = load(key)
+  local lanes, names = {}, {key}
+  if not isKnown then
+    lanes = lanesFrom(4)
+    for i, l in ipairs(lanes) do names[i + 1] = l.key end
+  end
+  local values = redis.call('MGET', unpack(names))
+  local p, had = load(values[1])
   local moved
   p, moved = settle(p, r, now)
-  local kind, why, retry = admit(p, r, now, a.tag, tagged, challenged or isKnown)
-  local go = why == 0 and not (asked and not challenged and not isKnown)
+  local kind, why, retry = admit(p, r, now, tag, tagged, challenged or isKnown)
+  local go = why == 0 and not (bit(flags, 2) and not challenged and not isKnown)
   if not isKnown then
-    local rateWhy, rateRetry = tryRates(lanesFrom(4), kind == 0 and CHARGED or kind, now, go)
+    local rateWhy, rateRetry = tryRates(lanes, values, kind == 0 and CHARGED or kind, now, go)
     why, retry, go = why + rateWhy, max(retry, rateRetry), go and rateWhy == 0
   end
-  local tag = 0
+  local kept = 0
   if go then
-    tag = charge(p, r, now, kind, a.tag, tagged)
+    kept = charge(p, r, now, kind, tag, tagged)
     save(key, p, now)
   else
     kind = 0
     if had and moved then save(key, p, now) end
   end
   local none = 0
-  if bit(why, 1) then none = noneOpen(KEYS[2], KEYS[1], a.channel, now) end
-  return struct.pack('<I4I4I6BI2BI6B', a.echo, why, retry, kind, tag, isKnown and 1 or 0, now, none)
+  if bit(why, 1) then none = noneOpen(KEYS[base + 2], KEYS[base + 1], channel, now) end
+  return struct.pack('<I4I4I6BI2BI6B', echo, why, retry, kind, kept, isKnown and 1 or 0, now, none)
 end
 
-if op == 'settle' then
+run[2] = function(packed, keys) -- settle
   -- KEYS: list, subject lane, device lane, rates, nonce
-  local granted, kind, o, onList, enrol, till, reported = struct.unpack('<I6BBBI4I2B', ARGV[2], at)
+  local granted, kind, o, onList, enrol, till, reported = struct.unpack('<I6BBBI4I2B', packed, rest)
+  local tagged = bit(flags, 0)
   onList, reported = onList == 1, reported == 1
-  if not reported then
-    -- A clock that went back by more than a reservation's life ends it as well.
-    if now >= granted + U.pending or now < granted - U.pending then
-      return struct.pack('<I4BBBI4I4BB', a.echo, 0, 1, 0, 0, 0, 0, 0)
-    end
-    local nonce = KEYS[#KEYS]
-    if not redis.call('SET', nonce, o, 'NX', 'PX', 2 * U.pending + GRACE) then
-      return struct.pack('<I4BBBI4I4BB', a.echo, tonumber(redis.call('GET', nonce)), 0, 0, 0, 0, 0, 0)
-    end
+  -- A clock that went back by more than a reservation's life ends it as well.
+  if not reported and (now >= granted + U.pending or now < granted - U.pending) then
+    return struct.pack('<I4BBBI4I4BB', echo, 0, 1, 0, 0, 0, 0, 0)
   end
-  local list = (reported or enrol ~= 0 or onList) and loadList(KEYS[1]) or {}
-  if reported then onList = known(list, a.device, now) ~= nil end
-  local key, r = KEYS[2], U
-  if onList then key, r = KEYS[3], K end
-  local p = settle(load(key), r, now)
+  local nonce = KEYS[base + keys]
+  if not redis.call('SET', nonce, o, 'NX', 'PX', 2 * U.pending + GRACE) then
+    return struct.pack('<I4BBBI4I4BB', echo, tonumber(redis.call('GET', nonce)), 0, 0, 0, 0, 0, 0)
+  end
+  local list = (reported or enrol ~= 0 or onList) and loadList(KEYS[base + 1]) or {}
+  if reported then onList = known(list, device, now) ~= nil end
+  local key, r = KEYS[base + 2], U
+  if onList then key, r = KEYS[base + 3], K end
+  local p = settle(load(redis.call('GET', key)), r, now)
   local wasClosed, wiped = p.closed == 1, 0
   if reported then
-    kind, wiped = report(p, r, now, a.tag, tagged, o)
+    kind, wiped = report(p, r, now, tag, tagged, o)
   else
-    wiped = finish(p, r, now, kind, a.tag, tagged, o)
+    wiped = finish(p, r, now, kind, tag, tagged, o)
   end
   local closedIt = p.closed == 1 and not wasClosed
   save(key, p, now)
   if not onList then settleRates(lanesFrom(4), kind, o, reported, now) end
   local enrolled = 0
   if enrol ~= 0 or closedIt and onList then
-    local own = known(list, a.device, now)
-    if own and closedIt and onList and not bit(own.closed, a.channel) then
-      own.closed = own.closed + 2 ^ a.channel
+    local own = known(list, device, now)
+    if own and closedIt and onList and not bit(own.closed, channel) then
+      own.closed = own.closed + 2 ^ channel
     end
     if enrol ~= 0 then
       enrolled = enrol
-      if own and onList then enrolled = a.device end
+      if own and onList then enrolled = device end
       local d = known(list, enrolled, now)
       if d then
         d.day = max(d.day, till)
@@ -438,65 +446,80 @@ if op == 'settle' then
         list[first] = {id = enrolled, day = till, closed = 0}
       end
     end
-    saveList(KEYS[1], list, now)
+    saveList(KEYS[base + 1], list, now)
   end
   local none = 0
-  if p.closed == 1 then none = noneOpen(KEYS[2], KEYS[1], a.channel, now) end
-  return struct.pack('<I4BBBI4I4BB', a.echo, 0, 0, onList and 1 or 0, enrolled, wiped, closedIt and 1 or 0, none)
+  if p.closed == 1 then none = noneOpen(KEYS[base + 2], KEYS[base + 1], channel, now) end
+  return struct.pack('<I4BBBI4I4BB', echo, 0, 0, onList and 1 or 0, enrolled, wiped, closedIt and 1 or 0, none)
 end
 
-if op == 'rates' then
-  -- KEYS: rates; ARGV 3: kind. Books if none refuses.
-  local why, retry = tryRates(lanesFrom(1), tonumber(ARGV[3]), now, true)
-  return struct.pack('<I4I4I6', a.echo, why, retry)
+run[3] = function(packed) -- rates
+  -- KEYS: rates; further: B kind. Books if none refuses.
+  local lanes, values = lanesFrom(1), {}
+  for i, l in ipairs(lanes) do values[i + 1] = redis.call('GET', l.key) end
+  local why, retry = tryRates(lanes, values, struct.unpack('<B', packed, rest), now, true)
+  return struct.pack('<I4I4I6', echo, why, retry)
 end
 
-if op == 'refund' then
-  -- KEYS: rates; ARGV 3 to 5: kind, outcome, 1 if reported
-  settleRates(lanesFrom(1), tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5] == '1', now)
-  return struct.pack('<I4', a.echo)
+run[4] = function(packed) -- refund
+  -- KEYS: rates; further: B kind B outcome B reported
+  local kind, o, reported = struct.unpack('<BBB', packed, rest)
+  settleRates(lanesFrom(1), kind, o, reported == 1, now)
+  return struct.pack('<I4', echo)
 end
 
-if op == 'list' then
+run[5] = function() -- list
   -- KEYS: list. Answers the numbers of the known devices.
-  local out = {struct.pack('<I4I6', a.echo, now)}
-  for _, d in ipairs(loadList(KEYS[1])) do
+  local out = {struct.pack('<I4I6', echo, now)}
+  for _, d in ipairs(loadList(KEYS[base + 1])) do
     if d.day >= today(now) then out[#out + 1] = struct.pack('<I4', d.id) end
   end
   return table.concat(out)
 end
 
-if op == 'pool' then
+run[6] = function() -- pool
   -- KEYS: one guess lane. Answers what is counted on it.
-  local p = settle(load(KEYS[1]), U, now)
+  local p = settle(load(redis.call('GET', KEYS[base + 1])), U, now)
   local m = charged(p)
   local till = latest(p) + wait(U, m)
   if till <= now then till = 0 end
-  return struct.pack('<I4I6I2I2I6B', a.echo, now, m, m - p.fails, till, p.closed)
+  return struct.pack('<I4I6I2I2I6B', echo, now, m, m - p.fails, till, p.closed)
 end
 
-if op == 'booked' then
+run[7] = function() -- booked
   -- KEYS: rates. Answers how much is booked on each.
-  local out = {struct.pack('<I4I6', a.echo, now)}
+  local out = {struct.pack('<I4I6', echo, now)}
   for _, l in ipairs(lanesFrom(1)) do
     out[#out + 1] = struct.pack('<I6', max(0, min(rateOf(l.key), now + l.room) - now))
   end
   return table.concat(out)
 end
 
-if op == 'reset' then
+run[8] = function(_, keys) -- reset
   -- KEYS: list, then what is forgotten
-  for i = 2, #KEYS do redis.call('DEL', KEYS[i]) end
-  local l = loadList(KEYS[1])
+  for i = 2, keys do redis.call('DEL', KEYS[base + i]) end
+  local l = loadList(KEYS[base + 1])
   for _, d in ipairs(l) do d.closed = 0 end
-  if #l > 0 then saveList(KEYS[1], l, now) end
-  return struct.pack('<I4', a.echo)
+  if #l > 0 then saveList(KEYS[base + 1], l, now) end
+  return struct.pack('<I4', echo)
 end
 
-if op == 'forget' then
+run[9] = function(_, keys) -- forget
   -- KEYS: what is forgotten
-  for i = 1, #KEYS do redis.call('DEL', KEYS[i]) end
-  return struct.pack('<I4', a.echo)
+  for i = 1, keys do redis.call('DEL', KEYS[base + i]) end
+  return struct.pack('<I4', echo)
 end
 
-return redis.error_reply('ERR unknown operation')
+local answers = {}
+for i, packed in ipairs(ARGV) do
+  local op, keys
+  op, keys, now, channel, device, tag, flags,
+    U.free, U.close, U.first, U.longest, U.slowCost, U.slowRoom, U.pending,
+    K.free, K.close, K.first, K.longest, K.slowCost, K.slowRoom, K.pending,
+    L[1].cost, L[1].room, L[2].cost, L[2].room, L[3].cost, L[3].room, L[4].cost, L[4].room,
+    echo, rest = struct.unpack('<BBI6BI4I2BI2I2I6I6I6I6I6I2I2I6I6I6I6I6I6I6I6I6I6I6I6I6I4', packed)
+  now = clock(now)
+  answers[i] = run[op](packed, keys)
+  base = base + keys
+end
+return answers

@@ -623,6 +623,20 @@ func TestReport(t *testing.T) {
 	}
 }
 
+func TestStats(t *testing.T) {
+	c := newClock()
+	l := open(t, throttle.Config{Now: c.now}, nil)
+	for i := range 7 {
+		guess(t, l, throttle.Attempt{Subject: [16]byte{1}}, byte(i))
+	}
+	login(t, l, throttle.Attempt{Subject: [16]byte{2}})
+	s := l.Stats()
+	if s.Verdicts["ALLOW"] != 6 || s.Verdicts["DELAY"] != 2 || s.Reasons["LANE_WAITS"] != 2 ||
+		s.Outcomes[throttle.BadSecret] != 5 || s.Outcomes[throttle.Success] != 1 || s.Degraded {
+		t.Errorf("Stats = %+v", s)
+	}
+}
+
 func TestSlowBudgetOutlivesSuccess(t *testing.T) {
 	c := newClock()
 	l := open(t, throttle.Config{Now: c.now}, nil)

@@ -354,15 +354,13 @@ func (m *Memory) noneOpen(l *Lanes, now int64) bool {
 func (m *Memory) Settle(_ context.Context, x *Settlement) (Settled, error) {
 	now := clampTime(x.Now)
 	var out Settled
-	if !x.Report {
-		// A clock that went back by more than a reservation's life ends it as well.
-		if now >= x.At+x.Unknown.Pending || now < x.At-x.Unknown.Pending {
-			return Settled{Expired: true}, nil
-		}
-		before, err := m.spent[x.Nonce[0]%64].settle(x.Nonce, x.Outcome, now, 2*x.Unknown.Pending)
-		if err != nil || before != 0 {
-			return Settled{Before: before}, err
-		}
+	// A clock that went back by more than a reservation's life ends it as well.
+	if !x.Report && (now >= x.At+x.Unknown.Pending || now < x.At-x.Unknown.Pending) {
+		return Settled{Expired: true}, nil
+	}
+	before, err := m.spent[x.Nonce[0]%64].settle(x.Nonce, x.Outcome, now, 2*x.Unknown.Pending)
+	if err != nil || before != 0 {
+		return Settled{Before: before}, err
 	}
 	out.Known = x.OnList
 	if x.Report {
