@@ -84,7 +84,7 @@ type Process struct {
 
 func newProcess(t testing.TB, dir string, attr syscall.SysProcAttr, argv ...string) *Process {
 	t.Helper()
-	attr.Setpgid = true // so that Kill reaches the children too
+	attr.Setpgid = true // so that an interrupt of the test ends the test first
 	attr.Pdeathsig = syscall.SIGKILL
 	p := &Process{t: t, argv: argv, dir: dir, attr: &attr}
 	t.Cleanup(p.Kill)
@@ -145,11 +145,45 @@ func (p *Process) Resume() { p.signal(syscall.SIGCONT) }
 func (p *Process) signal(s syscall.Signal) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.cmd != nil && p.cmd.Process != nil {
-		if err := syscall.Kill(-p.cmd.Process.Pid, s); err != nil && !errors.Is(err, syscall.ESRCH) {
+	if p.cmd == nil {
+		return
+	}
+	select {
+	case <-p.exited:
+		return
+	default:
+	}
+	for _, pid := range family(p.cmd.Process.Pid) {
+		if err := syscall.Kill(pid, s); err != nil && !errors.Is(err, syscall.ESRCH) {
 			p.t.Logf("signal %v: %v", s, err)
 		}
 	}
+}
+
+// family returns a process and its descendants, as /proc tells. A process group
+// would not do: each process of PostgreSQL makes one of its own.
+func family(pid int) []int {
+	children := map[int][]int{}
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, path := range stats {
+		b, err := os.ReadFile(path)
+		if err != nil { // ended
+			continue
+		}
+		// pid (name) state ppid …, where the name may hold anything
+		fields := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
+		if len(fields) < 2 {
+			continue
+		}
+		child, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+		parent, _ := strconv.Atoi(string(fields[1]))
+		children[parent] = append(children[parent], child)
+	}
+	all := []int{pid}
+	for i := 0; i < len(all); i++ {
+		all = append(all, children[all[i]]...)
+	}
+	return all
 }
 
 // unprivileged returns the attributes under which a program runs that refuses to
