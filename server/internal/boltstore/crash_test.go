@@ -134,14 +134,17 @@ func child(dir, mode string) error {
 type ledger struct {
 	acked, begun map[int]uint64
 	acks, errs   int
-	// acksAfterSyncError counts acknowledgements that came after a write failed
-	// because a sync did.
+	// acksAfterSyncError counts acknowledgements of writes that were begun after
+	// another had failed because a sync did.
 	acksAfterSyncError int
 	syncFailed         bool
+	begunAfter         map[int]bool
 	output             []string
 }
 
-func newLedger() *ledger { return &ledger{acked: map[int]uint64{}, begun: map[int]uint64{}} }
+func newLedger() *ledger {
+	return &ledger{acked: map[int]uint64{}, begun: map[int]uint64{}, begunAfter: map[int]bool{}}
+}
 
 func (l *ledger) read(r io.Reader, onAck func()) {
 	for sc := bufio.NewScanner(r); sc.Scan(); {
@@ -151,10 +154,11 @@ func (l *ledger) read(r io.Reader, onAck func()) {
 		switch {
 		case scan(line, "B %d %d", &subject, &v):
 			l.begun[subject] = max(l.begun[subject], v)
+			l.begunAfter[subject] = l.syncFailed
 		case scan(line, "A %d %d", &subject, &v):
 			l.acked[subject] = max(l.acked[subject], v)
 			l.acks++
-			if l.syncFailed {
+			if l.begunAfter[subject] {
 				l.acksAfterSyncError++
 			}
 			if onAck != nil {

@@ -9,6 +9,7 @@ import (
 	"encoding/binary"
 	"hash/crc32"
 	"math/bits"
+	"os"
 
 	"go.etcd.io/bbolt"
 )
@@ -29,16 +30,18 @@ import (
 //
 //	bucket "<name>":        key = block number, 4 bytes big endian
 //
-//	┌────────┬───────────────────────────────────────────────┬────────────┬────────┐
-//	│ length │ entries                                       │ zeros      │ CRC32C │   checksum over name, block number
-//	│        │ key length │ key │ value length×2+far │ value │ ≥512 so far│ 4 (LE) │   and all before it; lengths are varints
-//	└────────┴───────────────────────────────────────────────┴────────────┴────────┘
+//	┌───────────────────────────────────────────────┬────────┐
+//	│ entries                                       │ CRC32C │   checksum over name, block number, entries
+//	│ key length │ key │ value length×2+far │ value │ 4 (LE) │   lengths are varints
+//	└───────────────────────────────────────────────┴────────┘
 //
 //	bucket "<name>.far":    key = 8 bytes big endian, value = one long value
 //
 // A value longer than farLimit stands in the second bucket; its entry then
 // holds the key there (8 bytes) and the CRC32C of the value (4 bytes), in place
-// of the value, and counts the value's own length.
+// of the value, and counts the value's own length. An entry that is far stays
+// far, and when it is removed an empty value stays behind: bbolt merges pages
+// when it deletes, without a look at what they say of themselves.
 type table struct {
 	name string
 }
@@ -48,15 +51,9 @@ const (
 	// nodes, large ones cost writing: 1.5 KiB is about six credentials, and
 	// two or three blocks a page.
 	blockTarget = 1536
-	// blockFloor is the least size of a block, and leafMost how many of that
-	// size fit in a page: bbolt splits a leaf of more than four elements that is
-	// larger than a page.
-	blockFloor = 512
-	leafMost   = pageSize / blockFloor
-
-	farLimit  = 1024
-	farEntry  = 8 + 4
-	maxBlocks = 1 << 30
+	farLimit    = 1024
+	farEntry    = 8 + 4
+	maxBlocks   = 1 << 30
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -88,6 +85,10 @@ type openTable struct {
 	table
 	main, far *bbolt.Bucket
 	header    header
+
+	// Of a transaction that writes: the file, and the leaf pages found sound.
+	file  *os.File
+	sound map[uint64]bool
 }
 
 func (t table) in(tx *bbolt.Tx) (*openTable, error) {
@@ -153,52 +154,51 @@ func (o *openTable) readBlock(i uint32) ([]byte, error) {
 	if !ok {
 		return nil, corrupt("a block is missing or damaged")
 	}
-	n, w := binary.Uvarint(b)
-	if w <= 0 || n > uint64(len(b)-w) {
-		return nil, corrupt("a block is malformed")
-	}
-	return b[w : w+int(n)], nil
+	return b, nil
 }
 
 // writeBlock replaces block i, or adds it if it is the next.
 func (o *openTable) writeBlock(i uint32, entries []byte) error {
-	if err := o.checkAround(i); err != nil {
+	if err := o.checkLeaf(o.main, blockKey(i)); err != nil {
 		return err
 	}
-	b := binary.AppendUvarint(make([]byte, 0, max(blockFloor, len(entries)+binary.MaxVarintLen32)+4), uint64(len(entries)))
-	b = append(b, entries...)
-	if len(b) < blockFloor {
-		b = b[:blockFloor]
-	}
 	k := blockKey(i)
-	return o.main.Put(k, seal(o.name+string(k), b))
+	return o.main.Put(k, seal(o.name+string(k), append(make([]byte, 0, len(entries)+4), entries...)))
 }
 
-// checkAround demands that the blocks around i are in their places, and sound.
+// checkLeaf demands that the leaf page which a Put of key will rewrite is sound,
+// and so are the pages above it.
 //
-// bbolt rewrites a leaf page as a whole, and finds its place in the branch above
-// by the leaf's first key. If that key is damaged, the branch keeps pointing at
-// the old page as well, and later look-ups may find old blocks, with checksums
-// that are good. So no leaf is rewritten before all of it has been looked at.
-// Where a leaf begins and ends bbolt does not tell, but it has leafMost blocks
-// at most.
-func (o *openTable) checkAround(i uint32) error {
-	from := i - min(i, leafMost)
-	to := min(i+leafMost+1, o.header.blocks)
-	c := o.main.Cursor()
-	k, v := c.Seek(blockKey(from))
-	for at := from; at < to; at++ {
-		if !bytes.Equal(k, blockKey(at)) {
-			return corrupt("a block is not in its place")
-		}
-		if _, ok := unseal(o.name+string(k), v); !ok {
-			return corrupt("a block is damaged")
-		}
-		k, v = c.Next()
+// bbolt rewrites a leaf as a whole, finds its place in the branch above by the
+// leaf's first key, and frees as many pages as the leaf says it has. If the key
+// is damaged, the branch keeps pointing at the old page as well, and later
+// look-ups may find old blocks, with checksums that are good; if the number is,
+// pages of others are given away. So no leaf is rewritten before it has been
+// looked at. The pages are those of the last commit, which are also what this
+// transaction will replace; those it has seen are remembered.
+func (o *openTable) checkLeaf(b *bbolt.Bucket, key []byte) error {
+	if o.file == nil || b.Root() == 0 { // a file in the making, or a bucket without pages of its own
+		return nil
 	}
-	if to == o.header.blocks && k != nil {
-		return corrupt("there are more blocks than there should be")
+	pf := pageFile{f: o.file, pages: uint64(b.Tx().Size()) / pageSize}
+	id, es, err := pf.leaf(uint64(b.Root()), key)
+	if err != nil || o.sound[id] {
+		return err
 	}
+	for _, e := range es {
+		if e.flags != 0 {
+			return damagedPage(id)
+		}
+		if b == o.main {
+			if _, ok := unseal(o.name+string(e.key), e.value); !ok {
+				return damagedPage(id)
+			}
+		}
+	}
+	if o.sound == nil {
+		o.sound = map[uint64]bool{}
+	}
+	o.sound[id] = true
 	return nil
 }
 
@@ -292,28 +292,34 @@ func (o *openTable) set(key, value []byte) error {
 	if found {
 		next = append(append(next, block[:old.at]...), block[old.at+len(old.raw):]...)
 		o.header.entries--
-		if old.far {
-			if err := o.far.Delete(old.value[:8]); err != nil {
-				return err
-			}
-		}
 	} else {
 		next = append(next, block...)
+	}
+	var place []byte // in the far bucket
+	switch {
+	case found && old.far:
+		place = old.value[:8]
+	case len(value) > farLimit:
+		id, err := o.far.NextSequence()
+		if err != nil {
+			return err
+		}
+		place = binary.BigEndian.AppendUint64(nil, id)
+	}
+	if place != nil {
+		if err := o.checkLeaf(o.far, place); err != nil {
+			return err
+		}
+		if err := o.far.Put(place, value); err != nil {
+			return err
+		}
 	}
 	if value != nil {
 		o.header.entries++
 		next = append(binary.AppendUvarint(next, uint64(len(key))), key...)
-		if len(value) > farLimit {
-			id, err := o.far.NextSequence()
-			if err != nil {
-				return err
-			}
-			k := binary.BigEndian.AppendUint64(nil, id)
-			if err := o.far.Put(k, value); err != nil {
-				return err
-			}
+		if place != nil {
 			next = binary.AppendUvarint(next, uint64(len(value))<<1|1)
-			next = append(next, k...)
+			next = append(next, place...)
 			next = binary.LittleEndian.AppendUint32(next, crc32.Checksum(value, castagnoli))
 		} else {
 			next = append(binary.AppendUvarint(next, uint64(len(value))<<1), value...)
