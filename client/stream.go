@@ -8,7 +8,6 @@ import (
 	"errors"
 	"io"
 	"iter"
-	"sync/atomic"
 
 	"google.golang.org/grpc"
 )
@@ -29,7 +28,9 @@ func exchange[In, Q, R, Out any](ctx context.Context,
 			yield(none, failure(err))
 			return
 		}
-		var sent atomic.Int64
+		// What the goroutine has sent, and whether that was all, is read when it is
+		// done.
+		sent, all := 0, false
 		done := make(chan struct{})
 		defer func() { cancel(); <-done }()
 		go func() {
@@ -38,18 +39,19 @@ func exchange[In, Q, R, Out any](ctx context.Context,
 				if ctx.Err() != nil || stream.Send(request(row)) != nil {
 					return // Recv has the reason
 				}
-				sent.Add(1)
+				sent++
 			}
+			all = true
 			_ = stream.CloseSend()
 		}()
-		for received := int64(0); ; received++ {
+		for received := 0; ; received++ {
 			r, err := stream.Recv()
 			switch {
 			case errors.Is(err, io.EOF):
 				// The server ends behind the last row, or has given up.
 				cancel()
 				<-done
-				if received != sent.Load() {
+				if !all || received != sent {
 					yield(none, ErrIncomplete)
 				}
 				return

@@ -294,7 +294,7 @@ func Read(r io.Reader) (Config, error) {
 	d := yaml.NewDecoder(bytes.NewReader(b))
 	d.KnownFields(true)
 	if err := d.Decode(&c); err != nil && !errors.Is(err, io.EOF) {
-		return Config{}, fmt.Errorf("configuration: %s", place(err))
+		return Config{}, fmt.Errorf("configuration: %s", redacted(err))
 	}
 	if err := d.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
 		return Config{}, errors.New("configuration: more than one document")
@@ -310,18 +310,27 @@ func Read(r io.Reader) (Config, error) {
 	return c, c.check()
 }
 
-// values are what the YAML library quotes of a file, apart from keys.
-var values = regexp.MustCompile("`[^`]*`|\"[^\"]*\"")
+// values are what the YAML library quotes of a file: scalars, with whatever is
+// in them, and names of anchors.
+var values = regexp.MustCompile("(?s)`.*`|'[\\w-]{2,}'")
 
-// place gives the library's words without the values.
-func place(err error) string {
-	lines := strings.Split(strings.TrimPrefix(err.Error(), "yaml: "), "\n")
-	for i, l := range lines {
-		if !strings.Contains(l, "mapping key") {
-			lines[i] = values.ReplaceAllString(l, "a value")
-		}
+// maxFaults bounds how many faults of a file one error tells.
+const maxFaults = 8
+
+// redacted is the text of the YAML library's error without the file's values.
+func redacted(err error) string {
+	faults := []string{strings.TrimPrefix(err.Error(), "yaml: ")}
+	var each *yaml.TypeError
+	if errors.As(err, &each) {
+		faults = each.Errors
 	}
-	return strings.Join(lines, "\n")
+	for i := range faults {
+		faults[i] = values.ReplaceAllString(faults[i], "a value")
+	}
+	if more := len(faults) - maxFaults; more > 0 {
+		faults = append(faults[:maxFaults], fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(faults, "; ")
 }
 
 // check finds what no single field shows.
@@ -367,8 +376,8 @@ func (c Config) check() error {
 	if c.Hashing.Time < 1 || c.Hashing.Time > math.MaxUint8 || c.Hashing.Parallelism < 1 || c.Hashing.Parallelism > math.MaxUint8 {
 		return errors.New("configuration: hashing.time and hashing.parallelism must be from 1 to 255")
 	}
-	if c.Limits.PerKeyRPS < 0 || c.Limits.PerKeyConcurrency < 0 {
-		return errors.New("configuration: limits must not be negative")
+	if !(c.Limits.PerKeyRPS >= 0) || math.IsInf(c.Limits.PerKeyRPS, 1) || c.Limits.PerKeyConcurrency < 0 { // NaN is not >= 0
+		return errors.New("configuration: limits must be numbers that are not negative")
 	}
 	return nil
 }
