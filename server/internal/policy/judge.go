@@ -50,6 +50,7 @@ func (p *Policy) Needs() Needs {
 	n := Needs{
 		Blocklist:  r.Blocklist.active(),
 		Breach:     r.Breach.active(),
+		Similar:    r.Breach.active() && r.Breach.Similar,
 		Estimate:   r.Guesses.active(),
 		Dictionary: r.Dictionary.active() || r.Contains.active() && r.Contains.Dictionary || r.Fuzzy.active(),
 		Context:    r.Context.active() || r.Contains.active() && r.Contains.Context || r.Fuzzy.active(),
@@ -60,6 +61,13 @@ func (p *Policy) Needs() Needs {
 		n.History = r.History.Depth
 	}
 	return n
+}
+
+// Alike tells whether p judges a new password alike on two occasions, but for
+// the age of the one before: whether it fails alike when no corpus answers.
+func (p *Policy) Alike(a, b Purpose) bool {
+	u := &p.doc.Rules.Breach.Unavailable
+	return u.of(a) == u.of(b)
 }
 
 // Judge applies every rule of p to a password and reports all that it

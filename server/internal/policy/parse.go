@@ -175,7 +175,11 @@ func parse(name string, doc []byte, parent *Policy) (*Policy, error) {
 	}
 	p.contains = ruleWords(d.Rules.Contains.Words)
 	p.fuzzy = ruleWords(d.Rules.Fuzzy.Words)
-	sum := sha256.Sum256(p.Document())
+	whole := p.Document()
+	if len(whole) > MaxDocument {
+		return nil, &ParseError{Why: "is longer than 64 KiB with what it inherits"}
+	}
+	sum := sha256.Sum256(whole)
 	p.version = strconv.Itoa(d.Version) + "." + hex.EncodeToString(sum[:6])
 	return p, nil
 }

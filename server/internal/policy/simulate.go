@@ -230,6 +230,27 @@ func (h *Histogram) add(o Outcome, n uint64) {
 	h.cells[o] += n
 }
 
+// Trim keeps the most frequent outcomes, at most so many cells, for a store
+// that has no room for all, and counts the others in Dropped.
+func (h *Histogram) Trim(cells int) {
+	type cell struct {
+		o Outcome
+		n uint64
+	}
+	var all []cell
+	for o, n := range h.cells {
+		all = append(all, cell{o, n})
+	}
+	slices.SortFunc(all, func(a, b cell) int { return cmp.Compare(b.n, a.n) })
+	for _, c := range all[min(cells, len(all)):] {
+		delete(h.cells, c.o)
+		h.Dropped += c.n
+	}
+}
+
+// Len is how many cells there are.
+func (h *Histogram) Len() int { return len(h.cells) }
+
 // Merge adds what other counted.
 func (h *Histogram) Merge(other *Histogram) {
 	for o, n := range other.cells {

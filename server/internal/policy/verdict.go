@@ -144,12 +144,22 @@ type Verdict struct {
 type Needs struct {
 	Blocklist  bool
 	Breach     bool
+	Similar    bool // Breach.Similar
 	Estimate   bool
 	Dictionary bool
 	Context    bool
 	Previous   bool
 	Age        bool
 	History    int // number of former passwords to compare with, the present one included
+}
+
+// With gives what either of two policies looks at.
+func (n Needs) With(o Needs) Needs {
+	return Needs{
+		Blocklist: n.Blocklist || o.Blocklist, Breach: n.Breach || o.Breach, Similar: n.Similar || o.Similar,
+		Estimate: n.Estimate || o.Estimate, Dictionary: n.Dictionary || o.Dictionary, Context: n.Context || o.Context,
+		Previous: n.Previous || o.Previous, Age: n.Age || o.Age, History: max(n.History, o.History),
+	}
 }
 
 func params(kv ...any) map[string]string {

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,8 +33,13 @@ const (
 // MaxPolicies is how many policies of its own a tenant may store.
 const MaxPolicies = 256
 
-// RefreshEvery is how often stored policies and the directory are read again.
-const RefreshEvery = 2 * time.Second
+// RefreshEvery is how often stored policies and the directory are read again,
+// FlushEvery how often recorded outcomes are written. A changed directory is
+// taken once it has stayed the same from one look to the next.
+const (
+	RefreshEvery = 2 * time.Second
+	FlushEvery   = time.Minute
+)
 
 // Errors of a Book.
 var (
@@ -66,8 +72,12 @@ type Book struct {
 	Config
 	state atomic.Pointer[state]
 	write sync.Mutex // held while state is replaced
-	dir   fingerprint
+	// taken is the content of the directory that was last taken or refused, and
+	// refused why it was; seen is that of the last look.
+	taken, seen fingerprint
+	refused     error
 
+	flushing sync.Mutex // held while outcomes are between memory and store
 	recorded struct {
 		sync.Mutex
 		tenants map[string]*policy.Histogram
@@ -103,77 +113,106 @@ func (s *state) shelf(tenant string) *shelf {
 	return emptyShelf
 }
 
-// New reads everything once. It fails when the default policy does not exist
-// or a file of the directory is no policy: a start is the time to say so.
+// New reads everything once. It fails when a default policy does not exist, a
+// file of the directory is no policy, or what is stored cannot be read: a start
+// is the time to say so.
 func New(ctx context.Context, c Config) (*Book, error) {
 	b := &Book{Config: c}
 	b.recorded.tenants = make(map[string]*policy.Histogram)
-	base, print, err := readDir(c.Dir)
+	look := look(c.Dir)
+	base, err := look.set()
 	if err != nil {
 		return nil, err
 	}
-	b.dir = print
-	tenants, err := b.read(ctx)
+	b.taken, b.seen = look.print, look.print
+	tenants, err := b.read(ctx, nil)
 	if err != nil {
 		return nil, err
 	}
-	b.state.Store(&state{base: base, tenants: tenants})
-	if _, err := b.Policy("", "", verifier.Pseudonym{}); err != nil {
-		return nil, fmt.Errorf("policy.default: %w", err)
+	s := &state{base: base, tenants: tenants}
+	if err := b.complete(s); err != nil {
+		return nil, err
 	}
-	for tenant := range c.Defaults {
-		if _, err := b.Policy(tenant, "", verifier.Pseudonym{}); err != nil {
-			return nil, fmt.Errorf("the default policy of tenant %s: %w", tenant, err)
-		}
-	}
+	b.state.Store(s)
 	return b, nil
 }
 
-// Run reads again until ctx ends, and tells report of each error.
+// complete makes sure that every default policy is there.
+func (b *Book) complete(s *state) error {
+	if _, err := b.choose(s, "", b.Default, verifier.Pseudonym{}); err != nil {
+		return fmt.Errorf("policy.default: %w", err)
+	}
+	for tenant, name := range b.Defaults {
+		if _, err := b.choose(s, tenant, name, verifier.Pseudonym{}); err != nil {
+			return fmt.Errorf("the default policy of tenant %s: %w", tenant, err)
+		}
+	}
+	return nil
+}
+
+// Run keeps the book up to date and writes what it recorded until ctx ends. It
+// tells report of each error once, not at every look.
 func (b *Book) Run(ctx context.Context, report func(error)) {
-	t := time.NewTicker(RefreshEvery)
-	defer t.Stop()
+	look, flush := time.NewTicker(RefreshEvery), time.NewTicker(FlushEvery)
+	defer look.Stop()
+	defer flush.Stop()
+	last := ""
 	for {
+		var err error
 		select {
 		case <-ctx.Done():
 			return
-		case <-t.C:
-			if err := b.Refresh(ctx); err != nil && ctx.Err() == nil {
-				report(err)
+		case <-flush.C:
+			if err := b.Flush(ctx); err != nil && ctx.Err() == nil {
+				report(fmt.Errorf("recorded outcomes: %w", err))
 			}
+			continue
+		case <-look.C:
+			err = b.Refresh(ctx)
+		}
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err == nil:
+			last = ""
+		case err.Error() != last:
+			last = err.Error()
+			report(err)
 		}
 	}
 }
 
 // Refresh reads the store, and the directory if it changed. What cannot be
-// read leaves in force what was.
+// read leaves in force what was, and is an error at every call until it is
+// mended.
 func (b *Book) Refresh(ctx context.Context) error {
 	b.write.Lock()
 	defer b.write.Unlock()
 	old := b.state.Load()
-	next := &state{base: old.base, tenants: old.tenants}
-	var errs []error
-	if print, err := fingerprintOf(b.Dir); err != nil {
-		errs = append(errs, err)
-	} else if print != b.dir {
-		base, print, err := readDir(b.Dir)
-		if err == nil {
-			next.base = base
+	next := &state{base: old.base}
+	var err error
+	next.tenants, err = b.read(ctx, old.tenants)
+
+	// Somebody may be writing the files: a file that was cut short can be a
+	// policy too, with fewer rules.
+	look := look(b.Dir)
+	if look.print == b.seen && look.print != b.taken {
+		b.taken = look.print
+		var base *policy.Set
+		if base, b.refused = look.set(); b.refused == nil {
+			if b.refused = b.complete(&state{base: base, tenants: next.tenants}); b.refused == nil {
+				next.base = base
+			}
 		}
-		// A broken directory is reported once, and again when it changes.
-		b.dir = print
-		errs = append(errs, err)
 	}
-	tenants, err := b.read(ctx)
-	if err == nil {
-		next.tenants = tenants
-	}
+	b.seen = look.print
 	b.state.Store(next)
-	return errors.Join(append(errs, err)...)
+	return errors.Join(b.refused, err)
 }
 
-// read gives what the store holds.
-func (b *Book) read(ctx context.Context) (map[string]*shelf, error) {
+// read gives what the store holds. What cannot be read stays as it was before,
+// and is an error besides.
+func (b *Book) read(ctx context.Context, before map[string]*shelf) (map[string]*shelf, error) {
 	tenants := make(map[string]*shelf)
 	of := func(tenant string) *shelf {
 		if tenants[tenant] == nil {
@@ -181,39 +220,42 @@ func (b *Book) read(ctx context.Context) (map[string]*shelf, error) {
 		}
 		return tenants[tenant]
 	}
-	var before map[string]*shelf
-	if old := b.state.Load(); old != nil {
-		before = old.tenants
-	}
-	for o, err := range b.Store.List(ctx, kindPolicy, "*") {
+	was := func(tenant string) *shelf { return (&state{tenants: before}).shelf(tenant) }
+	var faults []error
+	for o, err := range b.Store.List(ctx, kindPolicy, objects.AllTenants) {
 		if err != nil {
-			return nil, fmt.Errorf("reading policies: %w", err)
+			return before, fmt.Errorf("reading policies: %w", err)
 		}
-		if sh := before[o.Tenant]; sh != nil && sh.policies[o.Name] != nil && sh.policies[o.Name].version == o.Version {
-			of(o.Tenant).policies[o.Name] = sh.policies[o.Name]
+		e := was(o.Tenant).policies[o.Name]
+		if e == nil || e.version != o.Version {
+			opened, err := open(o)
+			if err != nil {
+				faults = append(faults, fmt.Errorf("stored policy %s: %w", o.Name, err))
+			} else {
+				e = opened
+			}
+		}
+		if e != nil {
+			of(o.Tenant).policies[o.Name] = e
+		}
+	}
+	for o, err := range b.Store.List(ctx, kindWords, objects.AllTenants) {
+		if err != nil {
+			return before, fmt.Errorf("reading dictionaries: %w", err)
+		}
+		sh, old := of(o.Tenant), was(o.Tenant)
+		sh.words, sh.version = old.words, old.version
+		if old.version == o.Version {
 			continue
 		}
-		e, err := open(o)
+		words, err := policy.ParseDictionary(o.Data)
 		if err != nil {
-			return nil, fmt.Errorf("stored policy %s: %w", o.Name, err)
-		}
-		of(o.Tenant).policies[o.Name] = e
-	}
-	for o, err := range b.Store.List(ctx, kindWords, "*") {
-		if err != nil {
-			return nil, fmt.Errorf("reading dictionaries: %w", err)
-		}
-		sh := of(o.Tenant)
-		if old := before[o.Tenant]; old != nil && old.version == o.Version {
-			sh.words, sh.version = old.words, old.version
+			faults = append(faults, fmt.Errorf("stored dictionary: %w", err))
 			continue
 		}
-		if sh.words, err = policy.ParseDictionary(o.Data); err != nil {
-			return nil, fmt.Errorf("stored dictionary: %w", err)
-		}
-		sh.version = o.Version
+		sh.words, sh.version = words, o.Version
 	}
-	return tenants, nil
+	return tenants, errors.Join(faults...)
 }
 
 func open(o objects.Object) (*entry, error) {
@@ -241,14 +283,21 @@ func made(r policy.Rollout, version uint64) (*entry, error) {
 // tenant's default; a zero subject is judged by the current version. It
 // returns verifier.ErrUnknownPolicy.
 func (b *Book) Policy(tenant, name string, who verifier.Pseudonym) (verifier.Chosen, error) {
-	s := b.state.Load()
+	return b.choose(b.state.Load(), tenant, b.named(tenant, name), who)
+}
+
+// named puts the tenant's default in the place of an empty name.
+func (b *Book) named(tenant, name string) string {
+	for _, n := range []string{name, b.Defaults[tenant]} {
+		if n != "" {
+			return n
+		}
+	}
+	return b.Default
+}
+
+func (b *Book) choose(s *state, tenant, name string, who verifier.Pseudonym) (verifier.Chosen, error) {
 	sh := s.shelf(tenant)
-	if name == "" {
-		name = b.Defaults[tenant]
-	}
-	if name == "" {
-		name = b.Default
-	}
 	c := verifier.Chosen{Words: sh.words}
 	if e, ok := sh.policies[name]; ok {
 		subject := ""
@@ -274,33 +323,22 @@ type Summary struct {
 	Default bool
 }
 
-// List gives the policies that a tenant can name, sorted.
+// List gives the policies that a tenant can name, sorted. A stored one hides
+// one of the same name from a file.
 func (b *Book) List(tenant string) []Summary {
-	s := b.state.Load()
-	fallback, err := b.Policy(tenant, "", verifier.Pseudonym{})
-	if err != nil {
-		panic(err) // New made sure of it, and a default is never removed
-	}
+	s, fallback := b.state.Load(), b.named(tenant, "")
+	stored := s.shelf(tenant).policies
 	var out []Summary
 	for _, name := range s.base.Names() {
-		p, _ := s.base.Get(name)
-		out = append(out, Summary{Policy: p, Builtin: s.base.BuiltIn(name)})
-	}
-	for _, e := range s.shelf(tenant).policies {
-		out = append(out, Summary{Policy: e.releases[e.rollout.Current]})
-	}
-	for i := range out {
-		out[i].Default = out[i].Policy.Name() == fallback.Policy.Name()
-	}
-	slices.SortFunc(out, func(x, y Summary) int {
-		switch {
-		case x.Policy.Name() < y.Policy.Name():
-			return -1
-		case x.Policy.Name() > y.Policy.Name():
-			return 1
+		if stored[name] == nil {
+			p, _ := s.base.Get(name)
+			out = append(out, Summary{Policy: p, Builtin: s.base.BuiltIn(name), Default: name == fallback})
 		}
-		return 0
-	})
+	}
+	for name, e := range stored {
+		out = append(out, Summary{Policy: e.releases[e.rollout.Current], Default: name == fallback})
+	}
+	slices.SortFunc(out, func(x, y Summary) int { return strings.Compare(x.Policy.Name(), y.Policy.Name()) })
 	return out
 }
 
@@ -351,6 +389,9 @@ func (b *Book) Parse(tenant, name string, doc []byte) (*policy.Policy, error) {
 func (s *state) set(tenant string) (*policy.Set, error) {
 	docs := make(map[string][]byte)
 	for name, e := range s.shelf(tenant).policies {
+		if s.base.BuiltIn(name) {
+			continue // stored before the program had one of that name
+		}
 		rel, _ := e.rollout.Release(e.rollout.Current)
 		docs[name] = rel.Effective
 	}

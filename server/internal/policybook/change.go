@@ -56,11 +56,13 @@ func (b *Book) roll(ctx context.Context, tenant, name string, create bool, f fun
 	b.write.Lock()
 	defer b.write.Unlock()
 	s := b.state.Load()
-	switch _, exists := s.base.Get(name); {
-	case s.base.BuiltIn(name):
-		return policy.Rollout{}, ErrBuiltin
-	case exists:
-		return policy.Rollout{}, ErrFromFile
+	if s.shelf(tenant).policies[name] == nil {
+		switch _, exists := s.base.Get(name); {
+		case s.base.BuiltIn(name):
+			return policy.Rollout{}, ErrBuiltin
+		case exists:
+			return policy.Rollout{}, ErrFromFile
+		}
 	}
 	for {
 		o, err := b.Store.Load(ctx, kindPolicy, tenant, name)
@@ -84,15 +86,20 @@ func (b *Book) roll(ctx context.Context, tenant, name string, create bool, f fun
 			return r, err
 		}
 		o.Version++
-		o.Data = r.Marshal()
+		for o.Data = r.Marshal(); len(o.Data) > objects.MaxData; o.Data = r.Marshal() {
+			if r, err = r.Forget(); err != nil {
+				return r, err
+			}
+		}
+		// What could not be opened again is never stored.
+		e, err := open(o)
+		if err != nil {
+			return r, err
+		}
 		switch err = b.Store.Save(ctx, o); {
 		case errors.Is(err, objects.ErrConflict):
 			continue
 		case err != nil:
-			return r, err
-		}
-		e, err := made(r, o.Version)
-		if err != nil {
 			return r, err
 		}
 		b.change(tenant, func(sh *shelf) { sh.policies[name] = e })
@@ -128,6 +135,9 @@ func (b *Book) EditWords(ctx context.Context, tenant string, f func(*policy.Dict
 			o.Version++
 			if o.Data, err = next.MarshalText(); err != nil {
 				return nil, err
+			}
+			if len(o.Data) > objects.MaxData {
+				return nil, policy.ErrDictionaryFull
 			}
 			switch err = b.Store.Save(ctx, o); {
 			case errors.Is(err, objects.ErrConflict):

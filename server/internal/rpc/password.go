@@ -125,22 +125,14 @@ func (s *passwordService) GeneratePassword(ctx context.Context, m *watchwordv1.G
 	if r.err != nil {
 		return nil, r.err
 	}
-	c, err := s.v.Policies.Policy(tenantOf(callerOf(ctx)), name, verifier.Pseudonym{})
-	if err != nil {
-		return nil, err
-	}
-	made, err := c.Policy.Generate(policy.Generation{Kind: kind, Count: max(count, 1), Dictionary: c.Words, Rand: rand.Reader})
+	made, err := s.v.Generate(ctx, tenantOf(callerOf(ctx)), name, policy.Generation{Kind: kind, Count: max(count, 1), Rand: rand.Reader})
 	if errors.Is(err, policy.ErrUnsatisfiable) {
 		return nil, &fieldError{"kind", "no password of this kind satisfies the policy"}
 	}
 	if err != nil {
 		return nil, err
 	}
-	out := &watchwordv1.GeneratePasswordResponse{}
-	for _, g := range made {
-		out.Passwords = append(out.Passwords, g.Password)
-	}
-	return out, nil
+	return &watchwordv1.GeneratePasswordResponse{Passwords: made}, nil
 }
 
 func (s *passwordService) HashPassword(ctx context.Context, m *watchwordv1.HashPasswordRequest) (*watchwordv1.HashPasswordResponse, error) {

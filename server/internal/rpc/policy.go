@@ -148,7 +148,7 @@ func (s *policyService) SimulatePolicy(ctx context.Context, m *watchwordv1.Simul
 	if m.GetGenerate() > 0 {
 		samples = iter.Seq[password.Text](policy.Habits(int(m.GetGenerate()), rand.Reader))
 	}
-	report, err := s.v.Simulate(ctx, tenant, draft, use, samples)
+	report, err := s.v.Simulate(ctx, draft, s.book.Words(tenant), use, samples)
 	if err != nil {
 		return nil, err
 	}
@@ -321,7 +321,7 @@ func (s *policyService) edit(ctx context.Context, f func(*policy.Dictionary) (*p
 	case errors.Is(err, policy.ErrDictionaryWord):
 		err = &fieldError{"words", "a word is not text of 2 to 64 characters"}
 	case errors.Is(err, policy.ErrDictionaryFull):
-		err = &fieldError{"words", "the dictionary would hold more than " + strconv.Itoa(policy.MaxDictionary) + " words"}
+		err = &fieldError{"words", "the dictionary would hold more than " + strconv.Itoa(policy.MaxDictionary) + " words, or 1 MiB of them"}
 	}
 	return uint32(d.Version()), int32(len(d.Words())), err
 }

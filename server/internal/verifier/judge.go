@@ -39,39 +39,69 @@ func (v *Verifier) Check(ctx context.Context, q CheckRequest) (Judgement, error)
 	if err != nil {
 		return Judgement{}, err
 	}
-	j := v.judge(ctx, p, q, policy.Evidence{Previous: q.Previous})
+	j := v.judge(p, q, past{Evidence: policy.Evidence{Previous: q.Previous}})
 	if j.Verdict.Accept && q.Purpose != policy.Login {
-		j.Proof = v.proof(q, j.Verdict).Sign(v.Keys.Proof, v.Now().Add(proofLife))
+		j.Proof = v.proof(q, p).Sign(v.Keys.Proof, v.Now().Add(proofLife))
 	}
 	return j, nil
 }
 
+// needs is what the policy and the one in its shadow look at.
+func (c Chosen) needs() policy.Needs {
+	n := c.Policy.Needs()
+	if c.Shadow != nil {
+		n = n.With(c.Shadow.Needs())
+	}
+	return n
+}
+
+// past is what is known of the passwords before.
+type past struct {
+	policy.Evidence
+	// Former tells which of the former passwords the candidate is, from 1 for
+	// the one in use; 0 means none of those that were compared.
+	Former int
+}
+
+// as gives the evidence as one policy sees it: each has its own depth of
+// history.
+func (e past) as(p *policy.Policy) policy.Evidence {
+	e.HistoryHit = e.Former > 0 && e.Former <= p.Needs().History
+	return e.Evidence
+}
+
 // judge gathers what the policy needs to know, and lets it decide.
-func (v *Verifier) judge(ctx context.Context, p Chosen, q CheckRequest, ev policy.Evidence) Judgement {
-	ev = v.evidence(ctx, p.Words, q, ev)
-	verdict := p.Policy.Judge(q.Password, q.Use, q.Purpose, q.Context, ev)
+func (v *Verifier) judge(p Chosen, q CheckRequest, ev past) Judgement {
+	ev.Evidence = v.evidence(p.needs(), p.Words, q, ev.Evidence)
+	verdict := p.Policy.Judge(q.Password, q.Use, q.Purpose, q.Context, ev.as(p.Policy))
 	if p.Shadow != nil {
-		verdict = verdict.WithShadow(p.Shadow.Judge(q.Password, q.Use, q.Purpose, q.Context, ev))
+		verdict = verdict.WithShadow(p.Shadow.Judge(q.Password, q.Use, q.Purpose, q.Context, ev.as(p.Shadow)))
 	}
 	if q.Purpose != policy.Login {
-		v.Policies.Record(q.Tenant, policy.Sample{Text: q.Password, Use: q.Use, Purpose: q.Purpose, Context: q.Context, Evidence: ev})
+		v.Policies.Record(q.Tenant, policy.Sample{Text: q.Password, Use: q.Use, Purpose: q.Purpose, Context: q.Context, Evidence: ev.as(p.Policy)})
 	}
 	return Judgement{Verdict: verdict, Estimate: *ev.Estimate, Breach: ev.Breach}
 }
 
-// evidence adds what lists, corpora and the estimator say of a password.
-func (v *Verifier) evidence(ctx context.Context, words *policy.Dictionary, q CheckRequest, ev policy.Evidence) policy.Evidence {
-	ev.Now, ev.Dictionary = v.Now(), words
+// evidence adds what lists and corpora say of a password, as far as anybody
+// asks, and the estimate, which every answer shows.
+func (v *Verifier) evidence(needs policy.Needs, words *policy.Dictionary, q CheckRequest, ev policy.Evidence) policy.Evidence {
+	ev.Now = v.Now()
 	text := q.Password.Reveal()
-	if m, ok := v.common.Match(text); ok {
-		list := "common"
-		if m.Default {
-			list = "default-credentials"
-		}
-		ev.Listed = append(ev.Listed, policy.Listed{List: list, Form: form(m.Form), Rank: m.Rank})
+	if needs.Dictionary {
+		ev.Dictionary = words
 	}
-	if v.Corpora != nil {
-		ev.Breach = v.Corpora.Breach(q.Password, q.Purpose != policy.Login)
+	if needs.Blocklist {
+		if m, ok := v.common.Match(text); ok {
+			list := "common"
+			if m.Default {
+				list = policy.ListDefaults
+			}
+			ev.Listed = append(ev.Listed, policy.Listed{List: list, Form: form(m.Form), Rank: m.Rank})
+		}
+	}
+	if needs.Breach && v.Corpora != nil {
+		ev.Breach = v.Corpora.Breach(q.Password, needs.Similar && q.Purpose != policy.Login)
 	}
 	ev.Estimate = policyEstimate(strength.Of(text, strength.NewHints(strength.Context{
 		Login: q.Context.Login, Emails: q.Context.Emails, Names: q.Context.Names, Phones: q.Context.Phones,

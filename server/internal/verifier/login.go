@@ -206,7 +206,7 @@ func (v *Verifier) review(ctx context.Context, r *Record, text password.Text) []
 		return nil
 	}
 	q := CheckRequest{Tenant: r.Tenant, Password: text, Purpose: policy.Login, Use: r.Use}
-	return v.judge(ctx, p, q, policy.Evidence{LastChanged: r.Changed}).Verdict.Violations
+	return v.judge(p, q, past{Evidence: policy.Evidence{LastChanged: r.Changed}}).Verdict.Violations
 }
 
 // mustChange tells whether a finding about a password in use is such that it
