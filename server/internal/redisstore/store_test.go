@@ -215,6 +215,11 @@ func loseAnswers(t *testing.T, s *redisstore.Store, p *cutter, each func(error))
 		t.Fatal(err)
 	}
 	for i := range 10 {
+		// The connection that was cut needs a successor, or the answer to its
+		// greeting is lost and the write is never sent.
+		if _, err := s.Get(t.Context(), "warm", storetest.Subject(0)); err != nil {
+			t.Fatal(err)
+		}
 		before := p.cuts.Load()
 		p.armed.Store(true)
 		err := make(chan error, 1)
