@@ -34,10 +34,15 @@ type cli struct {
 	Config  string           `help:"Configuration file (YAML)." type:"path"`
 	Version kong.VersionFlag `help:"Print the version and exit."`
 
-	Serve  serveCmd  `cmd:"" default:"withargs" help:"Run the server (the default)."`
-	Init   initCmd   `cmd:"" help:"Make the data directory with its keys."`
-	Health healthCmd `cmd:"" help:"Ask the running server whether it is ready."`
-	Key    keyCmd    `cmd:"" help:"Create, list and revoke API keys of the running server."`
+	Serve     serveCmd     `cmd:"" default:"withargs" help:"Run the server (the default)."`
+	Init      initCmd      `cmd:"" help:"Make the data directory with its keys."`
+	Health    healthCmd    `cmd:"" help:"Ask the running server whether it is ready."`
+	Backup    backupCmd    `cmd:"" help:"Write an encrypted backup, also while the server runs."`
+	Restore   restoreCmd   `cmd:"" help:"Make the store of a data directory from a backup."`
+	Calibrate calibrateCmd `cmd:"" help:"Measure this machine and propose a cost of hashes."`
+	AttackSim attackSimCmd `cmd:"" help:"Try the configured throttle on attacks, without a server."`
+	Corpus    corpusCmd    `cmd:"" help:"Build, update, check and export breach corpora."`
+	Key       keyCmd       `cmd:"" help:"Create, list and revoke API keys of the running server."`
 }
 
 func main() {
@@ -49,6 +54,10 @@ func main() {
 	grpclog.SetLoggerV2(grpclog.NewLoggerV2(discard{}, discard{}, discard{}))
 	if err := k.Run(&c); err != nil {
 		fmt.Fprintln(os.Stderr, "watchword-server:", err)
+		var exit exitError
+		if errors.As(err, &exit) {
+			os.Exit(exit.code)
+		}
 		os.Exit(1)
 	}
 }

@@ -33,7 +33,7 @@ func TestScripts(t *testing.T) {
 			return certificate(e.WorkDir)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"ready": ready, "keyfile": keyFile, "mode": mode, "serving": serving, "terminate": terminate,
+			"ready": ready, "keyfile": keyFile, "mode": mode, "serving": serving, "terminate": terminate, "cut": cut,
 		},
 	})
 }
@@ -93,6 +93,17 @@ func keyFile(ts *testscript.TestScript, neg bool, args []string) {
 	var b [32]byte
 	rand.Read(b[:])
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(hex.EncodeToString(b[:])+"\n"), 0o600))
+}
+
+// cut leaves the first half of a file.
+func cut(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: cut file")
+	}
+	path := ts.MkAbs(args[0])
+	st, err := os.Stat(path)
+	ts.Check(err)
+	ts.Check(os.Truncate(path, st.Size()/2))
 }
 
 // mode compares the mode of files with what it should be.

@@ -235,6 +235,33 @@ type worker struct {
 	read    *atomic.Int64
 	records []byte
 	order   []wordRecord
+
+	// Set by a source that brings a segment along as it is.
+	copied *segmentHeader
+	raw    []byte
+	// Set by a source whose entries fit one line count only.
+	homes uint64
+}
+
+// pack lays out what the source gave.
+func (w *worker) pack(id int) (tableEntry, []byte, *segmentHeader, error) {
+	switch {
+	case w.copied != nil:
+		return w.copied.row, w.raw, w.copied, nil
+	case w.homes != 0 && len(w.b.pos) > 0:
+		if !w.b.packExactly(uint16(id), w.homes) {
+			return tableEntry{}, nil, nil, errNeedsSegment
+		}
+		return w.b.hdr.row, w.b.out, &w.b.hdr, nil
+	}
+	row, data := w.b.pack(uint16(id))
+	return row, data, &w.b.hdr, nil
+}
+
+func (w *worker) reset() {
+	w.b.reset()
+	w.sample.canaries = w.sample.canaries[:0]
+	w.copied, w.homes = nil, 0
 }
 
 // sample keeps the sixteen entries with the smallest scrambled heads: an even
@@ -293,7 +320,9 @@ type assembly struct {
 	canaries sample
 	told     time.Time
 	renamed  bool
-	first    uint64 // entries taken over from an interrupted build
+	check    func(*Index) error // further conditions on the new index
+	keep     bool               // keep what the new index replaces
+	first    uint64             // entries taken over from an interrupted build
 }
 
 // build packs all segments of src into the partial file and commits it.
@@ -356,8 +385,7 @@ func (a *assembly) work(ctx context.Context, src source) {
 		if !src.sequential() {
 			a.mu.Unlock()
 		}
-		w.b.reset()
-		w.sample.canaries = w.sample.canaries[:0]
+		w.reset()
 		err := ctx.Err()
 		if err == nil {
 			err = src.segment(ctx, id, w)
@@ -367,10 +395,11 @@ func (a *assembly) work(ctx context.Context, src source) {
 		}
 		var row tableEntry
 		var data []byte
+		var h *segmentHeader
 		if err == nil {
-			row, data = w.b.pack(uint16(id))
+			row, data, h, err = w.pack(id)
 		}
-		if !a.finish(id, row, data, &w.b.hdr, w.sample.canaries, err) {
+		if !a.finish(id, row, data, h, w.sample.canaries, err) {
 			return
 		}
 	}
@@ -504,6 +533,11 @@ func (a *assembly) commit() error {
 	if err = errors.Join(err, x.Close()); err != nil {
 		return err
 	}
+	if a.keep {
+		if err := keepPrevious(a.opts.Out); err != nil {
+			return err
+		}
+	}
 	if err := os.Rename(partial, a.opts.Out); err != nil {
 		return err
 	}
@@ -514,6 +548,11 @@ func (a *assembly) commit() error {
 func (a *assembly) accept(x *Index) error {
 	if err := x.CheckCanaries(); err != nil {
 		return err
+	}
+	if a.check != nil {
+		if err := a.check(x); err != nil {
+			return err
+		}
 	}
 	if a.opts.Partial || a.opts.From == FromWords {
 		return nil

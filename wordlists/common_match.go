@@ -31,10 +31,10 @@ const (
 	// cores on each side and two in the middle as they are, and the same for
 	// one repeated core; seven disguises of the whole and four of each of ten
 	// cores; and eight readings of three periods, each with and without what
-	// separates the copies, and the halves, of four stretches. A string without any likeness to a listed
+	// separates the copies, and the halves, of five stretches. A string without any likeness to a listed
 	// one is refused with a probability below maxProbes·1.1e-9, and in
 	// practice far below, because most strings need a dozen probes.
-	maxProbes = 2*83 + 7 + 4*10 + (1+2*8*maxPeriods)*4
+	maxProbes = 2*83 + 7 + 4*10 + (1+2*8*maxPeriods)*5
 
 	// inlineFold is the size up to which folding does not allocate.
 	inlineFold = 256
@@ -45,12 +45,17 @@ const (
 // from the cheapest to the dearest for an attacker, and combined:
 //
 //   - capital letters, full-width characters;
-//   - a listed core with digits, signs or spaces before or after it, as long
-//     as these are not most of the secret (see affixRule.allows);
+//   - a listed core with digits, signs or spaces before or after it: at most
+//     twelve and at most twice the core, or any number in an obvious order
+//     ("1234567", "!!!!"); around a core without letters only a few, since
+//     every string of digits begins with a listed one;
 //   - a listed core written twice or more, with or without signs between;
 //   - digits and signs read as letters, in three fixed ways, if the string
 //     has two letters or more;
 //   - the whole or the core backwards.
+//
+// A shorter core than four code points may have no more around it than it has
+// itself, a longer one than 40 nothing. Of several cores the longest counts.
 //
 // A phrase that contains a listed word among others does not match. The time
 // is linear in len(pw) with at most maxProbes look-ups; up to 256 bytes it
@@ -92,8 +97,8 @@ type cores struct {
 }
 
 // addIf adds s[lo:hi] if the rule allows it.
-func (c *cores) addIf(rule affixRule, lo, hi, affix int, digits bool) {
-	if ok, disguise := rule.allows(lo, hi, affix, digits); ok {
+func (c *cores) addIf(rule *affixRule, lo, hi, affix int) {
+	if ok, disguise := rule.allows(lo, hi, affix); ok {
 		c.list[c.n] = core{int32(lo), int32(hi), disguise}
 		c.n++
 	}
@@ -122,6 +127,10 @@ func (m *matcher) match(s []byte, form Form) bool {
 		if hi < len(s) && m.repeated(s[:hi], form|FormAffix, false) ||
 			lo > 0 && m.repeated(s[lo:], form|FormAffix, false) ||
 			lo > 0 && hi < len(s) && m.repeated(s[lo:hi], form|FormAffix, false) {
+			return true
+		}
+		// The copies may have digits of their own ("abc123abc123!").
+		if inner := bytes.TrimFunc(s, isSign); len(inner) < len(s) && m.repeated(inner, form|FormAffix, false) {
 			return true
 		}
 	}
@@ -249,37 +258,45 @@ func (c *cores) strip(s []byte) {
 	}
 	c.wordStart, c.wordEnd = lo, hi
 
-	rule := newAffixRule(s, lo, hi)
+	rule := affixRule{s: s, runes: utf8.RuneCount(s), wordStart: lo, wordEnd: hi}
 
-	// Affix behind: cores s[:i].
+	// Affix behind: cores s[:i] of at most maxCore code points.
 	begin := c.n
-	digits := false
-	for i, affix := len(s), 0; i > hi; {
-		r, size := utf8.DecodeLastRune(s[:i])
-		i -= size
-		affix++
-		digits = digits || unicode.IsDigit(r)
-		if i > 0 {
-			c.addIf(rule, 0, i, affix, digits)
+	i, n := 0, 0
+	for n < maxCore && i < len(s) {
+		_, size := utf8.DecodeRune(s[i:])
+		i += size
+		n++
+	}
+	for i >= max(hi, 1) {
+		if i < len(s) {
+			c.addIf(&rule, 0, i, rule.runes-n)
 		}
+		_, size := utf8.DecodeLastRune(s[:i])
+		i -= size
+		n--
 	}
 	c.disguiseLast(begin)
 
 	// Affix before: cores s[i:].
 	begin = c.n
-	digits = false
+	i, n = len(s), 0
+	for n < maxCore && i > 0 {
+		_, size := utf8.DecodeLastRune(s[:i])
+		i -= size
+		n++
+	}
 	last := lo
 	if hi == 0 {
-		last = len(s)
+		last = len(s) - 1
 	}
-	for i, affix := 0, 0; i < last; {
-		r, size := utf8.DecodeRune(s[i:])
-		i += size
-		affix++
-		digits = digits || unicode.IsDigit(r)
-		if i < len(s) {
-			c.addIf(rule, i, len(s), affix, digits)
+	for i <= last {
+		if i > 0 {
+			c.addIf(&rule, i, len(s), rule.runes-n)
 		}
+		_, size := utf8.DecodeRune(s[i:])
+		i += size
+		n--
 	}
 	c.disguiseLast(begin)
 
@@ -287,14 +304,14 @@ func (c *cores) strip(s []byte) {
 	if hi == 0 {
 		lo, hi = 0, len(s)
 	} else if lo > 0 && hi < len(s) {
-		c.addIf(rule, lo, hi, rule.runes-utf8.RuneCount(s[lo:hi]), true)
+		c.addIf(&rule, lo, hi, rule.runes-utf8.RuneCount(s[lo:hi]))
 	}
 	inner := bytes.TrimFunc(s, isSign)
 	if left := bytes.TrimLeftFunc(s, isSign); len(left) < len(s) && len(inner) < len(left) && len(inner) > 0 {
 		from := len(s) - len(left)
 		to := from + len(inner)
 		if from != lo || to != hi {
-			c.addIf(rule, from, to, rule.runes-utf8.RuneCount(inner), false)
+			c.addIf(&rule, from, to, rule.runes-utf8.RuneCount(inner))
 		}
 	}
 }
@@ -308,13 +325,20 @@ func (c *cores) disguiseLast(begin int) {
 
 // affixRule decides which parts of a string are affixes.
 type affixRule struct {
-	runes              int // code points of the string
+	s                  []byte
+	runes              int // code points of s
 	wordStart, wordEnd int
-	head, tail         int // s[:head] and s[tail:] are regular
+	measured           bool // whether the following are set
+	head, tail         int  // s[:head] and s[tail:] are regular
 }
 
-func newAffixRule(s []byte, wordStart, wordEnd int) affixRule {
-	return affixRule{utf8.RuneCount(s), wordStart, wordEnd, regularHead(s), regularTail(s)}
+// regular reports whether the affixes around s[lo:hi] are regular.
+func (a *affixRule) regular(lo, hi int) bool {
+	if !a.measured {
+		a.measured = true
+		a.head, a.tail = regularHead(a.s), regularTail(a.s)
+	}
+	return lo <= a.head && hi >= a.tail
 }
 
 // allows reports whether the string may be taken for the core [lo:hi] with an
@@ -330,22 +354,24 @@ func newAffixRule(s []byte, wordStart, wordEnd int) affixRule {
 //     quarter of the core, or half if it has no digit; never a disguise.
 //   - A regular affix of three code points or more, around a core of three
 //     with a letter or six without, may have any length.
-func (a affixRule) allows(lo, hi, affix int, digits bool) (ok, disguise bool) {
+func (a *affixRule) allows(lo, hi, affix int) (ok, disguise bool) {
 	n := a.runes - affix
 	if n > maxCore {
 		return false, false
 	}
-	regular := affix >= 3 && lo <= a.head && hi >= a.tail
 	if lo >= a.wordEnd || hi <= a.wordStart { // no letter
-		return n >= 4 && (4*affix <= n || !digits && 2*affix <= n) || n >= 6 && regular, false
+		return n >= 4 && 4*affix <= n ||
+			n >= 4 && 2*affix <= n && !bytes.ContainsFunc(a.s[:lo], unicode.IsDigit) && !bytes.ContainsFunc(a.s[hi:], unicode.IsDigit) ||
+			n >= 6 && affix >= 3 && a.regular(lo, hi), false
 	}
-	switch {
-	case n >= 4:
-		ok = affix <= min(2*n, maxAffix) || regular
-	case n >= 2:
-		ok = affix <= n || n == 3 && regular
+	most := n
+	if n >= 4 {
+		most = min(2*n, maxAffix)
 	}
-	return ok, n >= 5 && (affix <= n || regular)
+	if n >= 2 && affix <= most {
+		return true, n >= 5 && affix <= n
+	}
+	return n >= 3 && affix >= 3 && a.regular(lo, hi), n >= 5
 }
 
 // repeatable reports whether the word s[lo:hi] may be a repetition with an

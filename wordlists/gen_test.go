@@ -96,6 +96,17 @@ func generate(seed uint64, n int, kind wordlists.Kind) []entry {
 	return all
 }
 
+// generateIn makes entries in some segments only, as densely as a corpus that
+// has them everywhere.
+func generateIn(seed uint64, mean float64, kind wordlists.Kind, segments ...uint32) (all []entry) {
+	for _, s := range segments {
+		for p := range uint32(256) {
+			all = rangeOf(all, seed, s*256+p, mean, kind)
+		}
+	}
+	return all
+}
+
 const upperHex = "0123456789ABCDEF"
 
 func appendHex(b []byte, key *wordlists.Key, from, to int) []byte {

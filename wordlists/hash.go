@@ -69,6 +69,8 @@ type Key [20]byte
 // head is the part of a key that addresses it inside the index.
 func (k *Key) head() uint64 { return binary.BigEndian.Uint64(k[:8]) }
 
+func putHead(k *Key, head uint64) { binary.BigEndian.PutUint64(k[:8], head) }
+
 // Key hashes a password. For NTLM, bytes that are not UTF-8 count as U+FFFD,
 // the way a Windows client would have replaced them before hashing.
 // It panics on a kind that is neither SHA1 nor NTLM.

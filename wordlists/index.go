@@ -313,9 +313,14 @@ func (x *Index) Close() error {
 func catchFault(old bool, err *error) {
 	debug.SetPanicOnFault(old)
 	if r := recover(); r != nil {
-		if _, fault := r.(interface{ Addr() uintptr }); !fault {
-			panic(r)
-		}
-		*err = ErrCorrupt
+		*err = faultError(r)
 	}
+}
+
+// faultError is ErrCorrupt for a memory fault; any other panic goes on.
+func faultError(recovered any) error {
+	if _, fault := recovered.(interface{ Addr() uintptr }); !fault {
+		panic(recovered)
+	}
+	return ErrCorrupt
 }

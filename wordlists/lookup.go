@@ -6,6 +6,7 @@ package wordlists
 import (
 	"bytes"
 	"encoding/binary"
+	"math/bits"
 	"runtime/debug"
 	"sort"
 	"unsafe"
@@ -25,8 +26,17 @@ func (x *Index) Contains(key Key) (bool, error) {
 // Two listed hashes that agree in all the bits the index addresses by (about
 // 60) answer alike, with the larger count, unless the index was opened Exact.
 func (x *Index) Count(key Key) (n uint32, found bool, err error) {
-	defer catchFault(debug.SetPanicOnFault(true), &err)
-	return x.count(&key)
+	// As catchFault does, but without a call on the usual way out.
+	old, done := debug.SetPanicOnFault(true), false
+	defer func() {
+		debug.SetPanicOnFault(old)
+		if !done {
+			err = faultError(recover())
+		}
+	}()
+	n, found, err = x.count(&key)
+	done = true
+	return n, found, err
 }
 
 func (x *Index) count(key *Key) (uint32, bool, error) {
@@ -40,55 +50,101 @@ func (x *Index) count(key *Key) (uint32, bool, error) {
 		return x.countPlain(id, key)
 	}
 	home, rem := split(head<<segmentBits, s.homes)
+	prefetchRun(unsafe.Pointer(s.line(home)))
+	n, slot, err := x.probe(key, s, id, home, rem)
+	if slot != noSlot {
+		return x.exception(id, slot)
+	}
+	return n, n != 0, err
+}
+
+// noSlot is no slot's number.
+const noSlot = ^uint64(0)
+
+// probe looks for a remainder among the entries of a home line. It gives the
+// count, 0 when there is none, or the slot whose count is kept aside.
+func (x *Index) probe(key *Key, s *hotSegment, id, home, rem uint64) (n uint32, aside uint64, err error) {
 	line := s.line(home)
 	word := binary.LittleEndian.Uint64(line[56:])
 	if word>>checkShift != lineCheck(line, id, home) {
-		return 0, false, ErrCorrupt
+		return 0, noSlot, ErrCorrupt
 	}
 	run := word >> (metaShift + 10) & maxRun
 	if run == 0 {
-		return 0, false, nil
+		return 0, noSlot, nil
 	}
 	if s.flags|b2u(x.exact) != 0 {
-		return x.countSlow(key, s, id, home, rem)
+		n, _, err = x.countSlow(key, s, id, home, rem)
+		return n, noSlot, err
 	}
 	start := home*slotsPerLine + word>>metaShift&maxOffset
 	end := start + run
-	// Remainders of a run are uniform, so the wanted one is near its share of
-	// the run's length.
-	p := start + rem*run>>36
-	at := home
-	lastUp, lastDown := false, false
+	// Remainders of a run are uniform and ascend, so the wanted one is near
+	// its share of the run's length. A line is compared as a whole, without
+	// branches that the processor could not foresee.
+	l := (start + rem*run>>36) / slotsPerLine
+	up, down := false, false
 	for {
-		if l := p / slotsPerLine; l != at {
+		if l != home {
 			if l >= s.stored {
-				return 0, false, ErrCorrupt
+				return 0, noSlot, ErrCorrupt
 			}
-			line, at = s.line(l), l
-			if binary.LittleEndian.Uint64(line[56:])>>checkShift != lineCheck(line, id, l) {
-				return 0, false, ErrCorrupt
+			if line = s.line(l); binary.LittleEndian.Uint64(line[56:])>>checkShift != lineCheck(line, id, l) {
+				return 0, noSlot, ErrCorrupt
 			}
 		}
-		v := slot(line, p%slotsPerLine)
-		switch r := v >> 4; {
-		case r == rem:
-			if code := v & 15; code < countInRow {
-				return uint32(code) + 1, true, nil
+		first := l * slotsPerLine
+		from, to := max(start, first)-first, min(end, first+slotsPerLine)-first
+		if m := matches(line, rem) >> from << from & (1<<to - 1); m != 0 {
+			i := uint64(bits.TrailingZeros64(m))
+			if code := slot(line, i) & 15; code < countInRow {
+				return uint32(code) + 1, noSlot, nil
 			}
-			return x.exception(id, p)
-		case r < rem:
-			if p++; p == end || lastDown {
-				return 0, false, nil
-			}
-			lastUp = true
+			return 0, first + i, nil
+		}
+		switch {
+		case start < first && !up && rem < slot(line, from)>>4:
+			line, l, down = s.line(home), l-1, true
+		case end > first+slotsPerLine && !down && rem > slot(line, to-1)>>4:
+			line, l, up = s.line(home), l+1, true
 		default:
-			if p == start || lastUp {
-				return 0, false, nil
-			}
-			p--
-			lastDown = true
+			return 0, noSlot, nil
 		}
 	}
+}
+
+// matches compares a remainder with all slots of a line: bit i of the result
+// is slot i's.
+func matches(line *[lineSize]byte, rem uint64) (m uint64) {
+	// A slot's word, shifted up by 24, has its remainder on top, 28 bits high;
+	// the exclusive or with the wanted one is below 2^28 when they are equal.
+	rem <<= 28
+	var low, high, b uint64
+	_, b = bits.Sub64(binary.LittleEndian.Uint64(line[25:])<<24^rem, 1<<28, 0)
+	low += low + b
+	_, b = bits.Sub64(binary.LittleEndian.Uint64(line[55:])<<24^rem, 1<<28, 0)
+	high += high + b
+	_, b = bits.Sub64(binary.LittleEndian.Uint64(line[20:])<<24^rem, 1<<28, 0)
+	low += low + b
+	_, b = bits.Sub64(binary.LittleEndian.Uint64(line[50:])<<24^rem, 1<<28, 0)
+	high += high + b
+	_, b = bits.Sub64(binary.LittleEndian.Uint64(line[15:])<<24^rem, 1<<28, 0)
+	low += low + b
+	_, b = bits.Sub64(binary.LittleEndian.Uint64(line[45:])<<24^rem, 1<<28, 0)
+	high += high + b
+	_, b = bits.Sub64(binary.LittleEndian.Uint64(line[10:])<<24^rem, 1<<28, 0)
+	low += low + b
+	_, b = bits.Sub64(binary.LittleEndian.Uint64(line[40:])<<24^rem, 1<<28, 0)
+	high += high + b
+	_, b = bits.Sub64(binary.LittleEndian.Uint64(line[5:])<<24^rem, 1<<28, 0)
+	low += low + b
+	_, b = bits.Sub64(binary.LittleEndian.Uint64(line[35:])<<24^rem, 1<<28, 0)
+	high += high + b
+	_, b = bits.Sub64(binary.LittleEndian.Uint64(line[0:])<<24^rem, 1<<28, 0)
+	low += low + b
+	_, b = bits.Sub64(binary.LittleEndian.Uint64(line[30:])<<24^rem, 1<<28, 0)
+	high += high + b
+	return low | high<<6
 }
 
 // line returns line number n, which must be below s.stored.

@@ -87,6 +87,14 @@ func (b *builder) packHomes(id uint16, homes uint64, raises int) (tableEntry, []
 	return b.hdr.row, b.out
 }
 
+// packExactly is pack with a line count that must not be raised; it reports
+// whether the entries fit.
+func (b *builder) packExactly(id uint16, homes uint64) bool {
+	b.hdr = segmentHeader{id: id, kind: b.kind}
+	b.tally()
+	return b.place(id, homes)
+}
+
 // tally computes what the header says about counts and prefixes.
 func (b *builder) tally() {
 	clear(b.prefixes[:])

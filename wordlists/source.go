@@ -10,9 +10,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 )
 
@@ -52,7 +52,9 @@ type fileSource struct {
 	name   string
 	length int64
 	ident  string
-	bounds [segmentCount + 1]int64
+	// counted is what the first line says of them all (entryReader.counted).
+	counted int8
+	bounds  [segmentCount + 1]int64
 }
 
 func newFileSource(f *os.File, kind Kind) (*fileSource, error) {
@@ -63,6 +65,11 @@ func newFileSource(f *os.File, kind Kind) (*fileSource, error) {
 	s := &fileSource{f: f, kind: kind, name: filepath.Base(f.Name()), length: st.Size()}
 	s.ident = fmt.Sprintf("file %d %d", st.Size(), st.ModTime().UnixNano())
 	s.bounds[segmentCount] = s.length
+	first := entryReader{lines: newLineReader(io.NewSectionReader(f, 0, s.length), 4096, maxHashLine), kind: kind, file: s.name}
+	if _, err := first.next(); err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	s.counted = first.counted
 	if err := s.bisect(0, segmentCount, 0, s.length); err != nil {
 		return nil, s.explain(err)
 	}
@@ -163,7 +170,7 @@ func (s *fileSource) segment(ctx context.Context, id int, w *worker) error {
 func (s *fileSource) read(ctx context.Context, id int, r io.Reader, w *worker) error {
 	w.lines.reset(r)
 	w.lines.max = maxHashLine
-	e := entryReader{lines: w.lines, kind: s.kind, file: s.name}
+	e := entryReader{lines: w.lines, kind: s.kind, file: s.name, counted: s.counted}
 	for i := 0; ; i++ {
 		count, err := e.next()
 		if errors.Is(err, io.EOF) {
@@ -262,6 +269,7 @@ type rangeSource struct {
 	kind    Kind
 	partial bool
 	ident   string
+	names   rangeNames
 }
 
 func newRangeSource(path string, kind Kind, partial bool) (*rangeSource, error) {
@@ -274,7 +282,12 @@ func newRangeSource(path string, kind Kind, partial bool) (*rangeSource, error) 
 		dir.Close()
 		return nil, err
 	}
-	return &rangeSource{dir: dir, kind: kind, partial: partial,
+	names, err := listRanges(dir)
+	if err != nil {
+		dir.Close()
+		return nil, err
+	}
+	return &rangeSource{dir: dir, kind: kind, partial: partial, names: names,
 		ident: fmt.Sprintf("ranges %d", st.ModTime().UnixNano())}, nil
 }
 
@@ -288,13 +301,15 @@ func (s *rangeSource) segment(ctx context.Context, id int, w *worker) error {
 			return err
 		}
 		prefix := uint32(id*perSegment + i)
-		f, name, err := openRange(s.dir, prefix)
-		if errors.Is(err, fs.ErrNotExist) {
+		name := s.names.of(prefix)
+		if name == "" {
 			if s.partial {
 				continue
 			}
-			return &InputError{File: name, Err: ErrIncomplete, Reason: "range file missing"}
-		} else if err != nil {
+			return &InputError{File: rangeName(prefix), Err: ErrIncomplete, Reason: "range file missing"}
+		}
+		f, err := s.dir.Open(name)
+		if err != nil {
 			return err
 		}
 		n, err := readRange(f, name, prefix, s.kind, w.lines, w.addEntry)
@@ -307,20 +322,57 @@ func (s *rangeSource) segment(ctx context.Context, id int, w *worker) error {
 	return nil
 }
 
-// openRange opens a range file under the downloader's name or its lower-case
-// form. Names are made from the prefix alone; what else lies in the folder is
-// never opened.
-func openRange(dir *os.Root, prefix uint32) (*os.File, string, error) {
-	name := rangeName(prefix)
-	f, err := dir.Open(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		if lower := strings.ToLower(name); lower != name {
-			if g, err := dir.Open(lower); err == nil {
-				return g, lower, nil
+// rangeNames says which range files a folder holds: none, under the
+// downloader's name, or under its lower-case form.
+type rangeNames []uint8
+
+const (
+	nameUpper = 1
+	nameLower = 2
+)
+
+// listRanges looks through a folder. Only names that a prefix makes are ever
+// opened; what else lies there is left alone.
+func listRanges(dir *os.Root) (rangeNames, error) {
+	names := make(rangeNames, prefixCount)
+	d, err := dir.Open(".")
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	for {
+		list, err := d.ReadDir(4096)
+		for _, e := range list {
+			digits, ok := strings.CutSuffix(e.Name(), ".txt")
+			if !ok || len(digits) != 5 {
+				continue
+			}
+			p, err := strconv.ParseUint(digits, 16, 20)
+			switch {
+			case err != nil:
+			case digits == strings.ToUpper(digits):
+				names[p] = nameUpper
+			case digits == strings.ToLower(digits) && names[p] == 0:
+				names[p] = nameLower
 			}
 		}
+		if errors.Is(err, io.EOF) {
+			return names, nil
+		} else if err != nil {
+			return nil, err
+		}
 	}
-	return f, name, err
+}
+
+// of gives the file name of a prefix, "" when there is none.
+func (n rangeNames) of(prefix uint32) string {
+	switch n[prefix] {
+	case nameUpper:
+		return rangeName(prefix)
+	case nameLower:
+		return strings.ToLower(rangeName(prefix))
+	}
+	return ""
 }
 
 func rangeName(prefix uint32) string { return fmt.Sprintf("%05X.txt", prefix) }

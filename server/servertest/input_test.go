@@ -37,16 +37,16 @@ var good = map[string]string{
 	"CredentialService/ChangePassword": `{"subject":"s2","currentPassword":"p","newPassword":"q","locale":"en","policy":"nist-800-63b-4",
 		"source":{"ip":"192.0.2.1","deviceToken":"d","userAgent":"u"},
 		"context":{"login":"l","emails":["e"],"names":["n"],"phones":["1"],"birthDate":"1990-01-02","words":["w"]}}`,
-	"CredentialService/GetCredential":        `{"subject":"s"}`,
-	"CredentialService/SetCredentialState":   `{"subject":"s","state":"CREDENTIAL_STATE_ACTIVE"}`,
-	"CredentialService/DeleteCredential":     `{"subject":"s"}`,
-	"LoginThrottleService/BeginAttempt":      `{"subject":"s3","source":{"ip":"192.0.2.1","deviceToken":"d","userAgent":"u"}}`,
-	"LoginThrottleService/ReportAttempt":     `{"subject":"s4","outcome":"OUTCOME_CANCELLED","source":{"ip":"192.0.2.1","deviceToken":"d","userAgent":"u"}}`,
-	"LoginThrottleService/CompleteAttempt":   `{"attemptToken":"t","outcome":"OUTCOME_SUCCESS"}`,
-	"LoginThrottleService/GetThrottleState":  `{"subject":"s"}`,
-	"LoginThrottleService/ResetThrottle":     `{"subject":"s"}`,
-	"AdminService/CreateKey":                 `{"name":"n","tenant":"t","scopes":["password.check"],"networks":["192.0.2.0/24"]}`,
-	"AdminService/RevokeKey":                 `{"id":"i"}`,
+	"CredentialService/GetCredential":       `{"subject":"s"}`,
+	"CredentialService/SetCredentialState":  `{"subject":"s","state":"CREDENTIAL_STATE_ACTIVE"}`,
+	"CredentialService/DeleteCredential":    `{"subject":"s"}`,
+	"LoginThrottleService/BeginAttempt":     `{"subject":"s3","source":{"ip":"192.0.2.1","deviceToken":"d","userAgent":"u"}}`,
+	"LoginThrottleService/ReportAttempt":    `{"subject":"s4","outcome":"OUTCOME_CANCELLED","source":{"ip":"192.0.2.1","deviceToken":"d","userAgent":"u"}}`,
+	"LoginThrottleService/CompleteAttempt":  `{"attemptToken":"t","outcome":"OUTCOME_SUCCESS"}`,
+	"LoginThrottleService/GetThrottleState": `{"subject":"s"}`,
+	"LoginThrottleService/ResetThrottle":    `{"subject":"s"}`,
+	"AdminService/CreateKey":                `{"name":"n","tenant":"t","scopes":["password.check"],"networks":["192.0.2.0/24"]}`,
+	"AdminService/RevokeKey":                `{"id":"i"}`,
 }
 
 const marker = "QzXmarkerQzX"
@@ -348,4 +348,3 @@ func TestDecomposedTextIsOneText(t *testing.T) {
 		}
 	}
 }
-

@@ -54,7 +54,7 @@ func TestNoSecretLeavesTheServer(t *testing.T) {
 		fmt.Fprintln(&answers, h, answer)
 	}
 	body := fmt.Sprintf(`{"password":%[1]q,"previousPassword":%[1]q,"subject":"canary-subject-77","currentPassword":%[1]q,"newPassword":%[1]q,"phc":%[1]q,
-		"attemptToken":%[1]q,"name":%[1]q,"id":%[1]q,"yaml":%[1]q,"prefix":%[1]q,"hashes":[%[1]q],"words":[%[1]q],"passwords":[%[1]q],
+		"attemptToken":%[1]q,"name":%[1]q,"id":%[1]q,"yaml":%[1]q,"prefix":%[1]q,"hashes":[%[1]q],"words":["harmless"],"passwords":[%[1]q],
 		"source":{"ip":"203.0.113.199","deviceToken":%[1]q},"context":{"login":%[1]q,"birthDate":"1987-06-05"}}`, canary)
 	for route, method := range s.Routes() {
 		short := strings.TrimPrefix(method, "/watchword.v1.")
@@ -65,6 +65,9 @@ func TestNoSecretLeavesTheServer(t *testing.T) {
 		for _, b := range bodies {
 			post(route, b, s.Key)
 			post(route, b, canary)
+		}
+		if short == "PolicyService/AddWords" {
+			continue // whose first field is a list of words to keep
 		}
 		var reply []byte
 		err := conn.Invoke(ctx, method, []byte("\x0a\x1f"+canary), &reply, rawCodec)

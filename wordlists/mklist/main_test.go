@@ -86,7 +86,7 @@ func TestEveryEntryIsListed(t *testing.T) {
 			if !ok {
 				t.Fatalf("%s: entry %d is not listed", s.file, i+1)
 			}
-			// Every entry before the last of its rank on six lists.
+			// At worst every entry above it, on each list, is another one.
 			if most := (i + 1) * s.scale * len(sources) * 3 / 2; m.Rank > most+1 {
 				t.Errorf("%s: entry %d has rank %d, want at most %d", s.file, i+1, m.Rank, most)
 			}

@@ -671,8 +671,10 @@ type SimulatePolicyResponse struct {
 	AcceptRateLow  float64      `protobuf:"fixed64,3,opt,name=accept_rate_low,json=acceptRateLow,proto3" json:"accept_rate_low,omitempty"`
 	AcceptRateHigh float64      `protobuf:"fixed64,4,opt,name=accept_rate_high,json=acceptRateHigh,proto3" json:"accept_rate_high,omitempty"`
 	Reasons        []*RuleShare `protobuf:"bytes,5,rep,name=reasons,proto3" json:"reasons,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Rules that the recorded outcomes cannot answer for; they count as kept.
+	Undecided     []string `protobuf:"bytes,6,rep,name=undecided,proto3" json:"undecided,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SimulatePolicyResponse) Reset() {
@@ -736,6 +738,13 @@ func (x *SimulatePolicyResponse) GetAcceptRateHigh() float64 {
 func (x *SimulatePolicyResponse) GetReasons() []*RuleShare {
 	if x != nil {
 		return x.Reasons
+	}
+	return nil
+}
+
+func (x *SimulatePolicyResponse) GetUndecided() []string {
+	if x != nil {
+		return x.Undecided
 	}
 	return nil
 }
@@ -1819,14 +1828,15 @@ const file_watchword_v1_policy_proto_rawDesc = "" +
 	"\tpasswords\x18\x03 \x03(\tB\x03\x80\x01\x01R\tpasswords\x12\x1a\n" +
 	"\bgenerate\x18\x04 \x01(\x05R\bgenerate\x12\x1a\n" +
 	"\brecorded\x18\x05 \x01(\bR\brecorded\x12#\n" +
-	"\x03use\x18\x06 \x01(\x0e2\x11.watchword.v1.UseR\x03use\"\xd8\x01\n" +
+	"\x03use\x18\x06 \x01(\x0e2\x11.watchword.v1.UseR\x03use\"\xf6\x01\n" +
 	"\x16SimulatePolicyResponse\x12\x18\n" +
 	"\asamples\x18\x01 \x01(\x03R\asamples\x12\x1f\n" +
 	"\vaccept_rate\x18\x02 \x01(\x01R\n" +
 	"acceptRate\x12&\n" +
 	"\x0faccept_rate_low\x18\x03 \x01(\x01R\racceptRateLow\x12(\n" +
 	"\x10accept_rate_high\x18\x04 \x01(\x01R\x0eacceptRateHigh\x121\n" +
-	"\areasons\x18\x05 \x03(\v2\x17.watchword.v1.RuleShareR\areasons\"O\n" +
+	"\areasons\x18\x05 \x03(\v2\x17.watchword.v1.RuleShareR\areasons\x12\x1c\n" +
+	"\tundecided\x18\x06 \x03(\tR\tundecided\"O\n" +
 	"\tRuleShare\x12\x12\n" +
 	"\x04rule\x18\x01 \x01(\tR\x04rule\x12\x14\n" +
 	"\x05share\x18\x02 \x01(\x01R\x05share\x12\x18\n" +

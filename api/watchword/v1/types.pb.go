@@ -920,8 +920,10 @@ type Violation struct {
 	// The clauses of the standards that the rule comes from.
 	Clauses []string `protobuf:"bytes,2,rep,name=clauses,proto3" json:"clauses,omitempty"`
 	// A sentence in the locale of the request.
-	Message       string            `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
-	Params        map[string]string `protobuf:"bytes,4,rep,name=params,proto3" json:"params,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Message string            `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
+	Params  map[string]string `protobuf:"bytes,4,rep,name=params,proto3" json:"params,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// The parts of the password that the rule is about, where it has any.
+	Segments      []*Segment `protobuf:"bytes,5,rep,name=segments,proto3" json:"segments,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -980,6 +982,13 @@ func (x *Violation) GetMessage() string {
 func (x *Violation) GetParams() map[string]string {
 	if x != nil {
 		return x.Params
+	}
+	return nil
+}
+
+func (x *Violation) GetSegments() []*Segment {
+	if x != nil {
+		return x.Segments
 	}
 	return nil
 }
@@ -1407,12 +1416,13 @@ const file_watchword_v1_types_proto_rawDesc = "" +
 	"\n" +
 	"user_agent\x18\x03 \x01(\tR\tuserAgent\x12/\n" +
 	"\achannel\x18\x04 \x01(\x0e2\x15.watchword.v1.ChannelR\achannel\x12)\n" +
-	"\x10challenge_passed\x18\x05 \x01(\bR\x0fchallengePassed\"\xcb\x01\n" +
+	"\x10challenge_passed\x18\x05 \x01(\bR\x0fchallengePassed\"\xfe\x01\n" +
 	"\tViolation\x12\x12\n" +
 	"\x04rule\x18\x01 \x01(\tR\x04rule\x12\x18\n" +
 	"\aclauses\x18\x02 \x03(\tR\aclauses\x12\x18\n" +
 	"\amessage\x18\x03 \x01(\tR\amessage\x12;\n" +
-	"\x06params\x18\x04 \x03(\v2#.watchword.v1.Violation.ParamsEntryR\x06params\x1a9\n" +
+	"\x06params\x18\x04 \x03(\v2#.watchword.v1.Violation.ParamsEntryR\x06params\x121\n" +
+	"\bsegments\x18\x05 \x03(\v2\x15.watchword.v1.SegmentR\bsegments\x1a9\n" +
 	"\vParamsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"`\n" +
@@ -1575,19 +1585,20 @@ var file_watchword_v1_types_proto_goTypes = []any{
 var file_watchword_v1_types_proto_depIdxs = []int32{
 	8,  // 0: watchword.v1.AttemptSource.channel:type_name -> watchword.v1.Channel
 	21, // 1: watchword.v1.Violation.params:type_name -> watchword.v1.Violation.ParamsEntry
-	11, // 2: watchword.v1.Segment.kind:type_name -> watchword.v1.SegmentKind
-	15, // 3: watchword.v1.Strength.segments:type_name -> watchword.v1.Segment
-	7,  // 4: watchword.v1.Breach.status:type_name -> watchword.v1.BreachStatus
-	14, // 5: watchword.v1.PasswordRejected.violations:type_name -> watchword.v1.Violation
-	16, // 6: watchword.v1.PasswordRejected.strength:type_name -> watchword.v1.Strength
-	17, // 7: watchword.v1.PasswordRejected.breach:type_name -> watchword.v1.Breach
-	3,  // 8: watchword.v1.Denial.verdict:type_name -> watchword.v1.Verdict
-	22, // 9: watchword.v1.Denial.retry_after:type_name -> google.protobuf.Duration
-	10, // [10:10] is the sub-list for method output_type
-	10, // [10:10] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	15, // 2: watchword.v1.Violation.segments:type_name -> watchword.v1.Segment
+	11, // 3: watchword.v1.Segment.kind:type_name -> watchword.v1.SegmentKind
+	15, // 4: watchword.v1.Strength.segments:type_name -> watchword.v1.Segment
+	7,  // 5: watchword.v1.Breach.status:type_name -> watchword.v1.BreachStatus
+	14, // 6: watchword.v1.PasswordRejected.violations:type_name -> watchword.v1.Violation
+	16, // 7: watchword.v1.PasswordRejected.strength:type_name -> watchword.v1.Strength
+	17, // 8: watchword.v1.PasswordRejected.breach:type_name -> watchword.v1.Breach
+	3,  // 9: watchword.v1.Denial.verdict:type_name -> watchword.v1.Verdict
+	22, // 10: watchword.v1.Denial.retry_after:type_name -> google.protobuf.Duration
+	11, // [11:11] is the sub-list for method output_type
+	11, // [11:11] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_watchword_v1_types_proto_init() }

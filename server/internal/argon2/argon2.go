@@ -16,6 +16,8 @@
 // x/crypto, and [Kernel] and [SelfTest] say so.
 package argon2
 
+//go:generate go run -tags avo ./asm -out blamka_amd64.s
+
 import (
 	"encoding/binary"
 	"errors"

@@ -118,6 +118,13 @@ func TestKeyRefuses(t *testing.T) {
 	}
 }
 
+func TestSlotTooLarge(t *testing.T) {
+	m, err := argon2.NewMemory(1<<32 - 1)
+	if !errors.Is(err, argon2.ErrTooLarge) || m != nil {
+		t.Errorf("NewMemory of 4 TiB = %v, %v, want ErrTooLarge", m, err)
+	}
+}
+
 func TestClosedMemory(t *testing.T) {
 	m, err := argon2.NewMemory(512)
 	if err != nil {

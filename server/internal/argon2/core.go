@@ -10,7 +10,7 @@ import (
 
 // The implementations that New knows by name.
 const (
-	KernelAuto    = "auto"     // the fastest of the others that this machine runs
+	KernelAuto    = "auto"     // AVX2 where the machine has it, otherwise generic
 	KernelAVX2    = "avx2"     // assembly for amd64
 	KernelGeneric = "generic"  // plain Go
 	KernelXCrypto = "x/crypto" // golang.org/x/crypto/argon2, with memory of its own for each call

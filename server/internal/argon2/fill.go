@@ -13,10 +13,11 @@ const interleave = 4
 // The index is 0 to overwrite out and 1 to XOR into it.
 //
 // The first word of a block names the block that the next one refers to, and it
-// is final after about a third of the work. head goes that far and returns it;
-// tail does the rest while the memory that the caller found it to name, next,
-// is already on its way to the cache. Between the two, z must be left alone.
-// prev and ref may be the same block, out and z are neither of them.
+// is final once the rows and the first columns are permuted, five eighths of the
+// work. head goes that far and returns it; tail does the rest while the memory
+// that the caller found it to name, next, is already on its way to the cache.
+// Between the two, z must be left alone. prev and ref may be the same block, out
+// and z are neither of them.
 type kernel struct {
 	name string
 	// step is how many lanes to fill in step where the address of each block

@@ -18,11 +18,11 @@ import (
 // On Linux it is an anonymous mapping outside the Go heap, so that it counts
 // neither against GOMEMLIMIT nor towards the garbage collector's pace, aligned
 // to 2 MiB and offered to the kernel for huge pages, left out of core dumps and
-// of forked children, and fenced by pages that cannot be accessed. Elsewhere it
-// is a Go slice.
+// of forked children, and fenced by pages that cannot be accessed; it may take
+// up to 1 MiB more than its size. Elsewhere it is a Go slice.
 //
 // A Memory is for one goroutine at a time; Key and Close panic when they meet
-// another call.
+// another call. The garbage collector does not see it: it stays until Close.
 type Memory struct {
 	core    *Core
 	kib     uint32
@@ -34,22 +34,26 @@ type Memory struct {
 	closed  bool
 }
 
+// maxKiB keeps sums of two block numbers within 32 bits: 2 TiB.
+const maxKiB = 1 << 31
+
 // NewMemory returns a slot of the given size in KiB, which bounds the
 // Params.Memory of each Key, with the default Core. It returns an error when
-// the system does not give the memory.
+// the system does not give the memory, and one that wraps ErrTooLarge when it
+// never could.
 func NewMemory(kib uint32) (*Memory, error) { return Default().NewMemory(kib) }
 
 // NewMemory returns a slot of the given size in KiB, which bounds the
 // Params.Memory of each Key. It returns an error when the system does not give
-// the memory. When x/crypto has taken over, the size is only a bound: x/crypto
+// the memory, and one that wraps ErrTooLarge when it never could. When x/crypto has taken over, the size is only a bound: x/crypto
 // allocates as much on the Go heap for each call.
 func (c *Core) NewMemory(kib uint32) (*Memory, error) {
 	m := &Memory{core: c, kib: kib}
 	if c.kernel == nil {
 		return m, nil
 	}
-	if uint64(kib)*blockLen > math.MaxInt/2 {
-		return nil, fmt.Errorf("%w: %d KiB do not fit the address space", ErrTooLarge, kib)
+	if kib > maxKiB || uint64(kib)*blockLen > math.MaxInt/2 {
+		return nil, fmt.Errorf("%w: a slot of %d KiB", ErrTooLarge, kib)
 	}
 	var err error
 	m.mapping, err = mapMemory(int(kib)*blockLen, int(unsafe.Sizeof(scratch{})))
@@ -83,7 +87,8 @@ type PageInfo struct {
 // HugePages returns how the slot was backed when it was made. Both figures are
 // 0 when x/crypto has taken over, and Huge is 0 where the system does not tell.
 func (m *Memory) HugePages() PageInfo {
-	return PageInfo{Bytes: len(m.blocks) * blockLen, Huge: m.mapping.huge}
+	size := len(m.blocks) * blockLen
+	return PageInfo{Bytes: size, Huge: min(m.mapping.huge, size)}
 }
 
 // Key appends the tag of password and salt to dst, which may be nil, and

@@ -35,14 +35,19 @@ func mapMemory(main, side int) (mapping, error) {
 	page := os.Getpagesize()
 	up := func(n, to int) int { return (n + to - 1) / to * to }
 	main, side = up(main, page), up(side, page)
+	if rest := main % hugePage; rest >= hugePage/2 {
+		// A last huge page of which at least half is used is worth the other
+		// half: small pages cost a tag of 19 MiB more than 2 % of its time.
+		main += hugePage - rest
+	}
 
 	all, err := unix.Mmap(-1, 0, page+side+page+hugePage+main+page, unix.PROT_NONE,
 		unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE)
 	if err != nil {
 		return mapping{}, err
 	}
-	base := int(uintptr(unsafe.Pointer(&all[0])))
-	start := up(base+page+side+page, hugePage) - base
+	start := page + side + page
+	start += int(-(uintptr(unsafe.Pointer(&all[0])) + uintptr(start)) % hugePage)
 	m := mapping{all: all, side: all[start-page-side : start-page], main: all[start : start+main]}
 	for _, part := range [][]byte{m.side, m.main} {
 		if len(part) == 0 {

@@ -153,7 +153,7 @@ func (s *Store) commit(batch []*request) error {
 		err = guard(func() error {
 			return s.db.Update(func(tx *bbolt.Tx) error {
 				id = tx.ID()
-				return applyAll(tx, batch)
+				return s.applyAll(tx, batch)
 			})
 		})
 		switch {
@@ -174,7 +174,7 @@ func (s *Store) commit(batch []*request) error {
 	return err
 }
 
-func applyAll(tx *bbolt.Tx, batch []*request) error {
+func (s *Store) applyAll(tx *bbolt.Tx, batch []*request) error {
 	var t tables
 	var err error
 	if t.credentials, err = credentials.in(tx); err != nil {
@@ -183,6 +183,7 @@ func applyAll(tx *bbolt.Tx, batch []*request) error {
 	if t.objects, err = objectTable.in(tx); err != nil {
 		return dropped{err}
 	}
+	t.credentials.file, t.objects.file = s.file, s.file
 	changed := false
 	for _, r := range batch {
 		for i, c := range r.changes {

@@ -28,14 +28,14 @@ type migration func(*bbolt.Tx) error
 // is one more than their number.
 var migrations = []migration{}
 
-func initialise(tx *bbolt.Tx, credentialBlocks, objectBlocks uint32) error {
+func initialise(tx *bbolt.Tx) error {
 	if _, err := tx.CreateBucket(formatBucket); err != nil {
 		return err
 	}
-	if err := credentials.createIn(tx, credentialBlocks); err != nil {
+	if err := credentials.createIn(tx); err != nil {
 		return err
 	}
-	if err := objectTable.createIn(tx, objectBlocks); err != nil {
+	if err := objectTable.createIn(tx); err != nil {
 		return err
 	}
 	return writeVersion(tx, len(migrations)+1)

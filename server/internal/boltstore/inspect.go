@@ -4,12 +4,14 @@
 package boltstore
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/fnv"
 	"io"
 	"os"
+	"slices"
 )
 
 // inspect reads what holds the file together, before bbolt maps it: bbolt has
@@ -42,7 +44,7 @@ func inspect(path string) (lastTx int, err error) {
 	if !info.Mode().IsRegular() {
 		return 0, errors.New("the store file is not a regular file")
 	}
-	in := &inspector{f: f, size: info.Size()}
+	in := &inspector{pageFile: pageFile{f: f}, size: info.Size()}
 	meta, err := in.metas()
 	if err != nil {
 		return 0, err
@@ -72,6 +74,9 @@ const (
 	// maxDepth is more than any tree has: even with two children a branch, 64
 	// levels hold more pages than a disk.
 	maxDepth = 64
+	// maxOverflow bounds a page, in pages: the longest has one value of 1 MiB,
+	// or the list of free pages, of which this allows for 128 GiB.
+	maxOverflow = 1 << 16
 )
 
 type metaPage struct {
@@ -79,10 +84,9 @@ type metaPage struct {
 }
 
 type inspector struct {
-	f     *os.File
-	size  int64
-	pages uint64 // below the high-water mark
-	seen  []byte // one bit a page
+	pageFile
+	size int64
+	seen []byte // one bit a page
 }
 
 // mark notes that a page is in use and says whether it was free to be.
@@ -125,6 +129,12 @@ func (in *inspector) metas() (newest metaPage, err error) {
 	return newest, nil
 }
 
+// pageFile reads the pages of a bbolt file below the high-water mark.
+type pageFile struct {
+	f     *os.File
+	pages uint64
+}
+
 type page struct {
 	id    uint64
 	flags uint16
@@ -132,45 +142,134 @@ type page struct {
 	data  []byte // the whole page with its overflow, header included
 }
 
-func (in *inspector) read(id uint64) (page, error) {
-	if id < 2 || id >= in.pages {
+// read returns page id. What it finds there must say that it is this page and
+// end before the high-water mark; nothing else is checked.
+func (pf pageFile) read(id uint64) (page, error) {
+	if id < 2 || id >= pf.pages {
 		return page{}, corrupt("a page number is out of range")
 	}
 	b := make([]byte, pageSize)
-	if err := in.readAt(b, id); err != nil {
+	if err := pf.readAt(b, id); err != nil {
 		return page{}, err
 	}
 	e := binary.NativeEndian
 	overflow := uint64(e.Uint32(b[12:]))
-	if e.Uint64(b) != id || overflow >= in.pages-id {
-		return page{}, corrupt(fmt.Sprintf("page %d is not what it should be", id))
+	if e.Uint64(b) != id || overflow >= pf.pages-id || overflow > maxOverflow {
+		return page{}, damagedPage(id)
 	}
 	if overflow > 0 {
-		b = make([]byte, (overflow+1)*pageSize)
-		if err := in.readAt(b, id); err != nil {
+		b = append(b, make([]byte, overflow*pageSize)...)
+		if err := pf.readAt(b[pageSize:], id+1); err != nil {
 			return page{}, err
-		}
-	}
-	for i := range overflow + 1 {
-		if !in.mark(id + i) {
-			return page{}, corrupt(fmt.Sprintf("page %d is in use twice", id+i))
 		}
 	}
 	return page{id: id, flags: e.Uint16(b[8:]), count: int(e.Uint16(b[10:])), data: b}, nil
 }
 
-func (in *inspector) readAt(b []byte, id uint64) error {
-	_, err := in.f.ReadAt(b, int64(id)*pageSize)
+func damagedPage(id uint64) error {
+	return corrupt(fmt.Sprintf("page %d is not what it should be", id))
+}
+
+func (pf pageFile) readAt(b []byte, id uint64) error {
+	_, err := pf.f.ReadAt(b, int64(id)*pageSize)
 	if err == io.EOF {
 		return corrupt("it is shorter than its header says")
 	}
 	return err
 }
 
+// element is one element of a branch or leaf page.
+type element struct {
+	flags      uint32 // of a leaf
+	key, value []byte // value of a leaf
+	child      uint64 // of a branch
+}
+
+// elements returns the elements of a branch or leaf page. They must be in order,
+// one behind the other, and fill the page with its overflow as far as bbolt
+// would have allocated it: bbolt frees the overflow of a page that it replaces,
+// so a wrong number there would give away pages of others.
+func (p page) elements() ([]element, error) {
+	const size = 16
+	if p.count == 0 || pageHeader+size*p.count > len(p.data) || p.flags != flagBranch && p.flags != flagLeaf {
+		return nil, damagedPage(p.id)
+	}
+	e := binary.NativeEndian
+	es := make([]element, p.count)
+	next := uint64(pageHeader + size*p.count) // where the next key must begin
+	for i := range es {
+		at := pageHeader + size*i
+		b := p.data[at:][:size]
+		var pos, klen, vlen uint64
+		if p.flags == flagLeaf {
+			es[i].flags = e.Uint32(b)
+			pos, klen, vlen = uint64(e.Uint32(b[4:])), uint64(e.Uint32(b[8:])), uint64(e.Uint32(b[12:]))
+		} else {
+			pos, klen, es[i].child = uint64(e.Uint32(b)), uint64(e.Uint32(b[4:])), e.Uint64(b[8:])
+		}
+		start := uint64(at) + pos
+		if start != next || start+klen+vlen > uint64(len(p.data)) {
+			return nil, damagedPage(p.id)
+		}
+		next = start + klen + vlen
+		es[i].key, es[i].value = p.data[start:start+klen], p.data[start+klen:next]
+		if i > 0 && bytes.Compare(es[i-1].key, es[i].key) >= 0 {
+			return nil, damagedPage(p.id)
+		}
+	}
+	if uint64(len(p.data)) != (next+pageSize-1)/pageSize*pageSize {
+		return nil, damagedPage(p.id)
+	}
+	return es, nil
+}
+
+// leaf follows key down the tree from root, as bbolt does, and returns the
+// elements of the leaf page where it is or would be. Every page on the way must
+// be sound, and each must begin with the key under which it was reached.
+func (pf pageFile) leaf(root uint64, key []byte) (id uint64, es []element, err error) {
+	var reachedBy []byte
+	id = root
+	for range maxDepth {
+		p, err := pf.read(id)
+		if err != nil {
+			return 0, nil, err
+		}
+		if es, err = p.elements(); err != nil {
+			return 0, nil, err
+		}
+		if reachedBy != nil && !bytes.Equal(es[0].key, reachedBy) {
+			return 0, nil, damagedPage(id)
+		}
+		if p.flags == flagLeaf {
+			return id, es, nil
+		}
+		i, exact := slices.BinarySearchFunc(es, key, func(e element, k []byte) int { return bytes.Compare(e.key, k) })
+		if !exact && i > 0 {
+			i--
+		}
+		id, reachedBy = es[i].child, es[i].key
+	}
+	return 0, nil, corrupt("a tree is too deep")
+}
+
+// readMarked reads a page and marks it with its overflow.
+func (in *inspector) readMarked(id uint64) (page, error) {
+	p, err := in.read(id)
+	if err != nil {
+		return page{}, err
+	}
+	for i := range uint64(len(p.data) / pageSize) {
+		if !in.mark(id + i) {
+			return page{}, corrupt(fmt.Sprintf("page %d is in use twice", id+i))
+		}
+	}
+	return p, nil
+}
+
 // freelist marks the pages on the list of free pages, so that a page in use
 // that stands on it is found when the tree comes to it.
 func (in *inspector) freelist(id uint64) error {
-	p, err := in.read(id)
+	p, err := in.readMarked(id)
 	if err != nil {
 		return err
 	}
@@ -181,8 +280,10 @@ func (in *inspector) freelist(id uint64) error {
 	if count == 0xFFFF { // the count is too large for its field, and stands first
 		count, ids = binary.NativeEndian.Uint64(ids), ids[8:]
 	}
-	if count > uint64(len(ids))/8 {
-		return corrupt("the list of free pages is longer than its pages")
+	// bbolt allocates for the list before it takes those pages off it, and so up
+	// to one page too many.
+	if count > uint64(len(ids))/8 || uint64(len(p.data)) > (count*8/pageSize+3)*pageSize {
+		return corrupt("the list of free pages has not the length it says")
 	}
 	last := uint64(1)
 	for i := range count {
@@ -195,45 +296,30 @@ func (in *inspector) freelist(id uint64) error {
 	return nil
 }
 
-// rootTree checks the tree of buckets, and the tree of each bucket.
+// rootTree checks the list of buckets, and the tree of each.
 func (in *inspector) rootTree(id uint64) error {
-	p, err := in.read(id)
+	p, err := in.readMarked(id)
 	if err != nil {
 		return err
 	}
-	if p.flags != flagLeaf { // five names always fit in one page
+	buckets, err := p.elements()
+	if err != nil {
+		return err
+	}
+	if p.flags != flagLeaf { // a few short names always fit in one page
 		return corrupt("the list of buckets is not one")
 	}
-	elements, err := p.elements(16)
-	if err != nil {
-		return err
-	}
-	for i, b := range elements {
-		e := binary.NativeEndian
-		pos, klen, vlen := uint64(e.Uint32(b[4:])), uint64(e.Uint32(b[8:])), uint64(e.Uint32(b[12:]))
-		start := uint64(pageHeader+16*i) + pos + klen
-		if e.Uint32(b) != flagBucket || vlen < 16 || start+vlen > uint64(len(p.data)) {
+	for _, b := range buckets {
+		if b.flags != flagBucket || len(b.value) < 16 { // root 8, sequence 8
 			return corrupt("the list of buckets is malformed")
 		}
-		if root := e.Uint64(p.data[start:]); root != 0 { // 0: the bucket is here, inline
+		if root := binary.NativeEndian.Uint64(b.value); root != 0 { // 0: the bucket is here, inline
 			if err := in.tree(root); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
-}
-
-// elements returns the fixed parts of the page's elements.
-func (p page) elements(size int) ([][]byte, error) {
-	if pageHeader+size*p.count > len(p.data) {
-		return nil, corrupt(fmt.Sprintf("page %d has more elements than room", p.id))
-	}
-	es := make([][]byte, p.count)
-	for i := range es {
-		es[i] = p.data[pageHeader+size*i:][:size]
-	}
-	return es, nil
 }
 
 // tree checks the branch pages of one tree, level by level. All leaves of a
@@ -254,7 +340,7 @@ func (in *inspector) tree(root uint64) error {
 			break
 		}
 		if e.Uint16(b[8:]) != flagBranch || depth == maxDepth {
-			return corrupt(fmt.Sprintf("page %d is not what it should be", id))
+			return damagedPage(id)
 		}
 		depth, id = depth+1, e.Uint64(b[pageHeader+8:])
 	}
@@ -280,31 +366,20 @@ func (in *inspector) tree(root uint64) error {
 
 // branch checks one branch page and returns its children.
 func (in *inspector) branch(id uint64) ([]uint64, error) {
-	p, err := in.read(id)
+	p, err := in.readMarked(id)
 	if err != nil {
 		return nil, err
 	}
-	elements, err := p.elements(16)
+	es, err := p.elements()
 	if err != nil {
 		return nil, err
 	}
-	if p.flags != flagBranch || p.count == 0 {
-		return nil, corrupt(fmt.Sprintf("page %d is not what it should be", id))
+	if p.flags != flagBranch {
+		return nil, damagedPage(id)
 	}
-	e := binary.NativeEndian
-	children := make([]uint64, len(elements))
-	var before []byte
-	for i, b := range elements {
-		start := uint64(pageHeader+16*i) + uint64(e.Uint32(b))
-		end := start + uint64(e.Uint32(b[4:]))
-		if end > uint64(len(p.data)) {
-			return nil, corrupt(fmt.Sprintf("page %d is malformed", id))
-		}
-		key := p.data[start:end]
-		if i > 0 && string(before) >= string(key) {
-			return nil, corrupt(fmt.Sprintf("the keys of page %d are out of order", id))
-		}
-		before, children[i] = key, e.Uint64(b[8:])
+	children := make([]uint64, len(es))
+	for i, e := range es {
+		children[i] = e.child
 	}
 	return children, nil
 }

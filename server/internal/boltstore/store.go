@@ -94,6 +94,7 @@ type Options struct {
 // Store is an open store. Its methods may be called concurrently.
 type Store struct {
 	db     *bbolt.DB
+	file   *os.File // the same file, for reading pages
 	unlock func() error
 
 	queue   chan *request
@@ -153,8 +154,13 @@ func Open(dir string, o Options) (_ *Store, err error) {
 	if err != nil {
 		return nil, err
 	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, errors.Join(err, guard(db.Close))
+	}
 	s := &Store{
 		db:      db,
+		file:    file,
 		unlock:  unlock,
 		queue:   make(chan *request, 1024),
 		quit:    make(chan struct{}),
@@ -162,7 +168,7 @@ func Open(dir string, o Options) (_ *Store, err error) {
 		lastTx:  lastTx,
 	}
 	if err := guard(func() error { return s.migrate(o) }); err != nil {
-		return nil, errors.Join(err, guard(db.Close))
+		return nil, errors.Join(err, guard(db.Close), file.Close())
 	}
 	go s.commitLoop()
 	return s, nil
@@ -224,7 +230,7 @@ func create(dir string, o Options, fill func(*bbolt.DB) error) (err error) {
 			err = errors.Join(err, os.Remove(path))
 		}
 	}()
-	err = db.Update(func(tx *bbolt.Tx) error { return initialise(tx, 1, 1) })
+	err = db.Update(initialise)
 	if err == nil {
 		err = fill(db)
 	}
@@ -259,7 +265,7 @@ func (s *Store) Close() error {
 		close(s.quit)
 		<-s.stopped
 		err = s.closeDB()
-		err = errors.Join(err, s.unlock())
+		err = errors.Join(err, s.file.Close(), s.unlock())
 	})
 	return err
 }

@@ -9,6 +9,7 @@ import (
 	"encoding/binary"
 	"hash/crc32"
 	"math/bits"
+	"os"
 
 	"go.etcd.io/bbolt"
 )
@@ -29,16 +30,18 @@ import (
 //
 //	bucket "<name>":        key = block number, 4 bytes big endian
 //
-//	┌───────────────────────────────────────────────┬──────────┐
-//	│ entries                                       │ CRC32C   │   checksum over name, block number, entries
-//	│ key length │ key │ value length×2+far │ value │ 4 (LE)   │   lengths are varints
-//	└───────────────────────────────────────────────┴──────────┘
+//	┌───────────────────────────────────────────────┬────────┐
+//	│ entries                                       │ CRC32C │   checksum over name, block number, entries
+//	│ key length │ key │ value length×2+far │ value │ 4 (LE) │   lengths are varints
+//	└───────────────────────────────────────────────┴────────┘
 //
 //	bucket "<name>.far":    key = 8 bytes big endian, value = one long value
 //
 // A value longer than farLimit stands in the second bucket; its entry then
 // holds the key there (8 bytes) and the CRC32C of the value (4 bytes), in place
-// of the value, and counts the value's own length.
+// of the value, and counts the value's own length. An entry that is far stays
+// far, and when it is removed an empty value stays behind: bbolt merges pages
+// when it deletes, without a look at what they say of themselves.
 type table struct {
 	name string
 }
@@ -63,19 +66,17 @@ type header struct {
 	bytes   uint64 // sum of the lengths of all blocks, checksums aside
 }
 
-func (t table) createIn(tx *bbolt.Tx, blocks uint32) error {
+func (t table) createIn(tx *bbolt.Tx) error {
 	for _, name := range []string{t.name, t.name + ".far"} {
 		if _, err := tx.CreateBucket([]byte(name)); err != nil {
 			return err
 		}
 	}
 	o := openTable{table: t, main: tx.Bucket([]byte(t.name)), far: tx.Bucket([]byte(t.name + ".far"))}
-	for i := range blocks {
-		if err := o.writeBlock(i, nil); err != nil {
-			return err
-		}
+	if err := o.writeBlock(0, nil); err != nil {
+		return err
 	}
-	o.header.blocks = blocks
+	o.header.blocks = 1
 	return o.writeHeader(tx)
 }
 
@@ -84,6 +85,10 @@ type openTable struct {
 	table
 	main, far *bbolt.Bucket
 	header    header
+
+	// Of a transaction that writes: the file, and the leaf pages found sound.
+	file  *os.File
+	sound map[uint64]bool
 }
 
 func (t table) in(tx *bbolt.Tx) (*openTable, error) {
@@ -152,9 +157,49 @@ func (o *openTable) readBlock(i uint32) ([]byte, error) {
 	return b, nil
 }
 
+// writeBlock replaces block i, or adds it if it is the next.
 func (o *openTable) writeBlock(i uint32, entries []byte) error {
+	if err := o.checkLeaf(o.main, blockKey(i)); err != nil {
+		return err
+	}
 	k := blockKey(i)
-	return o.main.Put(k, seal(o.name+string(k), entries[:len(entries):len(entries)]))
+	return o.main.Put(k, seal(o.name+string(k), append(make([]byte, 0, len(entries)+4), entries...)))
+}
+
+// checkLeaf demands that the leaf page which a Put of key will rewrite is sound,
+// and so are the pages above it.
+//
+// bbolt rewrites a leaf as a whole, finds its place in the branch above by the
+// leaf's first key, and frees as many pages as the leaf says it has. If the key
+// is damaged, the branch keeps pointing at the old page as well, and later
+// look-ups may find old blocks, with checksums that are good; if the number is,
+// pages of others are given away. So no leaf is rewritten before it has been
+// looked at. The pages are those of the last commit, which are also what this
+// transaction will replace; those it has seen are remembered.
+func (o *openTable) checkLeaf(b *bbolt.Bucket, key []byte) error {
+	if o.file == nil || b.Root() == 0 { // a file in the making, or a bucket without pages of its own
+		return nil
+	}
+	pf := pageFile{f: o.file, pages: uint64(b.Tx().Size()) / pageSize}
+	id, es, err := pf.leaf(uint64(b.Root()), key)
+	if err != nil || o.sound[id] {
+		return err
+	}
+	for _, e := range es {
+		if e.flags != 0 {
+			return damagedPage(id)
+		}
+		if b == o.main {
+			if _, ok := unseal(o.name+string(e.key), e.value); !ok {
+				return damagedPage(id)
+			}
+		}
+	}
+	if o.sound == nil {
+		o.sound = map[uint64]bool{}
+	}
+	o.sound[id] = true
+	return nil
 }
 
 func blockKey(i uint32) []byte { return binary.BigEndian.AppendUint32(make([]byte, 0, 4), i) }
@@ -247,28 +292,34 @@ func (o *openTable) set(key, value []byte) error {
 	if found {
 		next = append(append(next, block[:old.at]...), block[old.at+len(old.raw):]...)
 		o.header.entries--
-		if old.far {
-			if err := o.far.Delete(old.value[:8]); err != nil {
-				return err
-			}
-		}
 	} else {
 		next = append(next, block...)
+	}
+	var place []byte // in the far bucket
+	switch {
+	case found && old.far:
+		place = old.value[:8]
+	case len(value) > farLimit:
+		id, err := o.far.NextSequence()
+		if err != nil {
+			return err
+		}
+		place = binary.BigEndian.AppendUint64(nil, id)
+	}
+	if place != nil {
+		if err := o.checkLeaf(o.far, place); err != nil {
+			return err
+		}
+		if err := o.far.Put(place, value); err != nil {
+			return err
+		}
 	}
 	if value != nil {
 		o.header.entries++
 		next = append(binary.AppendUvarint(next, uint64(len(key))), key...)
-		if len(value) > farLimit {
-			id, err := o.far.NextSequence()
-			if err != nil {
-				return err
-			}
-			k := binary.BigEndian.AppendUint64(nil, id)
-			if err := o.far.Put(k, value); err != nil {
-				return err
-			}
+		if place != nil {
 			next = binary.AppendUvarint(next, uint64(len(value))<<1|1)
-			next = append(next, k...)
+			next = append(next, place...)
 			next = binary.LittleEndian.AppendUint32(next, crc32.Checksum(value, castagnoli))
 		} else {
 			next = append(binary.AppendUvarint(next, uint64(len(value))<<1), value...)
@@ -310,8 +361,11 @@ func (o *openTable) split() error {
 	if err := o.writeBlock(from, stay); err != nil {
 		return err
 	}
+	if err := o.writeBlock(added, move); err != nil {
+		return err
+	}
 	o.header.blocks++
-	return o.writeBlock(added, move)
+	return nil
 }
 
 // each calls f with the entries of one block, values resolved.

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/watchword-project/watchword/server/internal/password"
 )
 
 // Config is the configuration file, and its manual. A field that is left out
@@ -403,14 +405,28 @@ type Bytes int64
 
 var units = map[string]int64{"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 
+// ParseBytes reads the written form.
+func ParseBytes(s string) (Bytes, error) {
+	digits := strings.TrimRight(s, "BKMGi")
+	unit, ok := units[s[len(digits):]]
+	v, err := strconv.ParseInt(strings.TrimSpace(digits), 10, 64)
+	if !ok || err != nil || v < 0 || v > math.MaxInt64/unit {
+		return 0, errors.New("not a size such as 19MiB")
+	}
+	return Bytes(v * unit), nil
+}
+
 // UnmarshalYAML reads the written form.
 func (b *Bytes) UnmarshalYAML(n *yaml.Node) error {
-	digits := strings.TrimRight(n.Value, "BKMGi")
-	unit, ok := units[n.Value[len(digits):]]
-	v, err := strconv.ParseInt(strings.TrimSpace(digits), 10, 64)
-	if n.Kind != yaml.ScalarNode || !ok || err != nil || v < 0 || v > math.MaxInt64/unit {
+	v, err := ParseBytes(n.Value)
+	if n.Kind != yaml.ScalarNode || err != nil {
 		return fmt.Errorf("line %d: not a size such as 19MiB", n.Line)
 	}
-	*b = Bytes(v * unit)
+	*b = v
 	return nil
+}
+
+// Params are the parameters of new hashes.
+func (h Hashing) Params() password.Params {
+	return password.Params{Memory: uint32(h.Memory >> 10), Time: uint32(h.Time), Parallelism: uint8(h.Parallelism)}
 }

@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -20,24 +21,29 @@ import (
 	"time"
 
 	"github.com/watchword-project/watchword/server/internal/boltstore"
+	"github.com/watchword-project/watchword/server/internal/corpora"
 	"github.com/watchword-project/watchword/server/internal/identity"
 	"github.com/watchword-project/watchword/server/internal/objects"
 	"github.com/watchword-project/watchword/server/internal/password"
 	"github.com/watchword-project/watchword/server/internal/pepper"
-	"github.com/watchword-project/watchword/server/internal/policy"
+	"github.com/watchword-project/watchword/server/internal/policybook"
 	"github.com/watchword-project/watchword/server/internal/rpc"
 	"github.com/watchword-project/watchword/server/internal/verifier"
 )
 
 // Server is a running server.
 type Server struct {
-	log    *slog.Logger
-	rpc    *rpc.Server
-	http   *http.Server
-	grpcL  net.Listener
-	httpL  net.Listener
-	admin  *adminDoor
-	hasher *password.Hasher
+	log     *slog.Logger
+	rpc     *rpc.Server
+	http    *http.Server
+	grpcL   net.Listener
+	httpL   net.Listener
+	admin   *adminDoor
+	hasher  *password.Hasher
+	book    *policybook.Book
+	pepper  *peppers
+	store   *boltstore.Store
+	corpora *corpora.Shelf // nil: none configured
 
 	ready   atomic.Bool
 	failed  chan error
@@ -83,6 +89,7 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 		return nil, err
 	}
 	s.onClose(func(context.Context) error { return store.Close() })
+	s.store = store
 	keyring, err := identity.NewKeyring(ctx, store, o.Now)
 	if err != nil {
 		return nil, err
@@ -107,6 +114,23 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	s.spawn(func() {
 		keyring.Run(run, func(err error) { o.Log.Error("keys could not be read again", "error", err) })
 	})
+	s.spawn(func() {
+		s.book.Run(run, func(err error) {
+			o.Log.Error("policies could not be read again; those before stay in force", "error", err)
+		})
+	})
+	s.spawn(func() { v.Run(run) })
+	if s.corpora != nil {
+		s.spawn(func() {
+			s.corpora.Run(run, func(name string, err error) {
+				if err != nil {
+					o.Log.Error("a changed corpus was not taken", "corpus", name, "error", err)
+					return
+				}
+				o.Log.Info("a changed corpus was taken", "corpus", name)
+			})
+		})
+	}
 	s.setReady(true)
 	return s, nil
 }
@@ -117,12 +141,8 @@ func (c Config) supported() error {
 		key string
 		set bool
 	}{
-		{"throttle.store: redis", c.Throttle.Store != "memory"},
 		{"store.kind other than embedded", c.Store.Kind != "embedded"},
 		{"auth.oidc", c.Auth.OIDC.Issuer != ""},
-		{"corpora", len(c.Corpora) > 0},
-		{"pepper.keys", len(c.Pepper.Keys) > 0},
-		{"policy.dir", c.Policy.Dir != ""},
 		{"listen.auth_policy", c.Listen.AuthPolicy != ""},
 		{"listen.forward_auth", c.Listen.ForwardAuth != ""},
 		{"listen.console", c.Listen.Console != ""},
@@ -208,12 +228,12 @@ func (s *Server) verifier(ctx context.Context, c Config, dir dataDir, store veri
 	if err != nil {
 		return nil, err
 	}
-	ring, err := openPepper(ctx, dir, objs)
+	s.pepper, err = openPepper(ctx, dir, c.Pepper.Keys, objs)
 	if err != nil {
 		return nil, err
 	}
 	hasher, err := password.NewHasher(password.Config{
-		Params:       password.Params{Memory: uint32(c.Hashing.Memory >> 10), Time: uint32(c.Hashing.Time), Parallelism: uint8(c.Hashing.Parallelism)},
+		Params:       c.Hashing.Params(),
 		MemoryBudget: int64(c.Hashing.MemoryBudget), QueueWait: c.Hashing.QueueWait, Insecure: c.Hashing.InsecureTestCost,
 	})
 	if err != nil {
@@ -228,22 +248,35 @@ func (s *Server) verifier(ctx context.Context, c Config, dir dataDir, store veri
 	if err != nil {
 		return nil, err
 	}
-	policies := policy.Builtin()
-	if _, ok := policies.Get(c.Policy.Default); !ok {
-		return nil, errors.New("configuration: policy.default names no policy")
-	}
-	tenants := make(map[string]verifier.Tenant)
-	for i, t := range c.Tenants {
-		if _, ok := policies.Get(t.Policy); !ok && t.Policy != "" {
-			return nil, fmt.Errorf("configuration: tenants[%d].policy names no policy", i)
+	tenants, defaults := make(map[string]verifier.Tenant), make(map[string]string)
+	for _, t := range c.Tenants {
+		tenants[t.Name] = verifier.Tenant{Exact: t.Case == "exact"}
+		if t.Policy != "" {
+			defaults[t.Name] = t.Policy
 		}
-		tenants[t.Name] = verifier.Tenant{Name: t.Name, Exact: t.Case == "exact", Policy: t.Policy}
 	}
-	v := verifier.New(verifier.Config{
-		Store: store, Hasher: hasher, Throttle: limiter, Pepper: ring,
+	s.book, err = policybook.New(ctx, policybook.Config{Store: objs, Dir: c.Policy.Dir, Default: c.Policy.Default, Defaults: defaults,
+		Key: derive(master, "rollout"), Now: o.Now})
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	s.onClose(s.book.Flush)
+	var shelf verifier.Corpora
+	if len(c.Corpora) > 0 {
+		if s.corpora, err = openCorpora(c.Corpora); err != nil {
+			return nil, err
+		}
+		s.onClose(func(context.Context) error { s.corpora.Close(); return nil })
+		shelf = s.corpora
+	}
+	v, err := verifier.New(ctx, verifier.Config{
+		Store: store, Objects: objs, Hasher: hasher, Throttle: limiter, Pepper: s.pepper.Ring,
 		Keys:     verifier.Keys{Subject: derive(master, "subject"), Guess: derive(master, "guess"), Proof: derive(master, "proof")},
-		Policies: verifier.NewPolicies(policies, c.Policy.Default, tenants), Tenants: tenants, Log: s.log, Now: o.Now,
+		Policies: s.book, Corpora: shelf, Tenants: tenants, Log: s.log, Now: o.Now,
 	})
+	if err != nil {
+		return nil, err
+	}
 	s.onClose(func(ctx context.Context) error { v.Close(ctx); return nil })
 	return v, nil
 }
@@ -290,7 +323,7 @@ func (s *Server) open(ctx context.Context, c Config, dir dataDir, v *verifier.Ve
 	}
 	s.grpcL, s.httpL = ls[0], ls[1]
 	s.rpc, err = rpc.New(ctx, rpc.Config{
-		Verifier: v, Keyring: keyring, Access: access, Log: s.log, TLS: tlsConfig,
+		Verifier: v, Keyring: keyring, Book: s.book, Rotate: s.rotatePepper(v), Backup: s.backup, Access: access, Log: s.log, TLS: tlsConfig,
 		Hosts: c.Listen.Hosts, AnyHost: tlsConfig != nil && len(c.Listen.Hosts) == 0, Origins: c.Listen.CORSOrigins,
 		AnonymousRange: anonymous, Ready: s.unready,
 	})
@@ -350,11 +383,45 @@ func (s *Server) setReady(ready bool) {
 
 var errNotReady = errors.New("not ready")
 
+// unready says why the service is not ready: it starts or stops, or a corpus
+// cannot be trusted any more.
 func (s *Server) unready() error {
-	if s.ready.Load() {
-		return nil
+	if !s.ready.Load() {
+		return errNotReady
 	}
-	return errNotReady
+	if s.corpora != nil {
+		return s.corpora.Ready()
+	}
+	return nil
+}
+
+// rotatePepper gives the rotation of the pepper: a key is made active, and
+// every hash sealed under it while logins go on.
+func (s *Server) rotatePepper(v *verifier.Verifier) func(context.Context, string) (string, int, int, error) {
+	return func(ctx context.Context, id string) (string, int, int, error) {
+		id, err := s.pepper.rotate(ctx, id)
+		if err != nil {
+			return "", 0, 0, err
+		}
+		changed, left, err := v.Reseal(ctx)
+		return id, changed, left, err
+	}
+}
+
+func (s *Server) backup(ctx context.Context, w io.Writer) error {
+	return s.pepper.backup(s.store)(ctx, w)
+}
+
+func openCorpora(list []Corpus) (*corpora.Shelf, error) {
+	var sources []corpora.Source
+	for _, c := range list {
+		sources = append(sources, corpora.Source{Name: c.Name, Path: c.Path})
+	}
+	s, err := corpora.Open(sources)
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	return s, nil
 }
 
 // GRPCAddr and HTTPAddr are where the doors are.

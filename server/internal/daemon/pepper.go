@@ -8,56 +8,210 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
 
 	"github.com/watchword-project/watchword/server/internal/objects"
 	"github.com/watchword-project/watchword/server/internal/pepper"
+	"github.com/watchword-project/watchword/server/internal/verifier"
 )
 
+// Objects that speak of peppers.
 const (
-	// localPepper is the id of the key in the data directory.
-	localPepper = "local"
-	kindPepper  = "pepper"
-	checksName  = "checks"
+	kindPepper = "pepper"
+	checksName = "checks" // check values, by key id
+	activeName = "active" // id of the active key, for keys of the data directory
 )
+
+// localPepper is the id of the first key in the data directory; the next ones
+// are local-2, local-3, in files of their own beside it.
+const localPepper = "local"
+
+// peppers holds the keyring in force, and exchanges it when a key is rotated.
+type peppers struct {
+	dir   dataDir
+	keys  []PepperKey // of the configuration; empty for keys of the data directory
+	store objects.Store
+	ring  atomic.Pointer[pepper.Keyring]
+	turn  sync.Mutex // one rotation at a time
+}
 
 // openPepper reads the pepper keys and holds them against the check values in
 // the store: a wrong or missing key stops the start, and does not make every
 // password wrong.
-func openPepper(ctx context.Context, dir dataDir, store objects.Store) (*pepper.Keyring, error) {
-	secret, err := pepper.ReadFile(dir.path(pepperFile))
+func openPepper(ctx context.Context, dir dataDir, keys []PepperKey, store objects.Store) (*peppers, error) {
+	p := &peppers{dir: dir, keys: keys, store: store}
+	list, err := p.configured()
+	if len(keys) == 0 {
+		list, err = p.local(ctx)
+	}
 	if err != nil {
 		return nil, err
 	}
-	ring, err := pepper.NewKeyring([]pepper.Key{{ID: localPepper, State: pepper.Active, Sealer: pepper.NewAES(secret)}})
-	if err != nil {
-		return nil, err
-	}
-	known := make(map[string]string)
-	o, err := store.Load(ctx, kindPepper, "", checksName)
-	switch {
-	case err == nil:
-		if err := json.Unmarshal(o.Data, &known); err != nil {
-			return nil, fmt.Errorf("check values of the pepper: %w", err)
+	return p, p.install(ctx, list)
+}
+
+// Ring gives the keyring in force.
+func (p *peppers) Ring() *pepper.Keyring { return p.ring.Load() }
+
+// configured gives the keys that the configuration names.
+func (p *peppers) configured() ([]pepper.Key, error) {
+	states := map[string]pepper.State{"active": pepper.Active, "decrypt-only": pepper.DecryptOnly, "retired": pepper.Retired}
+	var out []pepper.Key
+	for i, k := range p.keys {
+		state, ok := states[k.State]
+		if !ok {
+			return nil, fmt.Errorf("configuration: pepper.keys[%d].state must be active, decrypt-only or retired", i)
 		}
+		key := pepper.Key{ID: k.ID, State: state}
+		if state != pepper.Retired {
+			secret, err := pepper.ReadFile(k.File)
+			if err != nil {
+				return nil, fmt.Errorf("configuration: pepper.keys[%d]: %w", i, err)
+			}
+			key.Sealer = pepper.NewAES(secret)
+		}
+		out = append(out, key)
+	}
+	return out, nil
+}
+
+// local gives the keys of the data directory.
+func (p *peppers) local(ctx context.Context) ([]pepper.Key, error) {
+	active := localPepper
+	switch o, err := p.store.Load(ctx, kindPepper, "", activeName); {
+	case err == nil:
+		active = string(o.Data)
 	case !errors.Is(err, objects.ErrNotFound):
 		return nil, err
 	}
-	if err := ring.Verify(ctx, known); err != nil {
-		return nil, err
+	out, err := p.files()
+	for i := range out {
+		if out[i].ID == active {
+			out[i].State = pepper.Active
+		}
 	}
-	made, err := ring.Checks(ctx)
+	return out, err
+}
+
+// files reads the key files of the data directory, none of them active.
+func (p *peppers) files() ([]pepper.Key, error) {
+	files, err := filepath.Glob(p.dir.path("pepper*.key"))
 	if err != nil {
 		return nil, err
 	}
+	var out []pepper.Key
+	for _, f := range files {
+		secret, err := pepper.ReadFile(f)
+		if err != nil {
+			return nil, err
+		}
+		id := localPepper + strings.TrimPrefix(strings.TrimSuffix(filepath.Base(f), ".key"), "pepper")
+		out = append(out, pepper.Key{ID: id, State: pepper.DecryptOnly, Sealer: pepper.NewAES(secret)})
+	}
+	return out, nil
+}
+
+// install puts keys in force after holding them against their check values,
+// and keeps those of new keys.
+func (p *peppers) install(ctx context.Context, keys []pepper.Key) error {
+	ring, err := pepper.NewKeyring(keys)
+	if err != nil {
+		return err
+	}
+	known := make(map[string]string)
+	o, err := p.store.Load(ctx, kindPepper, "", checksName)
+	switch {
+	case err == nil:
+		if err := json.Unmarshal(o.Data, &known); err != nil {
+			return fmt.Errorf("check values of the pepper: %w", err)
+		}
+	case !errors.Is(err, objects.ErrNotFound):
+		return err
+	}
+	if err := ring.Verify(ctx, known); err != nil {
+		return err
+	}
+	made, err := ring.Checks(ctx)
+	if err != nil {
+		return err
+	}
 	before := len(known)
 	maps.Copy(made, known)
-	if len(made) == before {
-		return ring, nil
+	if len(made) != before {
+		o.Kind, o.Name, o.Version = kindPepper, checksName, o.Version+1
+		if o.Data, err = json.Marshal(made); err != nil {
+			return err
+		}
+		if err := p.store.Save(ctx, o); err != nil {
+			return err
+		}
 	}
-	o.Kind, o.Name, o.Version = kindPepper, checksName, o.Version+1
-	if o.Data, err = json.Marshal(made); err != nil {
-		return nil, err
+	p.ring.Store(ring)
+	return nil
+}
+
+// rotate makes a key active, a new one in the data directory for an empty id,
+// and gives its id. Keys of the configuration change state there: only the one
+// that is active already can be named. It returns verifier.ErrUnknownPepper.
+func (p *peppers) rotate(ctx context.Context, id string) (string, error) {
+	p.turn.Lock()
+	defer p.turn.Unlock()
+	if len(p.keys) > 0 {
+		if id != "" && id != p.Ring().Active() {
+			return "", verifier.ErrUnknownPepper
+		}
+		return p.Ring().Active(), nil
 	}
-	return ring, store.Save(ctx, o)
+	if id == "" {
+		var err error
+		if id, err = p.create(); err != nil {
+			return "", err
+		}
+	}
+	keys, err := p.local(ctx)
+	if err != nil {
+		return "", err
+	}
+	found := false
+	for i := range keys {
+		keys[i].State = pepper.DecryptOnly
+		if keys[i].ID == id {
+			keys[i].State, found = pepper.Active, true
+		}
+	}
+	if !found {
+		return "", verifier.ErrUnknownPepper
+	}
+	// The choice is stored before anything is sealed under the key, so that the
+	// next start makes the same.
+	o, err := p.store.Load(ctx, kindPepper, "", activeName)
+	if err != nil && !errors.Is(err, objects.ErrNotFound) {
+		return "", err
+	}
+	o.Kind, o.Name, o.Version, o.Data = kindPepper, activeName, o.Version+1, []byte(id)
+	if err := p.store.Save(ctx, o); err != nil {
+		return "", err
+	}
+	return id, p.install(ctx, keys)
+}
+
+// create makes the next key file.
+func (p *peppers) create() (string, error) {
+	for n := 2; ; n++ {
+		suffix := "-" + strconv.Itoa(n)
+		_, err := pepper.CreateFile(p.dir.path("pepper" + suffix + ".key"))
+		switch {
+		case err == nil:
+			return localPepper + suffix, nil
+		case !errors.Is(err, fs.ErrExist) && !errors.Is(err, os.ErrExist):
+			return "", err
+		}
+	}
 }

@@ -17,8 +17,8 @@ import (
 type Class uint8
 
 const (
-	// Interactive is a person at a login form. It goes before Batch, and waits
-	// at most Config.QueueWait.
+	// Interactive is a person at a login form. It goes before Batch, and its
+	// hash begins within Config.QueueWait and one service time, or not at all.
 	Interactive Class = iota
 	// Batch is work that nobody watches: audits, re-hashing, imports. It waits
 	// as long as its context allows, and leaves one slot to Interactive.
@@ -62,10 +62,12 @@ type job struct {
 	password Text
 	scheme   Scheme
 	load     load
-	run      func(w *work) error // called once, off the caller's goroutine
+	task     task
 
 	// Below: owned by the pool's lock until done is closed.
 	slots   int
+	taken   []*slot
+	one     [1]*slot // room for taken
 	est     time.Duration
 	place   *list.Element // in a queue, or nil
 	started time.Time
@@ -73,13 +75,12 @@ type job struct {
 	done    chan struct{}
 }
 
-// work is what a running job may use: its slot's memory, and a copy of the
-// password which lives as long as the run, so that the caller may wipe its
-// own the moment it has left.
-type work struct {
-	*slot
-	password []byte
-}
+// A task is the work of a job, run once, off the caller's goroutine.
+type task interface{ run(w *slot) error }
+
+type taskFunc func(w *slot) error
+
+func (f taskFunc) run(w *slot) error { return f(w) }
 
 // pool hands out slots. A slot is one core and an equal share of the memory
 // budget; a run that needs more than a share takes several slots.
@@ -90,8 +91,8 @@ type pool struct {
 	mu          sync.Mutex
 	idle        []*slot
 	slots       int
-	queues      [2]*list.List // of *job, by Class
-	queued      time.Duration // sum of est × slots over the interactive queue
+	queues      [2]*list.List      // of *job, by Class
+	queued      map[Scheme]float64 // units × slots over the interactive queue
 	running     map[*job]struct{}
 	interactive time.Time // when the last interactive job came
 	rates       map[Scheme]*rate
@@ -120,6 +121,7 @@ func newPool(slots []*slot, share int64, wait time.Duration) *pool {
 		idle:    slots,
 		slots:   len(slots),
 		queues:  [2]*list.List{list.New(), list.New()},
+		queued:  make(map[Scheme]float64),
 		running: make(map[*job]struct{}),
 		rates:   make(map[Scheme]*rate),
 		drained: make(chan struct{}),
@@ -191,7 +193,9 @@ func (p *pool) enqueue(j *job) error {
 	p.interactive = now
 	if q.Len() > 0 || len(p.idle) < j.slots {
 		wait := p.backlog(now)
-		limit := p.wait
+		// A fifth stays in reserve, so that those let in are still served in
+		// time when the hashes become a little slower.
+		limit := p.wait - p.wait/5
 		if at, ok := j.ctx.Deadline(); ok {
 			// A hash that ends after the deadline is work thrown away.
 			limit = min(limit, at.Sub(now)-j.est)
@@ -201,14 +205,17 @@ func (p *pool) enqueue(j *job) error {
 		}
 	}
 	j.place = q.PushBack(j)
-	p.queued += j.est * time.Duration(j.slots)
+	p.queued[j.scheme] += j.load.units * float64(j.slots)
 	return nil
 }
 
 // backlog is how long a job arriving now would wait behind those running and
-// those queued before it.
+// those queued before it, at the speed of the last runs and a little below.
 func (p *pool) backlog(now time.Time) time.Duration {
-	sum := p.queued
+	var sum time.Duration
+	for s, units := range p.queued {
+		sum += p.rateOf(s).cautious(units)
+	}
 	for r := range p.running {
 		if left := r.est - now.Sub(r.started); left > 0 {
 			sum += left * time.Duration(r.slots)
@@ -247,7 +254,7 @@ func (p *pool) remove(j *job) {
 	p.queues[j.class].Remove(j.place)
 	j.place = nil
 	if j.class == Interactive {
-		p.queued -= j.est * time.Duration(j.slots)
+		p.queued[j.scheme] -= j.load.units * float64(j.slots)
 	}
 }
 
@@ -304,23 +311,23 @@ func (p *pool) refuse(j *job, err error) {
 
 func (p *pool) start(j *job, now time.Time) {
 	last := len(p.idle) - j.slots
-	taken := append([]*slot(nil), p.idle[last:]...)
+	j.taken = append(j.one[:0], p.idle[last:]...)
 	p.idle = p.idle[:last]
-	w := &work{slot: taken[0]}
 	// The copy is made under the lock: the caller cannot have left yet.
-	w.password = w.keep(j.password.Reveal())
+	j.taken[0].keep(j.password.Reveal())
 	j.started = now
 	p.running[j] = struct{}{}
 	p.stats.Runs++
 	p.stats.Peak = max(p.stats.Peak, len(p.running))
-	go p.work(j, w, taken)
+	go p.work(j)
 }
 
-func (p *pool) work(j *job, w *work, taken []*slot) {
+func (p *pool) work(j *job) {
+	w := j.taken[0]
 	began := time.Now()
-	err := w.prepare(j.load, p.share, taken[1:])
+	err := w.prepare(j.load, p.share, j.taken[1:])
 	if err == nil {
-		err = j.run(w)
+		err = w.run(j.task)
 	}
 	took := time.Since(began)
 	w.clean(p.share)
@@ -331,7 +338,7 @@ func (p *pool) work(j *job, w *work, taken []*slot) {
 	if err == nil {
 		p.rateOf(j.scheme).observe(j.load.units, took)
 	}
-	p.idle = append(p.idle, taken...)
+	p.idle = append(p.idle, j.taken...)
 	j.err = err
 	close(j.done)
 	if p.closed {
@@ -387,20 +394,35 @@ func (p *pool) serviceTime(s Scheme, units float64) (mean, upper time.Duration) 
 	return r.estimate(units), r.upper(units)
 }
 
-// rateOf is the rate of s, empty before its first run.
+// rateOf is the rate of s, a guess before its first run.
 func (p *pool) rateOf(s Scheme) *rate {
 	r := p.rates[s]
 	if r == nil {
-		r = &rate{}
+		r = &rate{mean: firstGuess(s)}
 		p.rates[s] = r
 	}
 	return r
 }
 
+// firstGuess is the order of magnitude of nanoseconds for each unit of work,
+// on a server of the 2020s. The first run replaces it.
+func firstGuess(s Scheme) float64 {
+	switch s {
+	case Argon2id, Argon2i, Argon2d, WrappedArgon2id:
+		return 500 // for each KiB of each pass
+	case Bcrypt, BcryptSHA256:
+		return 50_000
+	case Scrypt, FirebaseScrypt, Yescrypt:
+		return 3 // for each byte
+	}
+	return 500 // for each round
+}
+
 // rate learns how long one unit of a scheme's work takes, as TCP learns its
 // round-trip time (RFC 6298 §2): a smoothed mean and a smoothed deviation.
 type rate struct {
-	mean, dev float64 // nanoseconds for each unit; zero: nothing seen yet
+	mean, dev float64 // nanoseconds for each unit
+	seen      bool    // false: mean is a guess
 }
 
 func (r *rate) observe(units float64, took time.Duration) {
@@ -408,8 +430,8 @@ func (r *rate) observe(units float64, took time.Duration) {
 		return
 	}
 	x := float64(took) / units
-	if r.mean == 0 {
-		r.mean, r.dev = x, x/2
+	if !r.seen {
+		r.mean, r.dev, r.seen = x, x/2, true
 		return
 	}
 	diff := x - r.mean
@@ -418,6 +440,11 @@ func (r *rate) observe(units float64, took time.Duration) {
 }
 
 func (r *rate) estimate(units float64) time.Duration { return time.Duration(r.mean * units) }
+
+// cautious is the mean and one deviation.
+func (r *rate) cautious(units float64) time.Duration {
+	return time.Duration((r.mean + r.dev) * units)
+}
 
 // upper is the mean and four deviations: few runs take longer.
 func (r *rate) upper(units float64) time.Duration {

@@ -135,11 +135,11 @@ func TestFullQueueRefusesAtOnce(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		if n := served.Load(); n < 40 || n > 46 {
-			t.Errorf("%d were served, want about %d: the queue is bounded by time", n, 2*(wait/service)+2)
+		if n, most := served.Load(), int64(2*(wait/service)+2); n < most*3/4 || n > most {
+			t.Errorf("%d were served, want a little below %d: the queue is bounded by time", n, most)
 		}
 		if took := time.Since(begin); took > wait+2*service {
-			t.Errorf("all was over after %v", took)
+			t.Errorf("all was over after %v, want at most %v", took, wait+2*service)
 		}
 		if m.total.Load() != served.Load() || served.Load()+shed.Load() != 1000 {
 			t.Errorf("%d runs for %d served and %d shed", m.total.Load(), served.Load(), shed.Load())
@@ -317,6 +317,21 @@ func TestCloseEndsWhatRunsAndRefusesTheRest(t *testing.T) {
 		}
 		if err := p.Do(context.Background(), password.Batch, 1, password.Text{}, nil); !errors.Is(err, password.ErrClosed) {
 			t.Errorf("after Close: Do = %v, want ErrClosed", err)
+		}
+	})
+}
+
+// A panic in a library's KDF fails one hash: the slot goes on working.
+func TestPanicFailsOneHash(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := password.NewPool(1, 1<<20, time.Second, service)
+		defer p.Close()
+		err := p.Do(t.Context(), password.Interactive, 1, text(t, canary), func(b []byte) { panic(string(b)) })
+		if err == nil || bytes.Contains([]byte(err.Error()), []byte(canary)) {
+			t.Errorf("Do = %v, want an error that does not repeat the panic", err)
+		}
+		if err := p.Do(t.Context(), password.Interactive, 1, text(t, canary), func([]byte) {}); err != nil {
+			t.Errorf("the next Do = %v", err)
 		}
 	})
 }

@@ -37,6 +37,7 @@ type argon2Hash struct {
 	params    Params
 	lanes     uint32 // as written: may be above what Params can hold
 	salt, tag []byte
+	room      [maxSalt + maxTag]byte // for salt and tag, so that parsing allocates once
 }
 
 // readArgon2 reads, after "$argon2…$":
@@ -71,10 +72,10 @@ func parseArgon2(v variant, rest string) (*argon2Hash, error) {
 	if h.params, h.lanes, err = parseParams(part[0]); err != nil {
 		return nil, err
 	}
-	if h.salt, err = decode(b64, part[1], minSalt, maxSalt, "salt"); err != nil {
+	if h.salt, err = appendDecode(h.room[:0:maxSalt], b64, part[1], minSalt, maxSalt, "salt"); err != nil {
 		return nil, err
 	}
-	if h.tag, err = decode(b64, part[2], minTag, maxTag, "tag"); err != nil {
+	if h.tag, err = appendDecode(h.room[maxSalt:maxSalt], b64, part[2], minTag, maxTag, "tag"); err != nil {
 		return nil, err
 	}
 	return h, nil
@@ -132,7 +133,7 @@ func (h *argon2Hash) load(budget int64) (load, error) {
 
 func argon2Load(p Params) load { return load{bytes: p.bytes(), units: p.units()} }
 
-func (h *argon2Hash) match(w *work) (bool, error) {
+func (h *argon2Hash) match(w *slot) (bool, error) {
 	tag, err := h.derive(w, w.password, len(h.tag))
 	if err != nil {
 		return false, err
@@ -141,9 +142,9 @@ func (h *argon2Hash) match(w *work) (bool, error) {
 }
 
 // derive computes a tag of n bytes from plain, the password or what stands
-// for it.
-func (h *argon2Hash) derive(w *work, plain []byte, n int) ([]byte, error) {
-	tag, err := w.memory.Key(make([]byte, 0, n), plain, h.salt, argon2.Params{
+// for it. The tag lies in w, which is wiped after the run.
+func (h *argon2Hash) derive(w *slot, plain []byte, n int) ([]byte, error) {
+	tag, err := w.memory.Key(w.tag[:0], plain, h.salt, argon2.Params{
 		Type:        argon2.Type(h.variant),
 		Version:     uint32(h.version),
 		Time:        h.params.Time,
@@ -155,6 +156,13 @@ func (h *argon2Hash) derive(w *work, plain []byte, n int) ([]byte, error) {
 		return nil, fmt.Errorf("deriving an %s tag: %w", h.variant.scheme(), err)
 	}
 	return tag, nil
+}
+
+// setTag makes h the hash of w.password.
+func (h *argon2Hash) setTag(w *slot) error {
+	tag, err := h.derive(w, w.password, tagBytes)
+	h.tag = append(h.tag, tag...)
+	return err
 }
 
 func (h *argon2Hash) String() string {

@@ -80,7 +80,7 @@ func (h *bcryptHash) load(int64) (load, error) {
 // match refuses a password over 72 bytes after the work for its first 72:
 // bcrypt would take it for any other with the same beginning, and re-hashing
 // it would change the password.
-func (h *bcryptHash) match(w *work) (bool, error) {
+func (h *bcryptHash) match(w *slot) (bool, error) {
 	password := w.password
 	if h.prehash {
 		sum := sha256.Sum256(password)
@@ -220,7 +220,7 @@ func (h *iterated) info() Info {
 }
 
 func (h *iterated) load(int64) (load, error)    { return roundsLoad(h.scheme, h.rounds) }
-func (h *iterated) match(w *work) (bool, error) { return matchPlain(h, w.password) }
+func (h *iterated) match(w *slot) (bool, error) { return matchPlain(h, w.password) }
 func (h *iterated) want() []byte                { return h.tag }
 
 func (h *iterated) longest() int {

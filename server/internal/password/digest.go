@@ -129,7 +129,7 @@ func (h *bareDigest) info() Info {
 }
 
 func (h *bareDigest) load(int64) (load, error)    { return load{units: 1}, nil }
-func (h *bareDigest) match(w *work) (bool, error) { return matchPlain(h, w.password) }
+func (h *bareDigest) match(w *slot) (bool, error) { return matchPlain(h, w.password) }
 func (h *bareDigest) want() []byte                { return h.tag }
 func (h *bareDigest) longest() int                { return MaxBytes }
 
@@ -177,7 +177,7 @@ func readNTLM(rest string) (stored, error) {
 
 func (h *ntlmHash) info() Info                  { return Info{Scheme: NTLM, Rounds: 1, Tag: len(h.tag)} }
 func (h *ntlmHash) load(int64) (load, error)    { return load{units: 1}, nil }
-func (h *ntlmHash) match(w *work) (bool, error) { return matchPlain(h, w.password) }
+func (h *ntlmHash) match(w *slot) (bool, error) { return matchPlain(h, w.password) }
 func (h *ntlmHash) want() []byte                { return h.tag }
 func (h *ntlmHash) longest() int                { return MaxBytes }
 func (h *ntlmHash) String() string              { return "$3$$" + hex.EncodeToString(h.tag) }

@@ -24,15 +24,20 @@ var (
 
 // decode reads s with e into least to most bytes.
 func decode(e *base64.Encoding, s string, least, most int, what string) ([]byte, error) {
+	return appendDecode(nil, e, s, least, most, what)
+}
+
+// appendDecode does the same behind dst.
+func appendDecode(dst []byte, e *base64.Encoding, s string, least, most int, what string) ([]byte, error) {
 	if n := e.DecodedLen(len(s)); n < least || n > most+2 {
 		return nil, bad("%s is not of %d to %d bytes", what, least, most)
 	}
-	b, err := e.DecodeString(s)
+	b, err := e.AppendDecode(dst, []byte(s))
 	// The decoder would skip line ends, which parse has refused before.
 	if err != nil {
 		return nil, bad("%s is not canonical base64", what)
 	}
-	if len(b) < least || len(b) > most {
+	if n := len(b) - len(dst); n < least || n > most {
 		return nil, bad("%s is not of %d to %d bytes", what, least, most)
 	}
 	return b, nil

@@ -6,7 +6,9 @@ package password_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/watchword-project/watchword/server/internal/password"
@@ -256,6 +258,207 @@ func TestMalformedAndCostlyHashes(t *testing.T) {
 	t.Logf("%d rows", len(rows))
 }
 
+// The bombs of the tables above take no memory: not the gigabytes they ask
+// for, and not even one slot's worth.
+func TestCostBombsAllocateNothing(t *testing.T) {
+	h := cheap(t)
+	bombs := []string{
+		"$argon2id$v=19$m=4294967295,t=1,p=1$" + salt16 + "$" + tag32,
+		"$argon2id$v=19$m=65537,t=4294967295,p=16777215$" + salt16 + "$" + tag32,
+		"$scrypt$ln=40,r=536870911,p=1$" + salt16 + "$" + tag32,
+		"$2b$31$CCCCCCCCCCCCCCCCCCCCC.ug0A3dTXhy5U.dFjx/qguZ8I4CB77BC",
+		"$5$rounds=999999999$salt$6tgnqVbdMI4.1tBobkxcejK8Alkw2NVqaYb3M.7uwr5",
+		"pbkdf2_sha256$4294967295$salt$" + tag32 + "=",
+		strings.Repeat("$argon2id", 1<<17),
+	}
+	var before, after runtime.MemStats
+	secret := text(t, "x")
+	runtime.ReadMemStats(&before)
+	const turns = 100
+	for range turns {
+		for _, b := range bombs {
+			if _, err := h.Verify(t.Context(), password.Interactive, secret, b); err == nil {
+				t.Fatal("a bomb was taken")
+			}
+		}
+	}
+	runtime.ReadMemStats(&after)
+	if each := (after.TotalAlloc - before.TotalAlloc) / (turns * uint64(len(bombs))); each > 4096 {
+		t.Errorf("refusing a bomb allocates %d bytes", each)
+	}
+}
+
+// A stored hash larger than a slot's share takes several slots, grows the
+// memory for itself alone, and leaves the slots as they were.
+func TestLargeStoredHash(t *testing.T) {
+	big, err := password.NewHasher(password.Config{Params: password.Params{Memory: 40 << 10, Time: 1, Parallelism: 2}, Insecure: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer big.Close()
+	secret := text(t, "correct horse")
+	phc, err := big.Hash(t.Context(), password.Interactive, secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := cheap(t) // 64 MiB for all
+	small, err := h.Hash(t.Context(), password.Interactive, secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for i := range 40 {
+		encoded := phc
+		if i%2 == 0 {
+			encoded = small
+		}
+		wg.Go(func() {
+			for name, p := range map[bool]password.Text{true: secret, false: text(t, "wrong")} {
+				r, err := h.Verify(t.Context(), password.Batch, p, encoded)
+				if err != nil || r.Match != name {
+					t.Errorf("Verify = %+v, %v, want match %v", r, err, name)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// A thousand clients of a real Hasher, most of which hang up.
+func TestCancelStormOnRealHashes(t *testing.T) {
+	h, err := password.NewHasher(password.Config{
+		Params: password.Params{Memory: 1 << 10, Time: 1, Parallelism: 1}, MemoryBudget: 3 << 20, Slots: 3, Insecure: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	secret := text(t, "correct horse")
+	var wg sync.WaitGroup
+	for i := range 1000 {
+		ctx, cancel := context.WithCancel(t.Context())
+		wg.Go(func() {
+			defer cancel()
+			err := h.Decoy(ctx, password.Class(i%2), secret)
+			var busy *password.BusyError
+			if err != nil && !errors.Is(err, context.Canceled) && !errors.As(err, &busy) {
+				t.Errorf("Decoy = %v", err)
+			}
+		})
+		if i%3 != 0 {
+			go cancel()
+		}
+	}
+	wg.Wait()
+	h.Close()
+	if s := h.Stats(); s.Peak > 3 || s.Running != 0 || s.Queued != 0 {
+		t.Errorf("Stats = %+v, want at most 3 running together and none left", s)
+	}
+	if err := h.Decoy(t.Context(), password.Interactive, secret); !errors.Is(err, password.ErrClosed) {
+		t.Errorf("after Close: Decoy = %v", err)
+	}
+}
+
+func TestSchemesForNewHashes(t *testing.T) {
+	for _, c := range []struct {
+		config password.Config
+		prefix string
+		info   password.Info
+	}{
+		{password.Config{Scheme: password.PBKDF2SHA256}, "$pbkdf2-sha256$i=600000,l=32$", password.Info{Scheme: password.PBKDF2SHA256, Rounds: 600_000, Salt: 16, Tag: 32}},
+		{password.Config{Scheme: password.PBKDF2SHA512}, "$pbkdf2-sha512$i=210000,l=32$", password.Info{Scheme: password.PBKDF2SHA512, Rounds: 210_000, Salt: 16, Tag: 32}},
+		{password.Config{Scheme: password.PBKDF2SM3, Rounds: 10, Insecure: true}, "$pbkdf2-sm3$i=10,l=32$", password.Info{Scheme: password.PBKDF2SM3, Rounds: 10, Salt: 16, Tag: 32}},
+		{password.Config{Params: password.Params{Memory: 19 << 10, Time: 2, Parallelism: 4}}, "$argon2id$v=19$m=19456,t=2,p=4$", password.Info{
+			Scheme: password.Argon2id, Version: 0x13, Params: password.Params{Memory: 19 << 10, Time: 2, Parallelism: 4}, Salt: 16, Tag: 32,
+		}},
+	} {
+		h, err := password.NewHasher(c.config)
+		if err != nil {
+			t.Errorf("NewHasher(%s): %v", c.info.Scheme, err)
+			continue
+		}
+		phc, err := h.Hash(t.Context(), password.Interactive, text(t, "correct horse"))
+		if err != nil || !strings.HasPrefix(phc, c.prefix) {
+			t.Errorf("Hash = %q, %v, want %q", phc, err, c.prefix)
+		}
+		if info, err := password.Parse(phc); err != nil || info != c.info || info.BelowFloor() != c.config.Insecure {
+			t.Errorf("Parse(%q) = %+v (below the floor: %v), %v, want %+v", phc, info, info.BelowFloor(), err, c.info)
+		}
+		for in, want := range map[string]bool{"correct horse": true, "wrong": false} {
+			if r, err := h.Verify(t.Context(), password.Interactive, text(t, in), phc); err != nil || r.Match != want || r.Stale {
+				t.Errorf("Verify(%q, %q) = %+v, %v, want match %v", in, phc, r, err, want)
+			}
+		}
+		h.Close()
+	}
+	for problem, c := range map[string]password.Config{
+		"at least 600000":   {Scheme: password.PBKDF2SHA256, Rounds: 599_999},
+		"at least 210000":   {Scheme: password.PBKDF2SHA512, Rounds: 209_999},
+		"above the 5000000": {Scheme: password.PBKDF2SM3, Rounds: 5_000_001},
+		"are made with":     {Scheme: password.Bcrypt},
+		"belong to PBKDF2":  {Rounds: 600_000},
+		"signer key":        {Firebase: &password.FirebaseKeys{SignerKey: []byte("x")}},
+		"kernel":            {Kernel: "quantum"},
+		"negative":          {QueueWait: -1},
+	} {
+		if _, err := password.NewHasher(c); err == nil || !strings.Contains(err.Error(), problem) {
+			t.Errorf("NewHasher = %v, want %q", err, problem)
+		}
+	}
+}
+
+func TestEveryKernelHashesAlike(t *testing.T) {
+	const phc = "$argon2id$v=19$m=128,t=3,p=4$c29tZXNhbHRzb21lc2FsdA$6SpFwR5TcA9Hz9XoenQTO+4uZObl7ec65+p5cDiEqHc"
+	for _, kernel := range []string{"", "generic", "x/crypto"} {
+		h, err := password.NewHasher(password.Config{Params: password.Params{Memory: 128, Time: 1, Parallelism: 1}, Kernel: kernel, Insecure: true})
+		if err != nil {
+			t.Fatalf("%q: %v", kernel, err)
+		}
+		if name, fault := h.Kernel(); fault != nil || (kernel != "" && name != kernel) {
+			t.Errorf("%q: Kernel = %q, %v", kernel, name, fault)
+		}
+		if r, err := h.Verify(t.Context(), password.Interactive, text(t, "correct horse"), phc); err != nil || !r.Match {
+			t.Errorf("%q: Verify = %+v, %v", kernel, r, err)
+		}
+		h.Close()
+	}
+}
+
+func TestServiceTime(t *testing.T) {
+	h := cheap(t)
+	phc, err := h.Hash(t.Context(), password.Interactive, text(t, "correct horse"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	mean, upper := h.ServiceTime(phc)
+	if mean <= 0 || upper < mean {
+		t.Errorf("ServiceTime = %v, %v", mean, upper)
+	}
+	double := strings.Replace(phc, "t=1", "t=2", 1)
+	if twice, _ := h.ServiceTime(double); twice < mean*19/10 || twice > mean*21/10 {
+		t.Errorf("twice the passes take %v, want twice %v", twice, mean)
+	}
+	if mean, upper := h.ServiceTime("x"); mean != 0 || upper != 0 {
+		t.Errorf("ServiceTime of no hash = %v, %v", mean, upper)
+	}
+}
+
+// The cost of everything around the KDF.
+func BenchmarkVerifyOverhead(b *testing.B) {
+	h := cheap(b)
+	secret := text(b, "correct horse")
+	phc, err := h.Hash(b.Context(), password.Interactive, secret)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := h.Verify(b.Context(), password.Interactive, secret, phc); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 func TestStale(t *testing.T) {
 	h, err := password.NewHasher(password.Config{Params: password.Params{Memory: 32 << 10, Time: 3, Parallelism: 1}})
 	if err != nil {
@@ -291,8 +494,15 @@ func FuzzParse(f *testing.F) {
 	for _, v := range vectors {
 		f.Add(v.encoded)
 	}
+	h := cheap(f)
 	f.Fuzz(func(t *testing.T, s string) {
 		info, err := password.Parse(s)
+		var costly *password.CostError
+		if checked := h.Check(s); err == nil && checked != nil && !errors.As(checked, &costly) && info.Scheme != password.FirebaseScrypt {
+			t.Fatalf("Parse takes what Check calls malformed: %v", checked)
+		} else if err != nil && !errors.Is(checked, password.ErrBadHash) {
+			t.Fatalf("Parse = %v, but Check = %v", err, checked)
+		}
 		if err != nil {
 			if !errors.Is(err, password.ErrBadHash) || info != (password.Info{}) {
 				t.Fatalf("Parse = %+v, %v", info, err)

@@ -156,7 +156,7 @@ type stored interface {
 	load(budget int64) (load, error)
 	// match tells whether w.password is the hashed one, comparing in constant
 	// time, after exactly one run of the KDF.
-	match(w *work) (bool, error)
+	match(w *slot) (bool, error)
 	// String is the canonical spelling.
 	String() string
 }
@@ -291,12 +291,20 @@ var formats = []struct {
 	{"$ww-digest$", readDigest}, // our spelling for all other digests
 }
 
-// fields splits s at each separator into exactly n parts.
-func fields(s string, sep byte, n int) ([]string, error) {
-	if strings.Count(s, string(sep)) != n-1 {
-		return nil, bad("number of fields")
+// fields splits s at each separator into exactly n parts, 5 at most.
+func fields(s string, sep byte, n int) (part [5]string, err error) {
+	for i := range n {
+		at := strings.IndexByte(s, sep)
+		if (at < 0) != (i == n-1) {
+			return part, bad("number of fields")
+		}
+		if at < 0 {
+			at = len(s)
+		}
+		part[i] = s[:at]
+		s = s[min(at+1, len(s)):]
 	}
-	return strings.SplitN(s, string(sep), n), nil
+	return part, nil
 }
 
 // decimal reads a number without sign, leading zero or other spelling.
@@ -324,11 +332,11 @@ func positive(s, name string, most uint64) (uint64, error) {
 
 // parameter reads "name=number".
 func parameter(s, name string, most uint64) (uint64, error) {
-	s, ok := strings.CutPrefix(s, name+"=")
-	if !ok {
+	s, ok := strings.CutPrefix(s, name)
+	if !ok || !strings.HasPrefix(s, "=") {
 		return 0, bad("parameter %s is missing or not in its place", name)
 	}
-	return positive(s, "parameter "+name, most)
+	return positive(s[1:], name, most)
 }
 
 // saltText checks a salt that is used as it is written.

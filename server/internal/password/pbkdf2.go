@@ -189,7 +189,7 @@ func roundsLoad(s Scheme, n uint64) (load, error) {
 	return load{units: float64(n)}, nil
 }
 
-func (h *pbkdf2Hash) match(w *work) (bool, error) { return matchPlain(h, w.password) }
+func (h *pbkdf2Hash) match(w *slot) (bool, error) { return matchPlain(h, w.password) }
 func (h *pbkdf2Hash) want() []byte                { return h.tag }
 func (h *pbkdf2Hash) longest() int                { return MaxBytes }
 

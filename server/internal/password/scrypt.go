@@ -255,7 +255,7 @@ func (h *scryptHash) load(budget int64) (load, error) {
 	return load{bytes: bytes, heap: true, units: float64(bytes) * float64(h.p)}, nil
 }
 
-func (h *scryptHash) match(w *work) (bool, error) { return matchPlain(h, w.password) }
+func (h *scryptHash) match(w *slot) (bool, error) { return matchPlain(h, w.password) }
 func (h *scryptHash) want() []byte                { return h.tag }
 
 func (h *scryptHash) longest() int {

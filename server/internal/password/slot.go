@@ -4,20 +4,23 @@
 package password
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/watchword-project/watchword/server/internal/argon2"
 )
 
 // slot is what one running hash may use: its memory, taken once and all zero
-// between two runs, and a place for its copy of the password.
+// between two runs, and a copy of the password that lives as long as the run,
+// so that the caller may wipe its own the moment it has left.
 type slot struct {
 	core   *argon2.Core
 	kib    uint32         // size of memory, unless a larger hash has grown it
 	memory *argon2.Memory // nil while lent to a hash that took several slots
 
-	plain [MaxBytes]byte
-	used  int
+	password []byte // within plain
+	plain    [MaxBytes]byte
+	tag      [maxTag]byte // room for the result
 }
 
 func newSlot(core *argon2.Core, kib uint32) (*slot, error) {
@@ -29,9 +32,8 @@ func newSlot(core *argon2.Core, kib uint32) (*slot, error) {
 }
 
 // keep copies the password into the slot.
-func (s *slot) keep(b []byte) []byte {
-	s.used = copy(s.plain[:], b)
-	return s.plain[:s.used]
+func (s *slot) keep(b []byte) {
+	s.password = s.plain[:copy(s.plain[:], b)]
 }
 
 // prepare makes room for a run, in the slot's memory or, where the KDF brings
@@ -41,7 +43,7 @@ func (s *slot) keep(b []byte) []byte {
 // use stays within the budget.
 func (s *slot) prepare(l load, share int64, others []*slot) error {
 	if l.heap {
-		if l.bytes+int64(s.kib)<<10 > share {
+		if s.memory != nil && l.bytes+int64(s.memory.KiB())<<10 > share {
 			release(s, others)
 		}
 		return nil
@@ -59,6 +61,21 @@ func (s *slot) prepare(l load, share int64, others []*slot) error {
 	return nil
 }
 
+// run runs t. A library that panics on one odd stored hash fails that hash
+// and not the process: nobody above this goroutine could recover. What the
+// panic says may hold a password, and is dropped.
+func (s *slot) run(t task) (err error) {
+	defer func() {
+		if recover() != nil {
+			s.memory = nil // its state is not known: it is left to itself
+			err = errPanic
+		}
+	}()
+	return t.run(s)
+}
+
+var errPanic = errors.New("a key derivation function panicked")
+
 func release(s *slot, others []*slot) {
 	s.free()
 	for _, o := range others {
@@ -68,8 +85,9 @@ func release(s *slot, others []*slot) {
 
 // clean ends a run: the copy of the password goes, and memory above the share.
 func (s *slot) clean(share int64) {
-	clear(s.plain[:s.used])
-	s.used = 0
+	clear(s.password)
+	s.password = nil
+	clear(s.tag[:])
 	if s.memory != nil && int64(s.memory.KiB())<<10 > share {
 		s.free()
 	}

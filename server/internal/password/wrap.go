@@ -79,7 +79,7 @@ func (h *wrappedHash) load(budget int64) (load, error) {
 	return h.outer.load(budget)
 }
 
-func (h *wrappedHash) match(w *work) (bool, error) {
+func (h *wrappedHash) match(w *slot) (bool, error) {
 	n := min(len(w.password), h.inner.longest())
 	tag, err := h.inner.derive(w.password[:n])
 	if err != nil {
@@ -116,12 +116,7 @@ func (h *Hasher) Wrap(ctx context.Context, encoded string) (string, error) {
 	legacy := bytes.Clone(tag)
 	defer clear(legacy)
 	out := &wrappedHash{outer: h.freshArgon2(), inner: inner}
-	err = h.run(ctx, Batch, Text{reveal: func() []byte { return legacy }}, Argon2id, argon2Load(h.config.Params), func(w *work) error {
-		tag, err := out.outer.derive(w, w.password, tagBytes)
-		out.outer.tag = tag
-		return err
-	})
-	if err != nil {
+	if err := h.run(ctx, Batch, Text{reveal: func() []byte { return legacy }}, Argon2id, argon2Load(h.config.Params), out.outer.setTag); err != nil {
 		return "", err
 	}
 	clear(tag)

@@ -65,6 +65,7 @@ type stretch struct {
 
 // walks are the orders besides that of the code points in which neighbours
 // count as a sequence: keyboard rows, columns and the digits with 0 after 9.
+// They are ASCII, and no character is twice in one.
 var walks = []string{"qwertyuiop[]", "asdfghjkl;'", "zxcvbnm,./", "1234567890-=", "!@#$%^&*()_+",
 	"1qaz2wsx3edc4rfv5tgb6yhn7ujm8ik,9ol.0p;/"}
 
@@ -90,8 +91,8 @@ func sequences(s []rune) []stretch {
 				best.end, best.repeat = k, false
 			}
 		}
-		for _, w := range walks {
-			if k := follow(s, i, w); k > best.end {
+		for w := range places {
+			if k := follow(s, i, &places[w]); k > best.end {
 				best.end, best.repeat = k, false
 			}
 		}
@@ -105,22 +106,37 @@ func sequences(s []rune) []stretch {
 	return out
 }
 
-// follow gives the end of the longest stretch of s from i that goes along w,
-// which is ASCII without repeated characters, in either direction.
-func follow(s []rune, i int, w string) int {
-	at := func(r rune) int {
-		for k := range len(w) {
-			if rune(w[k]) == r {
-				return k
-			}
+// places holds, for each walk, where in it each ASCII character stands, from
+// 1; 0 means nowhere.
+var places = func() (out [][128]int8) {
+	for _, w := range walks {
+		var at [128]int8
+		for i := range len(w) {
+			at[w[i]] = int8(i + 1)
 		}
-		return -2
+		out = append(out, at)
+	}
+	return out
+}()
+
+// follow gives the end of the longest stretch of s from i that goes along a
+// walk in either direction.
+func follow(s []rune, i int, walk *[128]int8) int {
+	at := func(k int) int8 {
+		if k < len(s) && s[k] < 128 {
+			return walk[s[k]]
+		}
+		return 0
 	}
 	longest := i + 1
-	for _, step := range []int{1, -1} {
-		p, k := at(s[i]), i+1
-		for p >= 0 && k < len(s) && at(s[k]) == p+step {
-			p, k = p+step, k+1
+	first := at(i)
+	if first == 0 {
+		return longest
+	}
+	for _, step := range []int8{1, -1} {
+		k := i + 1
+		for want := first + step; want > 0 && at(k) == want; want += step {
+			k++
 		}
 		longest = max(longest, k)
 	}
@@ -265,11 +281,16 @@ func fuzzyScore(v view, known ...matcher) (int, []Segment) {
 		for _, m := range known {
 			for _, t := range m {
 				w := t.text
-				if len(w) < minFuzzy {
+				if t.slight || len(w) < minFuzzy || i+1 >= len(s) {
+					continue
+				}
+				// One edit leaves the first or the second character in its place, or
+				// takes the first away.
+				if a, b, w1 := entra(s[i]), entra(s[i+1]), entra(w[1]); a != entra(w[0]) && a != w1 && b != w1 {
 					continue
 				}
 				for n := len(w) - 1; n <= len(w)+1 && i+n <= len(s); n++ {
-					if c := best[i].score + 1; c < best[i+n].score && withinOne(s[i:i+n], w) {
+					if c := best[i].score + 1; c < best[i+n].score && fuzzy(s[i:i+n], w) {
 						best[i+n] = cell{c, i}
 					}
 				}
@@ -284,6 +305,15 @@ func fuzzyScore(v view, known ...matcher) (int, []Segment) {
 	}
 	slices.Reverse(segments)
 	return best[len(s)].score + rest, segments
+}
+
+// fuzzy tells whether s is w within edit distance one. A character before or
+// after the whole word is no edit of it: it earns a point of its own.
+func fuzzy(s, w []rune) bool {
+	if len(s) > len(w) && (entra(s[0]) != entra(w[0]) || entra(s[len(s)-1]) != entra(w[len(w)-1])) {
+		return false
+	}
+	return withinOne(s, w)
 }
 
 // withinOne tells whether one edit at most turns a into b, both read with

@@ -18,8 +18,15 @@ const (
 	// MaxWordRunes is how many code points of each entry, and of each
 	// dictionary word, are looked at.
 	MaxWordRunes = 64
-	// maxParts bounds the pieces one entry is cut into.
-	maxParts = 8
+	// maxParts bounds the pieces one entry is cut into, maxHanzi the hanzi whose
+	// pinyin is spelled out, maxVariants the other readings of them tried.
+	maxParts    = 8
+	maxHanzi    = 16
+	maxVariants = 4
+	// maxTokens bounds what is made of a whole context or dictionary, before
+	// each is read backwards too. Real ones make some fifty; a dictionary's
+	// words come before their pinyin, so only pinyin is lost there.
+	maxTokens = 1 << 14
 )
 
 // The kinds of context a password can be made of.
@@ -44,13 +51,20 @@ func (t *tokens) add(kind string, text []rune) {
 	for len(text) > 0 && unicode.IsSpace(text[len(text)-1]) {
 		text = text[:len(text)-1]
 	}
-	if len(text) < 2 && (len(text) == 0 || !isHan(text[0])) {
+	if len(*t) >= maxTokens || len(text) < 2 && (len(text) == 0 || !isHan(text[0])) {
 		return
 	}
-	*t = append(*t, token{text: text, kind: kind})
+	*t = append(*t, token{text: text, kind: kind, order: len(*t)})
 }
 
 func (t *tokens) addString(kind, s string) { t.add(kind, []rune(s)) }
+
+func (t *tokens) addSlight(kind string, text []rune) {
+	n := len(*t)
+	if t.add(kind, text); len(*t) > n {
+		(*t)[n].slight = true
+	}
+}
 
 // words gives the tokens of a context, and how many entries were past the cap.
 func (c Context) words() (matcher, int) {
@@ -80,10 +94,17 @@ func (c Context) words() (matcher, int) {
 
 // reversible adds each token read backwards.
 func reversible(t tokens) matcher {
+	n := 0
+	for _, w := range t {
+		n += len(w.text)
+	}
+	room := make([]rune, 0, n)
 	for _, w := range t[:len(t):len(t)] {
-		r := slices.Clone(w.text)
+		from := len(room)
+		room = append(room, w.text...)
+		r := room[from:len(room):len(room)]
 		slices.Reverse(r)
-		t = append(t, token{text: r, kind: w.kind})
+		t = append(t, token{text: r, kind: w.kind, order: len(t), slight: w.slight})
 	}
 	return newMatcher(t)
 }
@@ -176,8 +197,11 @@ func trim(s []rune, cut func(rune) bool) []rune {
 // hanzi adds the pinyin of a name or word: in full, each syllable, initials,
 // and the customary mixtures of both ("zhangwei", "weizhang", "zw", "zhangw",
 // "zwei"). The first character, or two of a compound surname, is taken as the
-// surname, in its reading as such besides the usual one.
+// surname. Characters with another common reading give it too, one at a time.
 func (t *tokens) hanzi(kind string, e []rune) {
+	if len(e) > maxHanzi {
+		return
+	}
 	var syllables []string
 	for _, r := range e {
 		p := pinyinOf(r)
@@ -190,8 +214,14 @@ func (t *tokens) hanzi(kind string, e []rune) {
 		return
 	}
 	t.syllables(kind, syllables, 1)
-	if s, ok := surnameReadings[e[0]]; ok && s != syllables[0] {
-		t.syllables(kind, append([]string{s}, syllables[1:]...), 1)
+	variants := 0
+	for i, r := range e {
+		if s, ok := otherReadings[r]; ok && s != syllables[i] && variants < maxVariants {
+			variants++
+			other := slices.Clone(syllables)
+			other[i] = s
+			t.syllables(kind, other, 1)
+		}
 	}
 	if len(e) > 2 {
 		if s, ok := compoundSurnames[string(e[:2])]; ok {
@@ -216,11 +246,12 @@ func (t *tokens) syllables(kind string, s []string, surname int) {
 }
 
 func (t *tokens) pinyin(kind string, s []string, surname int) {
-	for _, x := range s {
-		t.addString(kind, x)
-	}
 	if len(s) < 2 {
+		t.addString(kind, s[0])
 		return
+	}
+	for _, x := range s {
+		t.addSlight(kind, []rune(x))
 	}
 	initials := func(s []string) string {
 		var b strings.Builder
@@ -234,7 +265,13 @@ func (t *tokens) pinyin(kind string, s []string, surname int) {
 	if len(s) > surname {
 		family, given := s[:surname], s[surname:]
 		f, g := strings.Join(family, ""), strings.Join(given, "")
-		for _, x := range []string{f, g, g + f, f + initials(given), initials(given) + f,
+		if len(family) > 1 {
+			t.addString(kind, f)
+		}
+		if len(given) > 1 {
+			t.addString(kind, g)
+		}
+		for _, x := range []string{g + f, f + initials(given), initials(given) + f,
 			initials(family) + g, g + initials(family), initials(given) + initials(family)} {
 			t.addString(kind, x)
 		}
@@ -251,8 +288,12 @@ func (t *tokens) phone(e []rune) {
 	}
 	t.add(kindPhone, d)
 	for _, n := range []int{11, 10, 8, 7, 6, 5, 4} {
-		if n < len(d) {
-			t.add(kindPhone, d[len(d)-n:])
+		switch tail := d[max(0, len(d)-n):]; {
+		case n >= len(d):
+		case n >= 7:
+			t.add(kindPhone, tail)
+		default:
+			t.addSlight(kindPhone, tail)
 		}
 	}
 }
@@ -267,7 +308,11 @@ func (t *tokens) birthDate(s string) {
 		"20060102", "060102", "0102", "02012006", "020106", "0201", "01022006", "010206", "2006", "200601", "012006",
 		"2January2006", "2Jan2006", "January2", "Jan2", "2January", "2Jan",
 	} {
-		t.add(kindBirthDate, fold(d.Format(layout), MaxWordRunes))
+		if f := fold(d.Format(layout), MaxWordRunes); len(f) >= 6 {
+			t.add(kindBirthDate, f)
+		} else {
+			t.addSlight(kindBirthDate, f)
+		}
 	}
 	y, m, day := d.Format("2006"), d.Format("1"), d.Format("2")
 	for _, f := range []string{y + m + day, y[2:] + m + day, day + m + y, m + day + y, y + d.Format("0201"),

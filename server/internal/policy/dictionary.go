@@ -37,9 +37,10 @@ type Dictionary struct {
 func newDictionary(version uint64, list []string) *Dictionary {
 	var t tokens
 	for _, w := range list {
-		r := []rune(w)
-		t.add(kindDictionary, r)
-		t.hanzi(kindDictionary, r)
+		t.add(kindDictionary, []rune(w))
+	}
+	for _, w := range list {
+		t.hanzi(kindDictionary, []rune(w))
 	}
 	return &Dictionary{version: version, list: list, words: reversible(t)}
 }

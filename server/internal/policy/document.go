@@ -85,7 +85,9 @@ type base struct {
 	Uses []string `yaml:"uses,omitempty"`
 }
 
-func (b *base) head() *base { return b }
+// IsZero tells the YAML encoder to leave out a section that says nothing. A
+// section that says anything has a mode once it is settled.
+func (b base) IsZero() bool { return b.Mode == "" }
 
 // lengthRule sets the least length in Unicode code points. LENGTH_MIN
 type lengthRule struct {
@@ -154,7 +156,15 @@ const (
 )
 
 func (f failMode) of(p Purpose) string {
-	return []string{Signup: f.Signup, Change: f.Change, Reset: f.Reset, Login: f.Login}[p]
+	switch p {
+	case Change:
+		return f.Change
+	case Reset:
+		return f.Reset
+	case Login:
+		return f.Login
+	}
+	return f.Signup
 }
 
 // guessesRule asks for an estimated number of guesses. TOO_GUESSABLE
@@ -234,8 +244,9 @@ type patternsRule struct {
 	List []patternRule `yaml:"list,omitempty"`
 }
 
-// patternRule is one expression in RE2 syntax, at most 256 bytes and 1,000
-// instructions. It sees the first 1,024 code points.
+// patternRule is one expression in RE2 syntax, at most 256 bytes and 500
+// instructions. It sees the first 256 code points of the password, as if they
+// were all, and the password as it is: neither folded nor unfolded.
 type patternRule struct {
 	// ID appears in the violation: a to z, 0 to 9 and "-", at most 32 bytes.
 	ID string `yaml:"id"`
@@ -323,9 +334,6 @@ func useName(u Use) string {
 	return "single"
 }
 
-// enforced tells whether a hit of the section refuses, for some use.
-func (b *base) enforced() bool { return b.Mode == modeEnforce }
-
 // Bounds on what a policy may hold.
 const (
 	maxClauses     = 16
@@ -334,7 +342,8 @@ const (
 	maxRuleWords   = 1000
 	maxPatterns    = 8
 	maxPattern     = 256
-	maxProgram     = 1000
+	maxProgram     = 500
+	maxSubject     = 256
 )
 
 // settle fills in defaults and refuses what contradicts itself.
@@ -472,6 +481,10 @@ func (r *rules) settle() error {
 		if !c.asks() {
 			check(errorAt("rules.composition", "asks for nothing"))
 		}
+		need := max(c.MinLetters, c.MinLower+c.MinUpper) + max(c.MinNonLetters, c.MinDigits+c.MinSymbols)
+		if r.Size.active() && need > r.Size.MaxBytes {
+			check(errorAt("rules.composition", "asks for more than size.max_bytes: no password could be accepted"))
+		}
 	}
 	if c := &r.Contains; c.active() {
 		if c.MinLength == 0 {
@@ -569,7 +582,7 @@ func compilePattern(expr string) (*regexp.Regexp, error) {
 	}
 	prog, err := syntax.Compile(parsed.Simplify())
 	if err != nil || len(prog.Inst) > maxProgram {
-		return nil, fault("compiles to more than 1000 instructions")
+		return nil, fault("compiles to more than 500 instructions")
 	}
 	return regexp.Compile(expr)
 }

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// maxAnalysed is how many code points of a password the pattern rules look
-// at. Length, composition and byte size always count the whole of it.
+// maxAnalysed is how many code points of a password the rules look at. Length
+// and byte size count the whole of it.
 const maxAnalysed = 1024
 
 // view is a password laid out for the rules: the code points as given, and
@@ -73,7 +73,7 @@ func foldRune(to []rune, r rune) []rune {
 
 // fold gives at most limit folded code points of s.
 func fold(s string, limit int) []rune {
-	var out []rune
+	out := make([]rune, 0, min(limit, len(s)))
 	for _, r := range s {
 		if len(out) >= limit {
 			break

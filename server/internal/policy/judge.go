@@ -6,8 +6,10 @@
 // and what to do about it. Nothing here waits, reads or keeps anything, and
 // the time is an argument.
 //
-// A policy is a YAML document (see Parse); Builtin holds those that follow a
-// published standard.
+// A policy is a YAML document: testdata/example.yaml shows every key, Parse
+// reads one, Builtin holds those that follow a published standard. The order of
+// a check is Needs, then whatever evidence it asks for (Forms says what to look
+// up in lists of common passwords), then Judge, then Message and AdviceText.
 package policy
 
 import (
@@ -48,6 +50,7 @@ func (p *Policy) Needs() Needs {
 	n := Needs{
 		Blocklist:  r.Blocklist.active(),
 		Breach:     r.Breach.active(),
+		Similar:    r.Breach.active() && r.Breach.Similar,
 		Estimate:   r.Guesses.active(),
 		Dictionary: r.Dictionary.active() || r.Contains.active() && r.Contains.Dictionary || r.Fuzzy.active(),
 		Context:    r.Context.active() || r.Contains.active() && r.Contains.Context || r.Fuzzy.active(),
@@ -60,10 +63,18 @@ func (p *Policy) Needs() Needs {
 	return n
 }
 
+// Alike tells whether p judges a new password alike on two occasions, but for
+// the age of the one before: whether it fails alike when no corpus answers.
+func (p *Policy) Alike(a, b Purpose) bool {
+	u := &p.doc.Rules.Breach.Unavailable
+	return u.of(a) == u.of(b)
+}
+
 // Judge applies every rule of p to a password and reports all that it
-// breaks, not only the first. Its time is bounded whatever the input: pattern
-// rules see the first 1,024 code points, derivations passwords of up to 128,
-// and MaxContextWords entries of the context.
+// breaks, not only the first. Its time is bounded whatever the input: repeats,
+// sequences, words and composition see the first 1,024 code points, regular
+// expressions 256, derivations passwords of up to 128, and MaxContextWords
+// entries of the context are looked at. Length and size count the whole.
 func (p *Policy) Judge(text password.Text, use Use, purpose Purpose, subject Context, ev Evidence) Verdict {
 	j := judgement{
 		p: p, r: &p.doc.Rules, use: use, purpose: purpose, ev: ev,
@@ -173,8 +184,11 @@ func (j *judgement) blocklist() {
 		if !slices.Contains(forms, kind) {
 			kind = "exact"
 		}
+		if l.List == ListDefaults {
+			kind = "default"
+		}
 		j.hit(&r.base, "blocklist", Violation{
-			Rule: Blocklisted, Params: params("list", l.List, "kind", kind), Segments: j.whole("listed"),
+			Rule: Blocklisted, Params: params("list", l.List, "form", l.Form, "kind", kind), Segments: j.whole("listed"),
 		}, "UNCOMMON")
 		return
 	}
@@ -389,7 +403,7 @@ func (j *judgement) patterns() {
 		return
 	}
 	for i, e := range r.List {
-		if matched := j.p.patterns[i].MatchReader(&runeReader{j.v.runes}); matched == (e.Forbid != "") {
+		if matched := j.p.patterns[i].MatchReader(&runeReader{j.v.runes[:min(len(j.v.runes), maxSubject)]}); matched == (e.Forbid != "") {
 			kind := "require"
 			if e.Forbid != "" {
 				kind = "forbid"

@@ -10,8 +10,12 @@ import (
 
 // token is a word that a password may be made of, folded.
 type token struct {
-	text []rune
-	kind string
+	text  []rune
+	kind  string
+	order int // among the tokens it was made with
+	// slight marks what says much as part of a whole password but nothing
+	// inside a longer one: one syllable, a year, the end of a phone number.
+	slight bool
 }
 
 // matcher finds tokens in a folded password. The tokens are sorted, so that
@@ -20,8 +24,25 @@ type token struct {
 type matcher []token
 
 func newMatcher(tokens []token) matcher {
-	// Of equal words the first given stays: it names the kind in a violation.
-	slices.SortStableFunc(tokens, func(a, b token) int { return slices.Compare(a.text, b.text) })
+	// Of equal words the weightier stays, then the first given, which names the
+	// kind in a violation.
+	slices.SortFunc(tokens, func(a, b token) int {
+		for i, r := range a.text[:min(len(a.text), len(b.text))] {
+			if d := int(r) - int(b.text[i]); d != 0 {
+				return d
+			}
+		}
+		if d := len(a.text) - len(b.text); d != 0 {
+			return d
+		}
+		if a.slight != b.slight {
+			if b.slight {
+				return -1
+			}
+			return 1
+		}
+		return a.order - b.order
+	})
 	return slices.CompactFunc(tokens, func(a, b token) bool { return slices.Equal(a.text, b.text) })
 }
 
@@ -30,10 +51,10 @@ func newMatcher(tokens []token) matcher {
 // each character. The first readings kept are the literal ones.
 const maxFrontier = 16
 
-// walk calls found for each token that begins at from, reading l33t
-// characters both ways. Its cost is bounded by maxFrontier, the longest token
-// and the logarithm of the number of tokens.
-func (m matcher) walk(s []rune, from int, found func(end int, kind string)) {
+// walk calls found for each token that begins at from, reading l33t characters
+// both ways. Its cost is bounded by maxFrontier, the longest token and the
+// logarithm of the number of tokens.
+func (m matcher) walk(s []rune, from int, found func(end int, t token)) {
 	type span struct{ lo, hi int }
 	frontier := make([]span, 1, maxFrontier)
 	frontier[0] = span{0, len(m)}
@@ -59,7 +80,7 @@ func (m matcher) walk(s []rune, from int, found func(end int, kind string)) {
 		}
 		for _, f := range next {
 			if t := m[f.lo]; len(t.text) == depth+1 {
-				found(from+depth+1, t.kind)
+				found(from+depth+1, t)
 			}
 		}
 		frontier, next = next, frontier
@@ -93,7 +114,11 @@ var affixes = newMatcher([]token{
 // compares entire passwords, not substrings).
 func derive(v view, known ...matcher) []Segment {
 	s := v.folded
-	if v.length > maxDerived || len(s) > maxDerived || len(s) == 0 {
+	words := 0
+	for _, m := range known {
+		words += len(m)
+	}
+	if words == 0 || v.length > maxDerived || len(s) > maxDerived || len(s) == 0 {
 		return nil
 	}
 	// best[i][u][a] is the least decoration with which s[:i] can be read as u
@@ -132,16 +157,16 @@ func derive(v view, known ...matcher) []Segment {
 				if !looked {
 					looked = true
 					for _, m := range known {
-						m.walk(s, i, func(end int, kind string) {
-							ends = append(ends, match{end: end, kind: kind})
+						m.walk(s, i, func(end int, t token) {
+							ends = append(ends, match{end: end, kind: t.kind})
 							// The same word again and again is one word.
 							n := end - i
 							for next := end + n; next <= len(s) && slices.Equal(s[next-n:next], s[i:end]); next += n {
-								ends = append(ends, match{end: next, kind: kind})
+								ends = append(ends, match{end: next, kind: t.kind})
 							}
 						})
 					}
-					affixes.walk(s, i, func(end int, _ string) { ends = append(ends, match{end: end, affix: true}) })
+					affixes.walk(s, i, func(end int, _ token) { ends = append(ends, match{end: end, affix: true}) })
 				}
 				step := cell{cost: here.cost, from: uint8(i), unit: uint8(u), aff: uint8(a), reached: true}
 				for _, m := range ends {
@@ -194,9 +219,9 @@ func contains(v view, minimum int, known ...matcher) []Segment {
 	for i := 0; i < len(v.folded); {
 		end, kind := i, ""
 		for _, m := range known {
-			m.walk(v.folded, i, func(e int, k string) {
-				if e-i >= minimum && e > end {
-					end, kind = e, k
+			m.walk(v.folded, i, func(e int, t token) {
+				if !t.slight && e-i >= minimum && e > end {
+					end, kind = e, t.kind
 				}
 			})
 		}

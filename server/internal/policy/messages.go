@@ -102,6 +102,9 @@ var messages = map[string]text{
 	Blocklisted + ".repeated": {
 		"This is a common password written several times.",
 		"该密码只是把常用密码重复了几遍。"},
+	Blocklisted + ".default": {
+		"Products are delivered with this password, or with one very like it.",
+		"该密码是产品出厂时的默认密码，或与其非常相近。"},
 	ContextDerived + "." + kindLogin: {
 		"The password is made from your user name.",
 		"密码由您的用户名变化而来。"},

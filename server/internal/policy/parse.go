@@ -146,6 +146,9 @@ func parse(name string, doc []byte, parent *Policy) (*Policy, error) {
 				s.Clauses = nil
 			}
 		}
+		if len(parent.doc.Locked) > 0 && d.Mode == modeShadow && parent.doc.Mode != modeShadow {
+			return nil, errorAt("mode", "cannot be shadow: the policy this one extends has locked rules")
+		}
 		locked := slices.Clone(parent.doc.Locked)
 		inherited.Name, inherited.Version, inherited.Title, inherited.Locked = "", 0, Title{}, nil
 		if _, err := decode(doc, &inherited); err != nil {
@@ -172,7 +175,11 @@ func parse(name string, doc []byte, parent *Policy) (*Policy, error) {
 	}
 	p.contains = ruleWords(d.Rules.Contains.Words)
 	p.fuzzy = ruleWords(d.Rules.Fuzzy.Words)
-	sum := sha256.Sum256(p.Document())
+	whole := p.Document()
+	if len(whole) > MaxDocument {
+		return nil, &ParseError{Why: "is longer than 64 KiB with what it inherits"}
+	}
+	sum := sha256.Sum256(whole)
 	p.version = strconv.Itoa(d.Version) + "." + hex.EncodeToString(sum[:6])
 	return p, nil
 }

@@ -21,6 +21,8 @@ var (
 	ErrRolloutForm = errors.New("not a policy roll-out")
 	// ErrPercent is returned for a share outside 0 to 100.
 	ErrPercent = errors.New("percent must be between 0 and 100")
+	// ErrInUse is returned when no version can be forgotten.
+	ErrInUse = errors.New("every version that is kept is in use")
 )
 
 // maxReleases is how many versions of a policy are kept to roll back to.
@@ -174,15 +176,28 @@ func (r Rollout) promote() Rollout {
 
 // trim drops the oldest versions over the cap that are not in use.
 func (r Rollout) trim() Rollout {
-	for i := 0; i < len(r.Releases) && len(r.Releases) > maxReleases; {
-		if v := r.Releases[i].Version; v == r.Current || v == r.Candidate {
-			i++
-			continue
+	for len(r.Releases) > maxReleases {
+		less, err := r.Forget()
+		if err != nil {
+			return r
 		}
-		r.Releases = slices.Delete(r.Releases, i, i+1)
+		less.Revision = r.Revision
+		r = less
 	}
-	r.Past = slices.DeleteFunc(r.Past, func(v string) bool { return r.release(v) == nil })
 	return r
+}
+
+// Forget drops the oldest version that is neither current nor the candidate,
+// for a store that has no room for all. There is no way back to it.
+func (r Rollout) Forget() (Rollout, error) {
+	i := slices.IndexFunc(r.Releases, func(x Release) bool { return x.Version != r.Current && x.Version != r.Candidate })
+	if i < 0 {
+		return r, ErrInUse
+	}
+	r = r.next()
+	r.Releases = slices.Delete(r.Releases, i, i+1)
+	r.Past = slices.DeleteFunc(r.Past, func(v string) bool { return r.release(v) == nil })
+	return r, nil
 }
 
 // Marshal gives the form in which a roll-out is stored.

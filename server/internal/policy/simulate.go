@@ -230,6 +230,27 @@ func (h *Histogram) add(o Outcome, n uint64) {
 	h.cells[o] += n
 }
 
+// Trim keeps the most frequent outcomes, at most so many cells, for a store
+// that has no room for all, and counts the others in Dropped.
+func (h *Histogram) Trim(cells int) {
+	type cell struct {
+		o Outcome
+		n uint64
+	}
+	var all []cell
+	for o, n := range h.cells {
+		all = append(all, cell{o, n})
+	}
+	slices.SortFunc(all, func(a, b cell) int { return cmp.Compare(b.n, a.n) })
+	for _, c := range all[min(cells, len(all)):] {
+		delete(h.cells, c.o)
+		h.Dropped += c.n
+	}
+}
+
+// Len is how many cells there are.
+func (h *Histogram) Len() int { return len(h.cells) }
+
 // Merge adds what other counted.
 func (h *Histogram) Merge(other *Histogram) {
 	for o, n := range other.cells {
@@ -434,7 +455,8 @@ func betaQuantile(p, a, b float64) float64 {
 }
 
 // betaCDF is the regularised incomplete beta function I_x(a, b) by its
-// continued fraction (DLMF 8.17.22), evaluated after Lentz.
+// continued fraction (DLMF 8.17.22), evaluated from the far end. It converges
+// in O(√max(a, b)) terms on the side of the mean where it is used.
 func betaCDF(x, a, b float64) float64 {
 	if x <= 0 || x >= 1 {
 		return min(max(x, 0), 1)
@@ -442,36 +464,20 @@ func betaCDF(x, a, b float64) float64 {
 	if x > (a+1)/(a+b+2) {
 		return 1 - betaCDF(1-x, b, a)
 	}
+	// d(1), d(2), … of the formula: the odd and the even ones differ.
+	d := func(n int) float64 {
+		m := float64(n / 2)
+		if n%2 == 1 {
+			return -(a + m) * (a + b + m) * x / ((a + 2*m) * (a + 2*m + 1))
+		}
+		return m * (b - m) * x / ((a + 2*m - 1) * (a + 2*m))
+	}
+	tail := 0.0
+	for n := min(200+int(6*math.Sqrt(max(a, b))), 30_000); n > 0; n-- {
+		tail = d(n) / (1 + tail)
+	}
 	la, _ := math.Lgamma(a)
 	lb, _ := math.Lgamma(b)
 	lab, _ := math.Lgamma(a + b)
-	front := math.Exp(lab-la-lb+a*math.Log(x)+b*math.Log1p(-x)) / a
-	const tiny, enough = 1e-300, 1e-14
-	c, d, f := 1.0, 0.0, 1.0
-	for i := range 10_000 {
-		m := float64(i / 2)
-		var term float64
-		switch {
-		case i == 0:
-			term = 1
-		case i%2 == 0:
-			term = m * (b - m) * x / ((a + 2*m - 1) * (a + 2*m))
-		default:
-			term = -(a + m) * (a + b + m) * x / ((a + 2*m) * (a + 2*m + 1))
-		}
-		d = 1 + term*d
-		if math.Abs(d) < tiny {
-			d = tiny
-		}
-		d = 1 / d
-		c = 1 + term/c
-		if math.Abs(c) < tiny {
-			c = tiny
-		}
-		f *= c * d
-		if math.Abs(1-c*d) < enough {
-			break
-		}
-	}
-	return front * (f - 1)
+	return math.Exp(lab-la-lb+a*math.Log(x)+b*math.Log1p(-x)) / a / (1 + tail)
 }

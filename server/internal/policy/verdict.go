@@ -45,15 +45,18 @@ type Context struct {
 	BirthDate string // YYYY-MM-DD; anything else is ignored
 }
 
+// ListDefaults names the list of passwords that products are delivered with.
+const ListDefaults = "default-credentials"
+
 // Listed is a hit in an embedded or configured blocklist.
 type Listed struct {
-	List string // "common", "default-credentials", …
-	Form string // how the listed value was reached, one of Forms
+	List string // "common", ListDefaults, …
+	Form string // how the listed value was reached, as Forms names it
 	Rank int    // place in the list from 1; 0 if the list has no order
 }
 
-// Forms are the ways in which a password can equal a listed value. All of
-// them compare the whole password (SP 800-63B-4 §3.1.1.2).
+// forms are the names Forms gives. All of them compare the whole password
+// (SP 800-63B-4 §3.1.1.2).
 var forms = []string{"exact", "case", "width", "l33t", "reversed", "suffix", "repeated"}
 
 // BreachStatus tells whether the breach corpora could be asked.
@@ -141,12 +144,22 @@ type Verdict struct {
 type Needs struct {
 	Blocklist  bool
 	Breach     bool
+	Similar    bool // Breach.Similar
 	Estimate   bool
 	Dictionary bool
 	Context    bool
 	Previous   bool
 	Age        bool
 	History    int // number of former passwords to compare with, the present one included
+}
+
+// With gives what either of two policies looks at.
+func (n Needs) With(o Needs) Needs {
+	return Needs{
+		Blocklist: n.Blocklist || o.Blocklist, Breach: n.Breach || o.Breach, Similar: n.Similar || o.Similar,
+		Estimate: n.Estimate || o.Estimate, Dictionary: n.Dictionary || o.Dictionary, Context: n.Context || o.Context,
+		Previous: n.Previous || o.Previous, Age: n.Age || o.Age, History: max(n.History, o.History),
+	}
 }
 
 func params(kv ...any) map[string]string {

@@ -17,8 +17,9 @@ import (
 
 type adminService struct {
 	watchwordv1.UnimplementedAdminServiceServer
-	keys *identity.Keyring
-	now  func() time.Time
+	keys   *identity.Keyring
+	rotate func(ctx context.Context, id string) (active string, sealed, left int, err error)
+	now    func() time.Time
 }
 
 func (s *adminService) CreateKey(ctx context.Context, m *watchwordv1.CreateKeyRequest) (*watchwordv1.CreateKeyResponse, error) {
@@ -109,6 +110,19 @@ func (s *adminService) RevokeKey(ctx context.Context, m *watchwordv1.RevokeKeyRe
 		return nil, err
 	}
 	return &watchwordv1.RevokeKeyResponse{Key: keyOf(k)}, nil
+}
+
+func (s *adminService) RotatePepper(ctx context.Context, m *watchwordv1.RotatePepperRequest) (*watchwordv1.RotatePepperResponse, error) {
+	var r reader
+	id := r.text("keyId", m.GetKeyId())
+	if r.err != nil {
+		return nil, r.err
+	}
+	active, sealed, left, err := s.rotate(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return &watchwordv1.RotatePepperResponse{KeyId: active, Sealed: uint32(sealed), Remaining: uint32(left)}, nil
 }
 
 // reach is the tenant whose keys a caller manages: its own, or with

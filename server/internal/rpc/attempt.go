@@ -5,9 +5,12 @@ package rpc
 
 import (
 	"context"
+	"encoding/base64"
 	"strconv"
 
+	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/watchword-project/watchword/server/internal/throttle"
 	"github.com/watchword-project/watchword/server/internal/verifier"
@@ -144,4 +147,35 @@ func (s *throttleService) ResetThrottle(ctx context.Context, m *watchwordv1.Rese
 		return nil, r.err
 	}
 	return &watchwordv1.ResetThrottleResponse{}, s.v.ResetLanes(ctx, tenantOf(callerOf(ctx)), m.GetSubject(), ip)
+}
+
+// WatchSignals streams what the limiter noticed since the call began.
+func (s *throttleService) WatchSignals(_ *watchwordv1.WatchSignalsRequest, stream grpc.ServerStreamingServer[watchwordv1.WatchSignalsResponse]) error {
+	ctx := stream.Context()
+	tenant := tenantOf(callerOf(ctx))
+	for sig := range s.v.Throttle.Signals(ctx) {
+		if sig.Tenant != tenant {
+			continue
+		}
+		if err := stream.Send(signalOf(sig)); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+func signalOf(s throttle.Signal) *watchwordv1.WatchSignalsResponse {
+	out := &watchwordv1.WatchSignalsResponse{Signal: s.Kind.String(), Time: timestamppb.New(s.Time), Severity: watchwordv1.Severity_SEVERITY_HIGH,
+		Params: map[string]string{"channel": channelOf(s.Channel).String(), "subjects": strconv.Itoa(s.Subjects),
+			"failures": strconv.Itoa(s.Failures), "successes": strconv.Itoa(s.Successes)}}
+	if s.Kind == throttle.SignalSuccessAfterFailures {
+		out.Severity = watchwordv1.Severity_SEVERITY_MEDIUM
+	}
+	if s.Subject != ([16]byte{}) {
+		out.Subject = base64.RawURLEncoding.EncodeToString(s.Subject[:])
+	}
+	if s.Prefix.IsValid() {
+		out.Prefix = s.Prefix.String()
+	}
+	return out
 }

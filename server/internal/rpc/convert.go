@@ -6,6 +6,7 @@ package rpc
 import (
 	"net/netip"
 	"strconv"
+	"strings"
 	"unicode"
 	"unicode/utf8"
 
@@ -16,7 +17,6 @@ import (
 	"github.com/watchword-project/watchword/server/internal/identity"
 	"github.com/watchword-project/watchword/server/internal/password"
 	"github.com/watchword-project/watchword/server/internal/policy"
-	"github.com/watchword-project/watchword/server/internal/strength"
 	"github.com/watchword-project/watchword/server/internal/throttle"
 	"github.com/watchword-project/watchword/server/internal/verifier"
 
@@ -228,11 +228,18 @@ func breachOf(b policy.Breach) *watchwordv1.Breach {
 		Count: uint32(min(b.Count, 1<<32-1)), CorpusVersion: b.CorpusVersion}
 }
 
-func strengthOf(e strength.Estimate) *watchwordv1.Strength {
-	out := &watchwordv1.Strength{GuessesLog10: e.GuessesLog10, Score: int32(e.Score)}
-	for _, s := range e.Segments() {
-		kind := watchwordv1.SegmentKind_value["SEGMENT_KIND_"+s.Kind.String()]
-		out.Segments = append(out.Segments, &watchwordv1.Segment{Kind: watchwordv1.SegmentKind(kind), Start: int32(s.Start), End: int32(s.End)})
+func strengthOf(e policy.Estimate) *watchwordv1.Strength {
+	return &watchwordv1.Strength{GuessesLog10: e.GuessesLog10, Score: int32(e.Score), Segments: segmentsOf(e.Segments)}
+}
+
+func segmentsOf(list []policy.Segment) []*watchwordv1.Segment {
+	var out []*watchwordv1.Segment
+	for _, s := range list {
+		kind, known := watchwordv1.SegmentKind_value["SEGMENT_KIND_"+strings.ToUpper(s.Kind)]
+		if !known { // a rule's own word for something the caller gave: login, email, dictionary, …
+			kind = int32(watchwordv1.SegmentKind_SEGMENT_KIND_CONTEXT)
+		}
+		out = append(out, &watchwordv1.Segment{Kind: watchwordv1.SegmentKind(kind), Start: int32(s.Start), End: int32(s.End)})
 	}
 	return out
 }
@@ -240,7 +247,8 @@ func strengthOf(e strength.Estimate) *watchwordv1.Strength {
 func violationsOf(locale string, list []policy.Violation) []*watchwordv1.Violation {
 	var out []*watchwordv1.Violation
 	for _, v := range list {
-		out = append(out, &watchwordv1.Violation{Rule: v.Rule, Clauses: v.Clauses, Message: policy.Message(locale, v), Params: v.Params})
+		out = append(out, &watchwordv1.Violation{Rule: v.Rule, Clauses: v.Clauses, Message: policy.Message(locale, v), Params: v.Params,
+			Segments: segmentsOf(v.Segments)})
 	}
 	return out
 }

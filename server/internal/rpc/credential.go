@@ -5,7 +5,10 @@ package rpc
 
 import (
 	"context"
+	"errors"
+	"io"
 
+	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/watchword-project/watchword/server/internal/verifier"
@@ -95,6 +98,100 @@ func (s *credentialService) ChangePassword(ctx context.Context, m *watchwordv1.C
 		Result: watchwordv1.ChangePasswordResponse_RESULT_MATCH, Version: done.Revision, Policy: done.Verdict.Policy,
 		PolicyVersion: done.Verdict.Version, Breach: breachOf(done.Breach), DeviceToken: done.DeviceToken,
 	}, nil
+}
+
+// importWindow is how many rows are stored together at most.
+const importWindow = 256
+
+// ImportCredentials takes what rows there are, up to importWindow, and answers
+// them before it takes more, so that neither a caller who waits for each answer
+// nor one who sends a million rows at once is held up.
+func (s *credentialService) ImportCredentials(stream grpc.BidiStreamingServer[watchwordv1.ImportCredentialsRequest, watchwordv1.ImportCredentialsResponse]) error {
+	ctx := stream.Context()
+	rows := make(chan *watchwordv1.ImportCredentialsRequest, importWindow)
+	ended := make(chan error, 1)
+	go func() {
+		defer close(rows)
+		for {
+			m, err := stream.Recv()
+			if err != nil {
+				ended <- err
+				return
+			}
+			select {
+			case rows <- m:
+			case <-ctx.Done():
+				ended <- ctx.Err()
+				return
+			}
+		}
+	}()
+	number := uint32(0)
+	for m := range rows {
+		batch := []*watchwordv1.ImportCredentialsRequest{m}
+		for more := true; more && len(batch) < importWindow; {
+			select {
+			case next, open := <-rows:
+				if more = open; open {
+					batch = append(batch, next)
+				}
+			default:
+				more = false
+			}
+		}
+		for _, r := range s.importBatch(ctx, batch) {
+			r.Row = number
+			number++
+			if err := stream.Send(r); err != nil {
+				return err
+			}
+		}
+	}
+	if err := <-ended; !errors.Is(err, io.EOF) {
+		return err
+	}
+	return nil
+}
+
+// importBatch gives one answer for each row, in their order.
+func (s *credentialService) importBatch(ctx context.Context, batch []*watchwordv1.ImportCredentialsRequest) []*watchwordv1.ImportCredentialsResponse {
+	out := make([]*watchwordv1.ImportCredentialsResponse, len(batch))
+	var rows []verifier.ImportRow
+	var places []int
+	for i, m := range batch {
+		row, err := readImport(m)
+		if err != nil {
+			out[i] = &watchwordv1.ImportCredentialsResponse{Error: rowError(ctx, err)}
+			continue
+		}
+		rows, places = append(rows, row), append(places, i)
+	}
+	for n, done := range s.v.Import(ctx, tenantOf(callerOf(ctx)), rows) {
+		if done.Err != nil {
+			out[places[n]] = &watchwordv1.ImportCredentialsResponse{Error: rowError(ctx, done.Err)}
+			continue
+		}
+		out[places[n]] = &watchwordv1.ImportCredentialsResponse{Version: done.Revision, Scheme: done.Scheme, Wrapped: done.Wrapped}
+	}
+	return out
+}
+
+func readImport(m *watchwordv1.ImportCredentialsRequest) (verifier.ImportRow, error) {
+	if isMalformed(m) {
+		return verifier.ImportRow{}, errMalformed
+	}
+	var r reader
+	row := verifier.ImportRow{Subject: r.subject(m.GetSubject()), Hash: m.GetPhc()}
+	if m.GetState() != watchwordv1.CredentialState_CREDENTIAL_STATE_UNSPECIFIED {
+		row.State = pick(&r, states, "state", m.GetState())
+	}
+	if t := m.GetLastChanged(); t != nil {
+		row.Changed = t.AsTime()
+		if !t.IsValid() {
+			r.fault("lastChanged", "not a time")
+		}
+	}
+	return row, r.err
 }
 
 func (s *credentialService) GetCredential(ctx context.Context, m *watchwordv1.GetCredentialRequest) (*watchwordv1.GetCredentialResponse, error) {

@@ -371,4 +371,3 @@ func (g *gateway) write(w http.ResponseWriter, code int, st *status.Status) {
 	w.WriteHeader(code)
 	_, _ = w.Write(body)
 }
-

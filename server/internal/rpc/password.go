@@ -5,12 +5,15 @@ package rpc
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"io"
+	"strconv"
 
 	"google.golang.org/grpc"
 
 	"github.com/watchword-project/watchword/server/internal/password"
+	"github.com/watchword-project/watchword/server/internal/policy"
 	"github.com/watchword-project/watchword/server/internal/verifier"
 
 	watchwordv1 "github.com/watchword-project/watchword/api/watchword/v1"
@@ -99,6 +102,37 @@ func (s *passwordService) row(ctx context.Context, m *watchwordv1.BatchCheckPass
 		Decision: one.Decision, Violations: one.Violations, Advice: one.Advice, Strength: one.Strength,
 		Breach: one.Breach, Policy: one.Policy, PolicyVersion: one.PolicyVersion, Proof: one.Proof,
 	}
+}
+
+// maxGenerated is how many passwords one call makes.
+const maxGenerated = 100
+
+var kinds = map[watchwordv1.GeneratePasswordRequest_Kind]policy.Kind{
+	watchwordv1.GeneratePasswordRequest_KIND_UNSPECIFIED:       policy.Random,
+	watchwordv1.GeneratePasswordRequest_KIND_RANDOM:            policy.Random,
+	watchwordv1.GeneratePasswordRequest_KIND_PASSPHRASE_EN:     policy.PassphraseEN,
+	watchwordv1.GeneratePasswordRequest_KIND_PASSPHRASE_PINYIN: policy.PassphrasePinyin,
+}
+
+func (s *passwordService) GeneratePassword(ctx context.Context, m *watchwordv1.GeneratePasswordRequest) (*watchwordv1.GeneratePasswordResponse, error) {
+	var r reader
+	name, kind := r.policy(m.GetPolicy()), pick(&r, kinds, "kind", m.GetKind())
+	pick(&r, uses, "use", m.GetUse()) // what is made satisfies either use
+	count := int(m.GetCount())
+	if count < 0 || count > maxGenerated {
+		r.fault("count", "not from 1 to "+strconv.Itoa(maxGenerated))
+	}
+	if r.err != nil {
+		return nil, r.err
+	}
+	made, err := s.v.Generate(ctx, tenantOf(callerOf(ctx)), name, policy.Generation{Kind: kind, Count: max(count, 1), Rand: rand.Reader})
+	if errors.Is(err, policy.ErrUnsatisfiable) {
+		return nil, &fieldError{"kind", "no password of this kind satisfies the policy"}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &watchwordv1.GeneratePasswordResponse{Passwords: made}, nil
 }
 
 func (s *passwordService) HashPassword(ctx context.Context, m *watchwordv1.HashPasswordRequest) (*watchwordv1.HashPasswordResponse, error) {

@@ -9,7 +9,9 @@ package rpc
 import (
 	"context"
 	"crypto/tls"
+	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/netip"
 	"time"
@@ -24,6 +26,7 @@ import (
 	"google.golang.org/grpc/reflection"
 
 	"github.com/watchword-project/watchword/server/internal/identity"
+	"github.com/watchword-project/watchword/server/internal/policybook"
 	"github.com/watchword-project/watchword/server/internal/verifier"
 
 	watchwordv1 "github.com/watchword-project/watchword/api/watchword/v1"
@@ -33,8 +36,14 @@ import (
 type Config struct {
 	Verifier *verifier.Verifier
 	Keyring  *identity.Keyring
-	Access   *Access
-	Log      *slog.Logger
+	Book     *policybook.Book
+	// Rotate makes a pepper key active, a new one for an empty id, and tells how
+	// many records were sealed under it and how many were not.
+	Rotate func(ctx context.Context, id string) (active string, sealed, left int, err error)
+	// Backup writes a backup; only the local server offers it.
+	Backup func(ctx context.Context, w io.Writer) error
+	Access *Access
+	Log    *slog.Logger
 	// TLS is used on the gRPC listener; nil means plaintext, which only a
 	// loopback listener may be.
 	TLS *tls.Config
@@ -94,9 +103,9 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	watchwordv1.RegisterCredentialServiceServer(services, &credentialService{v: cfg.Verifier})
 	watchwordv1.RegisterLoginThrottleServiceServer(services, &throttleService{v: cfg.Verifier})
 	watchwordv1.RegisterBreachServiceServer(services, &breachService{v: cfg.Verifier})
-	watchwordv1.RegisterPolicyServiceServer(services, &policyService{v: cfg.Verifier})
+	watchwordv1.RegisterPolicyServiceServer(services, &policyService{v: cfg.Verifier, book: cfg.Book})
 	watchwordv1.RegisterAuditServiceServer(services, &auditService{})
-	watchwordv1.RegisterAdminServiceServer(services, &adminService{keys: cfg.Keyring, now: now})
+	watchwordv1.RegisterAdminServiceServer(services, &adminService{keys: cfg.Keyring, rotate: cfg.Rotate, now: now})
 	services.ForEach(func(d *grpc.ServiceDesc, impl any) {
 		s.GRPC.RegisterService(d, impl)
 		s.admin.RegisterService(d, impl)
@@ -122,7 +131,8 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.gate.scopes, operator.scopes = scopes, scopes
+	s.gate.scopes, operator.scopes = scopes, maps.Clone(scopes)
+	registerBackup(s.admin, operator, cfg.Backup)
 	s.rest, err = newGateway(ctx, s, cfg)
 	return s, err
 }

@@ -16,6 +16,8 @@ import (
 
 	"github.com/watchword-project/watchword/server/internal/identity"
 	"github.com/watchword-project/watchword/server/internal/password"
+	"github.com/watchword-project/watchword/server/internal/policy"
+	"github.com/watchword-project/watchword/server/internal/policybook"
 	"github.com/watchword-project/watchword/server/internal/throttle"
 	"github.com/watchword-project/watchword/server/internal/verifier"
 
@@ -73,6 +75,8 @@ func statusOf(ctx context.Context, err error, id string) *status.Status {
 			rejectedDetail(rejected))
 	case errors.Is(err, verifier.ErrCorpusNotReady):
 		return with(codes.FailedPrecondition, "a breach corpus that the policy demands is not ready", info("CORPUS_NOT_READY", nil))
+	case errors.Is(err, verifier.ErrNoCorpus):
+		return with(codes.FailedPrecondition, "no configured breach corpus can answer this", info("CORPUS_NOT_READY", nil))
 	case errors.Is(err, verifier.ErrProofStale):
 		return with(codes.FailedPrecondition, "the proof is not, or no longer, valid for this password and policy", info("PROOF_STALE", nil))
 	case errors.As(err, &denied):
@@ -85,10 +89,17 @@ func statusOf(ctx context.Context, err error, id string) *status.Status {
 		return with(codes.ResourceExhausted, "the caller's quota is used up", info("CALLER_QUOTA", nil), retry(time.Second))
 	case errors.Is(err, verifier.ErrConflict):
 		return with(codes.Aborted, "somebody else changed it first", info("VERSION_CONFLICT", nil))
-	case errors.Is(err, verifier.ErrUnknownSubject), errors.Is(err, identity.ErrUnknownKey):
+	case errors.Is(err, verifier.ErrUnknownSubject), errors.Is(err, identity.ErrUnknownKey),
+		errors.Is(err, verifier.ErrUnknownPepper):
 		return with(codes.NotFound, "not found")
 	case errors.Is(err, verifier.ErrUnknownPolicy):
 		return with(codes.NotFound, "no such policy")
+	case errors.Is(err, policybook.ErrUnknownVersion):
+		return with(codes.NotFound, "no such policy version")
+	case errors.Is(err, policybook.ErrBuiltin), errors.Is(err, policybook.ErrFromFile), errors.Is(err, policybook.ErrFull):
+		return malformed("MALFORMED_REQUEST", "policy", err.Error())
+	case errors.Is(err, policy.ErrNoCandidate), errors.Is(err, policy.ErrNoEarlier), errors.Is(err, policy.ErrPercent):
+		return malformed("MALFORMED_REQUEST", "policy", err.Error())
 	case errors.Is(err, verifier.ErrBadSubject):
 		return malformed("MALFORMED_REQUEST", "subject", "empty, longer than 512 bytes, or not text")
 	case errors.Is(err, throttle.ErrBadToken):

@@ -437,7 +437,7 @@ func allDuringWrites(t testing.TB, open func(testing.TB) Instance) {
 			seen[r.Subject] = true
 		}
 		if own < 20 {
-			ctx, cancel := context.WithTimeout(ctxOf(t), 10*time.Second)
+			ctx, cancel := context.WithTimeout(ctxOf(t), 5*time.Second)
 			err := s.Put(ctx, Sample("own", Subject(own), 1))
 			cancel()
 			if err != nil {

@@ -149,7 +149,7 @@ func objectModel(t testing.TB, open func(testing.TB) Instance) {
 		}
 		for _, kind := range []string{"key", "policy"} {
 			for _, tenant := range []string{own(""), own("a"), own("b"), objects.AllTenants} {
-				var want, got []objects.Object
+				want, got := []objects.Object{}, []objects.Object{}
 				for _, o := range model {
 					if o.Kind == kind && (tenant == objects.AllTenants || o.Tenant == tenant) {
 						want = append(want, o)
@@ -164,7 +164,7 @@ func objectModel(t testing.TB, open func(testing.TB) Instance) {
 						got = append(got, o)
 					}
 				}
-				if d := cmp.Diff(want, got, equal); d != "" {
+				if d := cmp.Diff(want, got, sameObject); d != "" {
 					t.Fatalf("List (-model +store):\n%s", d)
 				}
 			}

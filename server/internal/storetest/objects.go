@@ -23,6 +23,9 @@ func object(kind, tenant, name string, version uint64) objects.Object {
 	return objects.Object{Kind: kind, Tenant: tenant, Name: name, Version: version, Data: fmt.Appendf(nil, "%s of %s, version %d\x00\xff", name, tenant, version)}
 }
 
+// sameObject compares objects; no data and empty data are one.
+var sameObject = cmp.Comparer(bytes.Equal)
+
 func mustSave(t testing.TB, s objects.Store, o objects.Object) {
 	t.Helper()
 	if err := s.Save(ctxOf(t), o); err != nil {
@@ -36,7 +39,7 @@ func wantObject(t testing.TB, s objects.Store, want objects.Object) {
 	if err != nil {
 		t.Fatalf("Load: %v", err)
 	}
-	if d := cmp.Diff(want, got, equal); d != "" {
+	if d := cmp.Diff(want, got, sameObject); d != "" {
 		t.Fatalf("Load differs from what was saved (-want +got):\n%s", d)
 	}
 }
@@ -70,7 +73,7 @@ func objectsBasics(t testing.TB, open func(testing.TB) Instance) {
 	odd := object("word-list", "租 {}:*", "n\n'\"\\%_*?[x]", 1)
 	mustSave(t, s, odd)
 	wantObject(t, s, odd)
-	wantNoObject(t, s, "word-lis", "租 {}:*", "tn\n'\"\\%_*?[x]") // other parts, the same text
+	wantNoObject(t, s, "word-lis", "t"+odd.Tenant, odd.Name) // other parts, the same text
 	wantNoObject(t, s, "key", odd.Tenant, odd.Name)
 	// What the caller does with its memory is nothing to the store.
 	o := object("key", "", "mine", 1)
@@ -142,7 +145,7 @@ func objectRaces(t testing.TB, open func(testing.TB) Instance) {
 
 func listed(t testing.TB, s objects.Store, kind, tenant string) []objects.Object {
 	t.Helper()
-	var got []objects.Object
+	got := []objects.Object{}
 	for o, err := range s.List(ctxOf(t), kind, tenant) {
 		if err != nil {
 			t.Fatalf("List: %v", err)
@@ -179,7 +182,7 @@ func objectList(t testing.TB, open func(testing.TB) Instance) {
 		mustSave(t, s, object("ke", tenant, "x", 1))
 	}
 	slices.SortFunc(want, byTenantAndName)
-	if d := cmp.Diff(want, listed(t, s, "key", objects.AllTenants), equal); d != "" {
+	if d := cmp.Diff(want, listed(t, s, "key", objects.AllTenants), sameObject); d != "" {
 		t.Errorf("List of all tenants (-want +got):\n%s", d)
 	}
 	for _, tenant := range []string{"t", "", "t_"} {
@@ -189,7 +192,7 @@ func objectList(t testing.TB, open func(testing.TB) Instance) {
 				mine = append(mine, o)
 			}
 		}
-		if d := cmp.Diff(mine, listed(t, s, "key", tenant), equal); d != "" {
+		if d := cmp.Diff(mine, listed(t, s, "key", tenant), sameObject); d != "" {
 			t.Errorf("List of one tenant (-want +got):\n%s", d)
 		}
 	}

@@ -4,6 +4,7 @@
 package strength
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"slices"
@@ -35,18 +36,19 @@ type Entry struct {
 	Text string
 	// ListLog is the log10 of the rank of a listed password, or -1.
 	ListLog int
-	// Kind and Cost describe a token; Kind is Unspecified for a text that is
-	// only a listed password. Listed as a Kind means: the folded form of a
-	// listed password.
-	Kind Kind
-	Cost int
+	// Token says that the text may be a part of a password, of this kind and
+	// cost. KindUnspecified is the kind of short tokens.
+	Token bool
+	Kind  Kind
+	Cost  int
 }
 
 // Knot is a point of a curve.
 type Knot struct{ X, Y int }
 
-// tokenKinds numbers the kinds that a token code can carry, from 1.
-var tokenKinds = [8]Kind{KindUnspecified, KindWord, KindName, KindPinyin, KindHanzi, KindSequence, KindLoveDigits, KindListed}
+// tokenKinds numbers the kinds that a token code can carry. Bruteforce stands
+// for a few digits or one sign, whose frequency is known.
+var tokenKinds = [8]Kind{kindShort, KindWord, KindName, KindPinyin, KindHanzi, KindSequence, KindLoveDigits, KindListed}
 
 // maxToken is the longest token that is found inside a password, in code
 // points. Longer listed passwords are found as a whole only.
@@ -54,7 +56,7 @@ const maxToken = 24
 
 // prefixDepths are the lengths at which the walk asks the filter whether
 // any token begins so.
-const prefixDepths uint32 = 1<<2 | 1<<3 | 1<<4 | 1<<5 | 1<<6 | 1<<8
+const prefixDepths uint32 = 1<<2 | 1<<3 | 1<<4 | 1<<5 | 1<<6 | 1<<7 | 1<<8 | 1<<10 | 1<<12
 
 // filterBits is the size of the filter: about one bit in five is set.
 const filterBits = 1 << 22
@@ -70,12 +72,12 @@ func Compile(s Source) ([]byte, error) {
 		if e.ListLog >= 0 {
 			list = byte(1 + min(254, (e.ListLog+listStep/2)/listStep))
 		}
-		if e.Kind != KindUnspecified {
-			k := slices.Index(tokenKinds[1:], e.Kind) + 1
-			if k == 0 {
+		if e.Token {
+			k := slices.Index(tokenKinds[:], e.Kind)
+			if k < 0 {
 				return nil, fmt.Errorf("kind %v cannot be a token", e.Kind)
 			}
-			token = byte(k<<5 | min(31, (e.Cost+tokenStep/2)/tokenStep))
+			token = byte(k<<5 | max(1, min(31, (e.Cost+tokenStep/2)/tokenStep)))
 		}
 		h, n := hashSeed, utf8.RuneCountInString(e.Text)
 		for _, r := range e.Text {
@@ -85,17 +87,20 @@ func Compile(s Source) ([]byte, error) {
 		if n > maxToken {
 			continue
 		}
+		if e.Token {
+			m.setBit(mix(h)>>20 ^ 0x80)
+		}
 		h, n = hashSeed, 0
 		for _, r := range e.Text {
 			h = extend(h, fold(r))
 			n++
 			if n < 32 && prefixDepths>>n&1 != 0 {
-				m.setPrefix(h)
+				m.setBit(mix(h) >> 20)
 			}
 		}
 	}
 	var err error
-	if sec[secLexDir], sec[secLexEnt], err = layOut(lex, lexSize); err != nil {
+	if sec[secLexDir], sec[secLexEnt], err = layOut(lex, 3, 2); err != nil {
 		return nil, err
 	}
 	sec[secFilter] = filter
@@ -103,7 +108,7 @@ func Compile(s Source) ([]byte, error) {
 	for k, v := range s.Grams {
 		grams = append(grams, csrEntry{x: mix(k * 0x9e3779b97f4a7c15), payload: uint32(costByte(v))})
 	}
-	if sec[secGramDir], sec[secGramEnt], err = layOut(grams, gramSize); err != nil {
+	if sec[secGramDir], sec[secGramEnt], err = layOut(grams, 2, 1); err != nil {
 		return nil, err
 	}
 	for _, v := range s.Unigrams {
@@ -131,8 +136,8 @@ func Compile(s Source) ([]byte, error) {
 	return out, err
 }
 
-func (m *Model) setPrefix(h uint64) {
-	i := mix(h^0xa5a5a5a5a5a5a5a5) & uint64(len(m.filter)*8-1)
+func (m *Model) setBit(i uint64) {
+	i &= uint64(len(m.filter)*8 - 1)
 	m.filter[i>>3] |= 1 << (i & 7)
 }
 
@@ -178,51 +183,39 @@ type csrEntry struct {
 	payload uint32
 }
 
-// layOut writes a map section pair. Two keys with the same 56 bits of hash
-// cannot be told apart and are an error: the caller has a text twice, or
-// must change the seed.
-func layOut(es []csrEntry, size int) (dir, ent []byte, err error) {
+// layOut writes a map section pair with prints bytes of fingerprint and values
+// bytes of payload an entry. Two keys with one hash are a text given twice,
+// and an error; of two that share bucket and fingerprint the first stands for
+// both.
+func layOut(es []csrEntry, prints, values int) (dir, ent []byte, err error) {
 	n := uint64(max(1, len(es)/bucketLoad))
 	bucketOf := func(x uint64) uint64 { return (x >> 32) * n >> 32 }
+	mask := uint64(1)<<(8*prints) - 1
 	slices.SortFunc(es, func(a, b csrEntry) int {
-		if a, b := bucketOf(a.x), bucketOf(b.x); a != b {
-			return cmpUint(a, b)
-		}
-		if a, b := a.x&0xffffff, b.x&0xffffff; a != b {
-			return cmpUint(a, b)
-		}
-		return cmpUint(a.x, b.x)
+		return cmp.Or(cmp.Compare(bucketOf(a.x), bucketOf(b.x)), cmp.Compare(a.x&mask, b.x&mask), cmp.Compare(a.x, b.x))
 	})
-	ent = make([]byte, 0, len(es)*size)
+	size := prints + values
 	next := uint64(0)
 	for i, e := range es {
 		b := bucketOf(e.x)
-		if i > 0 && bucketOf(es[i-1].x) == b && es[i-1].x&0xffffff == e.x&0xffffff {
+		if i > 0 && bucketOf(es[i-1].x) == b && es[i-1].x&mask == e.x&mask {
 			if es[i-1].x == e.x {
 				return nil, nil, fmt.Errorf("entry %d of %d is there twice", i, len(es))
 			}
-			continue // two texts share a fingerprint: the first stands for both
+			continue
 		}
 		for ; next <= b; next++ {
 			dir = binary.LittleEndian.AppendUint32(dir, uint32(len(ent)/size))
 		}
-		ent = append(ent, byte(e.x), byte(e.x>>8), byte(e.x>>16))
-		for k := 3; k < size; k++ {
-			ent = append(ent, byte(e.payload>>(8*(k-3))))
+		for k := range prints {
+			ent = append(ent, byte(e.x>>(8*k)))
+		}
+		for k := range values {
+			ent = append(ent, byte(e.payload>>(8*k)))
 		}
 	}
 	for ; next <= n; next++ {
 		dir = binary.LittleEndian.AppendUint32(dir, uint32(len(ent)/size))
 	}
 	return dir, ent, nil
-}
-
-func cmpUint(a, b uint64) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }

@@ -10,58 +10,71 @@ package strength
 const (
 	tokenPenalty  mil = 600 // for each part after the first
 	pinyinPenalty mil = 250 // between two parts in pinyin: names and phrases
-	maxStates         = 8   // readings of the l33t letters of one walk
+	maxStates         = 6   // readings of the l33t letters of one walk; half from 5, one from 9 on
 	maxPeriod         = 16  // period of a repeat looked for at each position
 )
+
+// kindShort is the kind of short tokens: a few digits, or one sign or letter,
+// whose frequency is known. They are reported as KindBruteforce.
+const kindShort = KindUnspecified
 
 // cover fills tok and brute. The extra tokens, if any, come from hints.
 func (m *Model) cover(a *arena, x *matches) {
 	n := a.n
 	a.scan()
-	a.again = [maxPeriod]uint16{}
+	a.again, a.since = [maxPeriod]uint16{}, [maxPeriod]uint16{}
 	for i := 1; i <= n; i++ {
 		a.tok[i], a.brute[i] = inf, inf
 	}
 	a.tok[0], a.brute[0], a.kind[0] = 0, inf, 0
 	for i := range n {
-		if i > 0 {
+		again := a.inRepeat(i)
+		if !again {
 			m.backwards(a, i)
 		}
 		a.bruteForce(i)
-		m.words(a, i)
+		if !again {
+			m.words(a, i)
+		}
 		a.patterns(m, i)
 		if x != nil {
-			x.relax(a, i)
+			x.relax(a, i, again)
 		}
 	}
 	m.backwards(a, n)
 }
 
-// entry is the cost of beginning a token of kind k at position i, and whether
-// the cheapest way there ends in unrecognised text.
-func (a *arena) entry(i int, k Kind) (mil, uint8) {
-	if i == 0 {
-		return 0, 0
+// inRepeat tells that a repeat of a short period covers all tokens that begin
+// or end at i, and that they were tried one period before: they would not make
+// a cheaper cover than the repeat does.
+func (a *arena) inRepeat(i int) bool {
+	for p := range a.again {
+		if int(a.again[p]) >= min(a.n, i+maxToken) && i-int(a.since[p]) > maxToken {
+			return true
+		}
 	}
-	pen := tokenPenalty
-	if k == KindPinyin && Kind(a.kind[i]&0x7f) == KindPinyin {
-		pen = pinyinPenalty
-	}
-	t := a.tok[i] + pen
-	if b := a.brute[i] + tokenPenalty; b < t {
-		return b, 0x80
-	}
-	return t, 0
+	return false
 }
 
-// relax offers the token of kind k from i to j.
+// relax offers the token of kind k and cost c from i to j. Of the covers up to
+// i the cheaper one is continued.
 func (a *arena) relax(i, j int, c mil, k Kind) {
-	base, flag := a.entry(i, k)
+	base, flag := mil(0), uint8(0)
+	if i > 0 {
+		base = a.tok[i] + tokenPenalty
+		if k == KindPinyin && Kind(a.kind[i]&0x7f) == KindPinyin {
+			base = a.tok[i] + pinyinPenalty
+		}
+		if b := a.brute[i] + tokenPenalty; b < base {
+			base, flag = b, 0x80
+		}
+	}
 	if base += c; base < a.tok[j] {
 		a.tok[j], a.from[j], a.kind[j] = base, uint16(i), uint8(k)|flag
 	}
 }
 
+// bruteForce takes the code point at i as unrecognised.
 func (a *arena) bruteForce(i int) {
 	c := bruteCost(a.raw[i])
 	start := a.tok[i]
@@ -93,7 +106,7 @@ func bruteCost(r rune) mil {
 	return 3000
 }
 
-// leet gives the letters a sign may stand for.
+// leet gives the letters a sign may stand for, if a letter stands near it.
 var leet = [128][2]byte{
 	'4': {'a'}, '@': {'a'}, '8': {'b'}, '(': {'c'}, '{': {'c'}, '[': {'c'}, '<': {'c'}, '3': {'e'}, '6': {'g', 'b'}, '9': {'g'},
 	'1': {'i', 'l'}, '!': {'i', 'l'}, '|': {'l', 'i'}, '0': {'o'}, '$': {'s'}, '5': {'s'}, '+': {'t'}, '7': {'t', 'l'}, '%': {'x'}, '2': {'z'},
@@ -107,75 +120,73 @@ type walkState struct {
 // words tries the tokens that begin at i, reading l33t letters both ways as
 // the walk goes.
 func (m *Model) words(a *arena, i int) {
-	var front, next [maxStates]walkState
-	front[0] = walkState{h: hashSeed}
-	live := 1
+	var states [2][maxStates]walkState
+	states[0][0] = walkState{h: hashSeed}
+	live, steps := 1, 0
 	limit := min(a.n, i+maxToken)
 	for j := i; j < limit && live > 0; j++ {
-		r := a.low[j]
-		var alt [2]byte
-		if r < 128 {
-			alt = leet[r]
+		front, next := &states[(j-i)&1], &states[(j-i+1)&1]
+		readings := [3]rune{a.low[j]}
+		count := 1
+		if a.mixed[j] {
+			for _, l := range leet[a.low[j]] {
+				if l != 0 {
+					readings[count] = rune(l)
+					count++
+				}
+			}
 		}
 		d := j + 1 - i
-		ask := d < 32 && prefixDepths>>d&1 != 0
-		kept := 0
+		ask := prefixDepths>>d&1 != 0
+		kept, most := 0, maxStates
+		switch { // what is still in doubt after so long is chance
+		case d > 8:
+			most = 1
+		case d > 4:
+			most = maxStates / 2
+		}
 		for _, s := range front[:live] {
-			a.steps++
-			h := extend(s.h, r)
-			if kept < maxStates && (!ask || m.hasPrefix(h)) {
-				next[kept] = walkState{h, s.subs}
-				kept++
-			}
-			for _, l := range alt {
-				if l == 0 || kept == maxStates {
+			for k, r := range readings[:count] {
+				if kept == most {
 					break
 				}
-				a.steps++
-				h := extend(s.h, rune(l))
-				if !ask || m.hasPrefix(h) {
-					next[kept] = walkState{h, s.subs + 1}
-					kept++
+				steps++
+				h := extend(s.h, r)
+				x := mix(h)
+				if ask && !m.hasPrefix(x) {
+					continue
 				}
+				subs := s.subs
+				if k > 0 {
+					subs++
+				}
+				next[kept] = walkState{h, subs}
+				kept++
+				if int(subs) == d || !m.mayBeToken(x) {
+					continue
+				}
+				_, token := m.word(x)
+				if token == 0 {
+					continue
+				}
+				c, kind := tokenCost(token)
+				if subs > 0 {
+					c += 300 + 150*mil(subs-1)
+				}
+				if up := int(a.upper[j+1] - a.upper[i]); up > 0 {
+					c += capitals(up, d)
+				}
+				a.relax(i, j+1, c, kind)
 			}
 		}
-		front, live = next, kept
-		if d < 2 && r < 128 {
-			continue
-		}
-		for _, s := range front[:live] {
-			a.steps++
-			list, token := m.word(s.h)
-			if list|token == 0 || int(s.subs) == d {
-				continue
-			}
-			c, k := tokenCost(list, token, d)
-			if s.subs > 0 {
-				c += 300 + 150*mil(s.subs-1)
-			}
-			if up := int(a.upper[j+1] - a.upper[i]); up > 0 {
-				c += capitals(up, d)
-			}
-			a.relax(i, j+1, c, k)
-		}
+		live = kept
 	}
+	a.steps += steps
 }
 
-// tokenCost reads the payload of the lexicon for a token of d code points.
-func tokenCost(list, token byte, d int) (mil, Kind) {
-	c, k := inf, KindUnspecified
-	if token != 0 {
-		c, k = mil(token&31)*tokenStep, tokenKinds[token>>5]
-	}
-	if list != 0 && d >= 3 {
-		if l := listCost(list); l < c {
-			c = l
-			if k == KindUnspecified {
-				k = KindListed
-			}
-		}
-	}
-	return max(c, 300), k
+// tokenCost reads a token code, which is not zero.
+func tokenCost(token byte) (mil, Kind) {
+	return mil(token&31) * tokenStep, tokenKinds[token>>5]
 }
 
 // capitals is the cost of up capitals in a token of d code points.
@@ -193,14 +204,15 @@ func (m *Model) backwards(a *arena, j int) {
 		a.steps++
 		h = extend(h, a.low[i])
 		d := j - i
-		if prefixDepths>>d&1 != 0 && !m.hasPrefix(h) {
+		x := mix(h)
+		if prefixDepths>>d&1 != 0 && !m.hasPrefix(x) {
 			return
 		}
-		if d < 4 {
+		if d < 4 || !m.mayBeToken(x) {
 			continue
 		}
-		if list, token := m.word(h); list|token != 0 {
-			c, k := tokenCost(list, token, d)
+		if _, token := m.word(x); token != 0 {
+			c, k := tokenCost(token)
 			if up := int(a.upper[j] - a.upper[i]); up > 0 {
 				c += capitals(up, d)
 			}
@@ -241,8 +253,16 @@ func (a *arena) explain(e *Estimate) mil {
 			last.end, last.kind = uint16(a.n), KindBruteforce
 			break
 		}
-		e.spans[e.nspans] = span{Kind(kinds[i]), uint16(i), ends[i]}
-		e.nspans++
+		k := Kind(kinds[i])
+		if k == kindShort {
+			k = KindBruteforce
+		}
+		if n := e.nspans; n > 0 && k == KindBruteforce && e.spans[n-1].kind == KindBruteforce {
+			e.spans[n-1].end = ends[i]
+		} else {
+			e.spans[n] = span{k, uint16(i), ends[i]}
+			e.nspans++
+		}
 		i = int(ends[i])
 	}
 	return total

@@ -16,7 +16,7 @@ type arena struct {
 	low   []rune   // raw, lower case
 	upper []uint16 // capitals before position i, n+1 of them
 	chars []mil    // cost of each symbol in the character model
-	ascii bool
+	mixed []bool   // a sign that is read as a letter too, having one near
 
 	// The cheapest cover of what lies before position i, ending in a token or
 	// in unrecognised text; how it was reached.
@@ -29,7 +29,7 @@ type arena struct {
 	seq   []uint16 // end of the sequence that begins at i
 	turns []uint16 // changes of direction in run
 
-	again [maxPeriod]uint16 // by period: where the repeat under way ends
+	since, again [maxPeriod]uint16 // by period: where the last repeat begins and ends
 
 	steps int // units of work, for the test that bounds them
 }
@@ -46,6 +46,7 @@ type shortStore struct {
 	from           [shortRunes + 1]uint16
 	kind           [shortRunes + 1]uint8
 	bruteCont      [shortRunes + 1]bool
+	mixed          [shortRunes]bool
 	run, seq, turn [shortRunes]uint16
 }
 
@@ -57,19 +58,20 @@ type longStore struct {
 	from           [MaxRunes + 1]uint16
 	kind           [MaxRunes + 1]uint8
 	bruteCont      [MaxRunes + 1]bool
+	mixed          [MaxRunes]bool
 	run, seq, turn [MaxRunes]uint16
 }
 
 func (s *shortStore) arena() arena {
 	return arena{
-		raw: s.raw[:], low: s.low[:], chars: s.chars[:], upper: s.upper[:], tok: s.tok[:], brute: s.brute[:],
+		raw: s.raw[:], low: s.low[:], chars: s.chars[:], upper: s.upper[:], mixed: s.mixed[:], tok: s.tok[:], brute: s.brute[:],
 		from: s.from[:], kind: s.kind[:], bruteCont: s.bruteCont[:], run: s.run[:], seq: s.seq[:], turns: s.turn[:],
 	}
 }
 
 func (s *longStore) arena() arena {
 	return arena{
-		raw: s.raw[:], low: s.low[:], chars: s.chars[:], upper: s.upper[:], tok: s.tok[:], brute: s.brute[:],
+		raw: s.raw[:], low: s.low[:], chars: s.chars[:], upper: s.upper[:], mixed: s.mixed[:], tok: s.tok[:], brute: s.brute[:],
 		from: s.from[:], kind: s.kind[:], bruteCont: s.bruteCont[:], run: s.run[:], seq: s.seq[:], turns: s.turn[:],
 	}
 }
@@ -129,7 +131,6 @@ func fold(r rune) rune {
 // text.
 func (a *arena) read(pw []byte) uint64 {
 	n, up := 0, uint16(0)
-	a.ascii = true
 	h := hashSeed
 	for len(pw) > 0 && n < MaxRunes {
 		r, size := rune(pw[0]), 1
@@ -141,9 +142,6 @@ func (a *arena) read(pw []byte) uint64 {
 		h = extend(h, r)
 		l := fold(r)
 		a.raw[n], a.low[n] = r, l
-		if l >= 128 {
-			a.ascii = false
-		}
 		a.upper[n] = up
 		if l != r {
 			up++
@@ -162,7 +160,7 @@ func (m *Model) estimate(a *arena, pw []byte, h *Hints, e *Estimate) {
 	if a.n == 0 {
 		return
 	}
-	list, _ := m.word(exact)
+	list, _ := m.word(mix(exact))
 	if list != 0 && !m.plausible(a) {
 		list = 0
 	}
@@ -177,14 +175,22 @@ func (m *Model) estimate(a *arena, pw []byte, h *Hints, e *Estimate) {
 	end, known := a.markovCosts(m)
 	m.cover(a, nil)
 	s := a.explain(e)
+	a.namePhone(e)
 	g := s
 	if known {
-		g = (s + m.markov.at(a.markovTotal(m, e, end))) / 2
+		g = blend(s, m.markov.at(a.markovTotal(m, e, end)))
 	}
 	g = m.calib.at(g)
-	g = min(g, m.variantGuesses(a))
+	if g > variantFloor {
+		g = max(variantFloor, min(g, m.variantGuesses(a)))
+	}
 	e.setGuesses(m.contextGuesses(a, h, e, g))
 }
+
+// blend is the weighted mean of the two views. The shares did best on held-out
+// halves of the lists; anything from 0.2 to 0.5 for the structure is within
+// 0.015 of rank correlation.
+func blend(structure, chars mil) mil { return (2*structure + 3*chars) / 5 }
 
 // plausible confirms a hit in the list by the filter, so that a chance
 // agreement of fingerprints does not condemn a password.
@@ -195,7 +201,7 @@ func (m *Model) plausible(a *arena) bool {
 	h := hashSeed
 	for i, r := range a.low {
 		h = extend(h, r)
-		if d := i + 1; d < 32 && prefixDepths>>d&1 != 0 && !m.hasPrefix(h) {
+		if d := i + 1; d < 32 && prefixDepths>>d&1 != 0 && !m.hasPrefix(mix(h)) {
 			return false
 		}
 	}
@@ -258,8 +264,13 @@ func (a *arena) at(i int) mil {
 	return min(a.tok[i], a.brute[i])
 }
 
+// variantFloor bounds what the rule below can do: it keeps a listed password
+// in other clothes from looking strong, and leaves the order of the weak to the
+// curve.
+const variantFloor mil = 7000
+
 // variantGuesses rates a text that is a listed password in other clothes: in
-// other case, or with a few more digits or signs behind.
+// other case, or with a few more digits or signs behind. It is inf for others.
 func (m *Model) variantGuesses(a *arena) mil {
 	best := inf
 	tail := 0
@@ -270,17 +281,17 @@ func (m *Model) variantGuesses(a *arena) mil {
 	for i, r := range a.low[:min(a.n, 64)] {
 		h = extend(h, r)
 		d := i + 1
-		if d < 32 && prefixDepths>>d&1 != 0 && !m.hasPrefix(h) {
+		if d < 32 && prefixDepths>>d&1 != 0 && !m.hasPrefix(mix(h)) {
 			break
 		}
 		if d < a.n-tail || d < 3 {
 			continue
 		}
-		list, token := m.word(h)
+		list, token := m.word(mix(h))
 		c := inf
 		if list != 0 {
 			c = listCost(list)
-		} else if tokenKinds[token>>5] == KindListed {
+		} else if token != 0 && tokenKinds[token>>5] == KindListed {
 			c = mil(token&31) * tokenStep
 		}
 		if c >= inf {
@@ -329,7 +340,7 @@ func (m *Model) Views(pw []byte) Views {
 	if known {
 		c := a.markovTotal(m, &e, end)
 		v.CharsCost, v.Chars = float64(c)/1000, float64(m.markov.at(c))/1000
-		v.Mean = float64((g+m.markov.at(c))/2) / 1000
+		v.Mean = float64(blend(g, m.markov.at(c))) / 1000
 	}
 	return v
 }

@@ -5,6 +5,7 @@ package strength
 
 import (
 	"cmp"
+	"math/bits"
 	"slices"
 	"unicode"
 	"unicode/utf8"
@@ -29,7 +30,8 @@ const (
 	MaxHintRunes = 64 // code points of each text
 	maxParts     = 8
 	maxPrefixes  = 6144
-	maxApprox    = 32 // patterns matched with errors
+	maxApprox    = 24 // patterns matched with errors
+	maxMatches   = 4  // places taken of one pattern
 )
 
 // Costs of context tokens: an attacker who knows the word needs only few
@@ -80,13 +82,13 @@ func (m *Model) NewHints(c Context) *Hints {
 	// A string header on the first bytes of the old password, no more.
 	each(h.previous, string(c.Previous[:min(len(c.Previous), utf8.UTFMax*MaxHintRunes)]))
 	each(h.birth, c.BirthDate)
-	each(h.name, c.Names...)
+	each(h.word, c.Names...)
 	if n := len(c.Names); 2 <= n && n <= 4 {
 		var joined []rune
 		for _, t := range c.Names {
 			joined = append(append(joined, clip(t)...), ' ')
 		}
-		h.name(joined[:min(len(joined), MaxHintRunes)])
+		h.word(joined[:min(len(joined), MaxHintRunes)])
 	}
 	each(h.email, c.Emails...)
 	each(h.phone, c.Phones...)
@@ -103,8 +105,9 @@ func (m *Model) NewHints(c Context) *Hints {
 // around them.
 func clip(s string) []rune {
 	var w []rune
+	seen := 0
 	for _, r := range s {
-		if len(w) == MaxHintRunes {
+		if seen++; len(w) == MaxHintRunes || seen > 2*MaxHintRunes {
 			break
 		}
 		if len(w) == 0 && unicode.IsSpace(r) {
@@ -182,15 +185,16 @@ func (h *Hints) concat(parts ...[]rune) []rune {
 	return h.buf
 }
 
-// both adds w, w backwards, and w for matching with errors.
+// both adds w, w for matching with errors, and w backwards. It may leave w
+// reversed when w comes from concat.
 func (h *Hints) both(w []rune, cost mil) {
 	h.add(w, cost)
+	h.approximate(w, cost)
 	if len(w) >= 4 {
 		b := h.concat(w)
 		slices.Reverse(b)
 		h.add(b, cost+500)
 	}
-	h.approximate(w, cost)
 }
 
 // word takes a text apart: whole, parts, initials and their mixtures.
@@ -255,9 +259,6 @@ func split(w []rune) [][]rune {
 	}
 	return parts
 }
-
-// name adds what people make of their names.
-func (h *Hints) name(w []rune) { h.word(w) }
 
 // chinese adds the readings of a text in Chinese characters: in full, as
 // initials, with the family name first or last or left out.
@@ -419,39 +420,52 @@ func (h *Hints) previous(w []rune) {
 // 1999) with Hyyrö's extension for neighbours exchanged (2003): bit i of
 // masks[r] says that letter i of the word is r.
 type pattern struct {
-	text    []rune
-	masks   [128]uint64
-	errors  int
-	cost    mil
-	reverse [128]uint64
+	text   string
+	masks  [128]uint64
+	errors int
+	cost   mil
 }
 
-// approximate lets w be matched with one error from 5 code points on, with two
-// from 8.
+// approximate lets an ASCII word be matched with one error from 5 letters on,
+// with two from 8.
 func (h *Hints) approximate(w []rune, cost mil) {
 	n := len(w)
-	if n < 5 || n > 64 || len(h.approx) == maxApprox {
+	if n < 5 || n > MaxHintRunes || len(h.approx) == maxApprox {
 		return
 	}
-	for _, p := range h.approx {
-		if slices.Equal(p.text, w) {
-			return
-		}
-	}
-	p := pattern{text: slices.Clone(w), errors: 1, cost: cost}
+	p := pattern{text: string(w), errors: 1, cost: cost}
 	if n >= 8 {
 		p.errors = 2
 	}
 	for i, r := range w {
-		if r < 128 {
-			p.masks[r] |= 1 << i
-			p.reverse[r] |= 1 << (n - 1 - i)
+		if r >= 128 {
+			return
+		}
+		p.masks[r] |= 1 << i
+	}
+	for i := range h.approx {
+		if h.approx[i].text == p.text {
+			return
 		}
 	}
 	h.approx = append(h.approx, p)
 }
 
-// matcher is the state of one run over a text.
+// mask says where in the word r stands, counted from its end when backwards.
+func (p *pattern) mask(r rune, backwards bool) uint64 {
+	if r >= 128 {
+		return 0
+	}
+	if backwards {
+		return bits.Reverse64(p.masks[r]) >> (64 - len(p.text))
+	}
+	return p.masks[r]
+}
+
+// matcher is the state of one run of a pattern over a text: dist is the least
+// number of insertions, deletions, replacements and exchanges of neighbours
+// between the word and some end of the text read so far, or, when anchored,
+// between the word and all of that text.
 type matcher struct {
 	pv, mv, d0, eq uint64
 	dist           int
@@ -459,47 +473,24 @@ type matcher struct {
 
 func (p *pattern) start() matcher { return matcher{pv: ^uint64(0), dist: len(p.text)} }
 
-// mask finds the letters of the word that are r.
-func (p *pattern) mask(r rune, backwards bool) (eq uint64) {
-	if r < 128 {
-		if backwards {
-			return p.reverse[r]
-		}
-		return p.masks[r]
-	}
-	n := len(p.text)
-	for i, t := range p.text {
-		if t == r {
-			if backwards {
-				eq |= 1 << (n - 1 - i)
-			} else {
-				eq |= 1 << i
-			}
-		}
-	}
-	return eq
-}
-
-// step reads one more code point. anchored makes the distance that to the whole
-// text read so far; otherwise a match may begin anywhere.
+// step reads one more code point, which stands in the word where eq says.
 func (s *matcher) step(eq uint64, n int, anchored bool) {
-	tr := (^s.d0 & eq) << 1 & s.eq
-	d0 := tr | ((eq&s.pv)+s.pv)^s.pv | eq | s.mv
-	ph := s.mv | ^(d0 | s.pv)
-	mh := s.pv & d0
+	swapped := ((^s.d0 & eq) << 1) & s.eq
+	d0 := swapped | (((eq & s.pv) + s.pv) ^ s.pv) | eq | s.mv
+	up := s.mv | ^(d0 | s.pv)
+	down := s.pv & d0
 	top := uint64(1) << (n - 1)
-	if ph&top != 0 {
+	if up&top != 0 {
 		s.dist++
-	} else if mh&top != 0 {
+	} else if down&top != 0 {
 		s.dist--
 	}
-	ph <<= 1
+	up <<= 1
 	if anchored {
-		ph |= 1
+		up |= 1
 	}
-	mh <<= 1
-	s.pv = mh | ^(d0 | ph)
-	s.mv = ph & d0
+	s.pv = (down << 1) | ^(d0 | up)
+	s.mv = up & d0
 	s.d0, s.eq = d0, eq
 }
 
@@ -517,39 +508,27 @@ type matches struct {
 }
 
 // approximate collects the places that match with errors, by their beginning.
+// Of each stretch of ends that are near enough the nearest counts.
 func (x *matches) approximate(a *arena) {
-	for pi := range x.hints.approx {
-		p := &x.hints.approx[pi]
+	for i := range x.hints.approx {
+		p := &x.hints.approx[i]
 		n := len(p.text)
 		if a.n+p.errors < n {
 			continue
 		}
-		s, quota := p.start(), 4
 		a.steps += a.n
-		prev := n
-		for j := 0; j <= a.n && quota > 0; j++ {
-			// A place is taken when the distance is about to rise again.
-			if j == a.n || s.dist <= p.errors {
-				var next matcher
-				rising := true
-				if j < a.n {
-					next = s
-					next.step(p.mask(a.low[j], false), n, false)
-					rising = next.dist > s.dist || prev > s.dist && next.dist == s.dist
-				}
-				if s.dist <= p.errors && j > 0 && rising {
-					x.take(a, p, j)
-					quota--
-				}
-				if j == a.n {
-					break
-				}
-				prev = s.dist
-				s = next
-				continue
-			}
-			prev = s.dist
+		s := p.start()
+		best, at, quota := p.errors+1, 0, maxMatches
+		for j := 0; j < a.n && quota > 0; j++ {
 			s.step(p.mask(a.low[j], false), n, false)
+			if s.dist < best {
+				best, at = s.dist, j+1
+			}
+			if at > 0 && (s.dist > p.errors || j+1 == a.n) {
+				x.take(a, p, at)
+				best, at = p.errors+1, 0
+				quota--
+			}
 		}
 	}
 	slices.SortFunc(x.found[:x.n], func(p, q match) int {
@@ -586,9 +565,12 @@ func (x *matches) any(a *arena) bool {
 	return false
 }
 
-// relax offers the variants that begin at i.
-func (x *matches) relax(a *arena, i int) {
-	x.walk(a, i, true)
+// relax offers the variants that begin at i. Within a repeat only places with
+// errors are, for the reason given at inRepeat.
+func (x *matches) relax(a *arena, i int, again bool) {
+	if !again {
+		x.walk(a, i, true)
+	}
 	for ; x.at < x.n && int(x.found[x.at].start) <= i; x.at++ {
 		if f := x.found[x.at]; int(f.start) == i {
 			a.relax(i, int(f.end), f.cost, KindContext)
@@ -596,8 +578,9 @@ func (x *matches) relax(a *arena, i int) {
 	}
 }
 
-// hintStates bounds the readings of l33t letters in a walk over hints.
-const hintStates = 4
+// hintStates bounds the readings of l33t letters in a walk over hints, for its
+// first code points; then one reading is followed.
+const hintStates = 2
 
 func (x *matches) walk(a *arena, i int, offer bool) bool {
 	h := x.hints
@@ -609,12 +592,15 @@ func (x *matches) walk(a *arena, i int, offer bool) bool {
 	live := 1
 	for j := i; j < a.n && j-i < h.longest && live > 0; j++ {
 		r := a.low[j]
-		kept := 0
+		kept, most := 0, hintStates
+		if j-i >= 8 {
+			most = 1
+		}
 		try := func(s walkState, r rune, subs uint8) bool {
-			a.steps++
-			if kept == hintStates {
+			if kept == most {
 				return false
 			}
+			a.steps++
 			hash := extend(s.h, r)
 			k := h.slot(hash)
 			if h.keys[k] == 0 {
@@ -642,7 +628,7 @@ func (x *matches) walk(a *arena, i int, offer bool) bool {
 			if try(s, r, s.subs) {
 				return true
 			}
-			if r < 128 {
+			if a.mixed[j] {
 				for _, l := range leet[r] {
 					if l != 0 && try(s, rune(l), s.subs+1) {
 						return true
@@ -675,7 +661,7 @@ func (m *Model) contextGuesses(a *arena, h *Hints, e *Estimate, g mil) mil {
 	}
 	mean := s
 	if known {
-		mean = (s + m.markov.at(a.markovTotal(m, &c, end))) / 2
+		mean = blend(s, m.markov.at(a.markovTotal(m, &c, end)))
 	}
 	lower := min(s, m.calib.at(mean))
 	if lower >= g {

@@ -15,7 +15,7 @@ const (
 	symStart   = 71
 	numSymbols = 72
 	symBits    = 7
-	maxOrder   = 5
+	maxOrder   = 6
 )
 
 // Symbol numbers a folded code point, from 1; 0 means that the character

@@ -39,9 +39,9 @@ var builtin = sync.OnceValue(func() *Model {
 const (
 	secLexDir   = iota // buckets of the lexicon
 	secLexEnt          // 5 bytes: 24-bit fingerprint, list code, token code
-	secFilter          // a bit for each beginning of a token, see prefixDepths
+	secFilter          // a bit for each token, and for its beginnings of prefixDepths
 	secGramDir         // buckets of the n-gram table
-	secGramEnt         // 4 bytes: 24-bit fingerprint, cost in steps of gramStep
+	secGramEnt         // 3 bytes: 16-bit fingerprint, cost in steps of gramStep
 	secUnigram         // one cost byte per symbol
 	secMarkov          // knots: cost of the character model → log10 of guesses
 	secCalib           // knots: mean of both views → log10 of a cracker's guesses
@@ -55,11 +55,11 @@ const (
 const (
 	magic      = "WWST"
 	version    = 1
-	bucketLoad = 6
+	bucketLoad = 8
 	lexSize    = 5
-	gramSize   = 4
+	gramSize   = 3
 	listStep   = 25  // list code: thousandths of log10(rank) per step
-	tokenStep  = 200 // token code, low 5 bits: cost per step
+	tokenStep  = 225 // token code, low 5 bits: cost per step
 	gramStep   = 25
 )
 
@@ -165,13 +165,12 @@ func extend(h uint64, r rune) uint64 {
 	return (bits.RotateLeft64(h, 5) ^ uint64(uint32(r))) * 0x9e3779b97f4a7c15
 }
 
-// word finds a text in the lexicon by its running hash.
-func (m *Model) word(h uint64) (list, token byte) {
-	x := mix(h)
+// word finds a text in the lexicon by its mixed hash.
+func (m *Model) word(x uint64) (list, token byte) {
 	fp := uint32(x) & 0xffffff
 	b := m.lex.bucket(x)
 	for len(b) >= lexSize {
-		if uint32(b[0])|uint32(b[1])<<8|uint32(b[2])<<16 == fp {
+		if binary.LittleEndian.Uint32(b)&0xffffff == fp {
 			return b[3], b[4]
 		}
 		b = b[lexSize:]
@@ -179,22 +178,27 @@ func (m *Model) word(h uint64) (list, token byte) {
 	return 0, 0
 }
 
-// prefixBit addresses the filter.
-func (m *Model) hasPrefix(h uint64) bool {
-	x := mix(h ^ 0xa5a5a5a5a5a5a5a5)
-	i := x & uint64(len(m.filter)*8-1)
+// hasPrefix asks the filter for a beginning by its mixed hash. It may say yes
+// where no token begins so.
+func (m *Model) hasPrefix(x uint64) bool { return m.bit(x >> 20) }
+
+// mayBeToken asks the same cache line of the filter for a whole token, which
+// spares most searches in the lexicon.
+func (m *Model) mayBeToken(x uint64) bool { return m.bit(x>>20 ^ 0x80) }
+
+func (m *Model) bit(i uint64) bool {
+	i &= uint64(len(m.filter)*8 - 1)
 	return m.filter[i>>3]>>(i&7)&1 != 0
 }
 
 // gramAt finds an n-gram by its packed symbols.
 func (m *Model) gramAt(key uint64) (byte, bool) {
 	x := mix(key * 0x9e3779b97f4a7c15)
-	fp := uint32(x) & 0xffffff
+	fp := uint16(x)
 	b := m.gram.bucket(x)
 	for len(b) >= gramSize {
-		v := binary.LittleEndian.Uint32(b)
-		if v&0xffffff == fp {
-			return byte(v >> 24), true
+		if binary.LittleEndian.Uint16(b) == fp {
+			return b[2], true
 		}
 		b = b[gramSize:]
 	}

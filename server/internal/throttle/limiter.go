@@ -50,6 +50,7 @@ type Limiter struct {
 	remote  *remote // nil: the local store is the only one
 	watch   *watch
 	devices bool
+	count   counters
 
 	tenants struct {
 		sync.Mutex
@@ -94,7 +95,7 @@ func New(c Config, store Store) (*Limiter, error) {
 	l := &Limiter{
 		rules: compile(&rules), ring: ring, now: c.Now,
 		days: int64(c.DeviceLife / (24 * time.Hour)), devices: !rules.NoDevices,
-		watch: newWatch(),
+		watch: newWatch(binary.LittleEndian.Uint64(ring.tags[:])),
 	}
 	l.strict = l.rules
 	l.tenants.tat = make(map[string]int64)
@@ -215,9 +216,12 @@ func (l *Limiter) Begin(ctx context.Context, a Attempt) (Decision, error) {
 		l.watch.begun(now, &x, a.IP)
 		d.Verdict = Allow
 		d.Token = l.ring.sealAttempt(&tenant, &x)
+		why := Reason(0)
 		if local && l.remote != nil {
-			d.Reasons = Degraded.Codes()
+			why = Degraded
 		}
+		d.Reasons = why.Codes()
+		l.count.decided(d.Verdict, why)
 		return d, nil
 	}
 	why := g.Why
@@ -240,6 +244,7 @@ func (l *Limiter) Begin(ctx context.Context, a Attempt) (Decision, error) {
 		why |= Degraded
 	}
 	d.Reasons = why.Codes()
+	l.count.decided(d.Verdict, why)
 	d.RetryAfter = time.Duration(max(g.Retry, 1000)) * time.Millisecond
 	return d, nil
 }
@@ -288,7 +293,7 @@ func (l *Limiter) Report(ctx context.Context, a Attempt, o Outcome) (Result, err
 	lanes, v6 := l.lanes(&tenant, &a, now)
 	x := reservation{channel: a.Channel, subject: a.Subject, pair: lanes.Pair, address: lanes.Address, v6: v6, device: lanes.Device}
 	rand.Read(x.nonce[:])
-	s := Settlement{Lanes: lanes, Now: now, Outcome: o, Report: true}
+	s := Settlement{Lanes: lanes, Now: now, Nonce: x.nonce, Outcome: o, Report: true}
 	s.Tag, s.Tagged = l.guess(&tenant, &a, now, &x)
 	l.watch.begun(now, &x, a.IP)
 	if o == BadSecret || o == SecondFactorFailed {
@@ -326,6 +331,10 @@ func (l *Limiter) settle(ctx context.Context, tenant string, tk *[32]byte, x *re
 	if out.Before != 0 {
 		return res, nil
 	}
+	l.count.outcomes[s.Outcome].Add(1)
+	if out.ClosedIt {
+		l.count.closed.Add(1)
+	}
 	if x.booked && (s.Outcome == Success || s.Outcome == Cancelled) {
 		l.tenantBook(tenant, s.Now, -1)
 	}
@@ -356,7 +365,12 @@ func (l *Limiter) tenantFull(tenant string, now int64) Reason {
 	}
 	l.tenants.Lock()
 	defer l.tenants.Unlock()
-	if late(l.tenants.tat[tenant], now, lim.Cost, lim.Room) > 0 {
+	tat := l.tenants.tat[tenant]
+	if tat > now+lim.Room { // the clock went back
+		tat = now + lim.Room
+		l.tenants.tat[tenant] = tat
+	}
+	if late(tat, now, lim.Cost, lim.Room) > 0 {
 		return TenantRate
 	}
 	return 0

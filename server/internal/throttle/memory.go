@@ -6,20 +6,26 @@ package throttle
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"sync"
+	"time"
 )
 
 // MemoryConfig sizes the in-process store.
 type MemoryConfig struct {
 	// Subjects is how many subject lanes are kept, 1,024 to 2^28; 0 means
 	// 1,048,576. The other tables follow: as many addresses and pairs, a quarter as
-	// many device lanes and lanes of each further channel, half as many lists
-	// of known devices. A subject takes about 130 bytes, an address 16 a level.
+	// many device lanes, an eighth as many lanes of each further channel, half as many lists
+	// of known devices. A subject takes about 130 bytes, an address 16 a level;
+	// memory is taken as lanes come.
 	Subjects int
 	// Dir keeps the state over a restart; empty keeps it in memory only. See
 	// OpenMemory for what a crash may lose.
 	Dir string
+	// Flush is how often failures that led to no wait are written to Dir, 10 ms
+	// to 10 s; 0 means 5 s.
+	Flush time.Duration
 }
 
 // Memory is the in-process Store. Its memory is bounded by its configuration;
@@ -34,6 +40,7 @@ type Memory struct {
 	ghost    ghost
 	spent    [64]nonces
 	log      *journal // nil: memory only
+	crowded  int      // lanes of the kept state that found no room
 }
 
 // newMemory makes the tables.
@@ -45,6 +52,9 @@ func newMemory(c MemoryConfig) (*Memory, error) {
 	if n < 1024 || n > 1<<28 {
 		return nil, fmt.Errorf("throttle: room for %d subjects, want 1024 to 2^28", n)
 	}
+	if c.Flush != 0 && (c.Flush < 10*time.Millisecond || c.Flush > 10*time.Second) {
+		return nil, errors.New("throttle: flush interval out of bounds, want 10ms to 10s")
+	}
 	track := c.Dir != ""
 	m := &Memory{
 		devices: newTable[pool](tableDevices, n/4, track),
@@ -52,7 +62,7 @@ func newMemory(c MemoryConfig) (*Memory, error) {
 		pairs:   newTable[int64](tablePairs, n, track),
 	}
 	for i := range m.subjects {
-		size := n / 4
+		size := n / 8
 		if Channel(i) == Password {
 			size = n
 		}
@@ -75,7 +85,7 @@ func key(n Name, extra uint64) uint64 {
 	return max(k, 1)
 }
 
-// nonces remembers settled reservations for at least one reservation's life.
+// nonces remembers settled reservations for at least two reservations' lives.
 type nonces struct {
 	sync.Mutex
 	since      int64
@@ -83,14 +93,15 @@ type nonces struct {
 }
 
 // noncesMost bounds one generation of one of the 64 shards: about four million
-// settlements a minute in all.
+// settlements in two reservations' lives.
 const noncesMost = 1 << 16
 
 // settle returns the outcome already booked under the nonce, or books o.
 func (n *nonces) settle(id [12]byte, o Outcome, now, life int64) (Outcome, error) {
 	n.Lock()
 	defer n.Unlock()
-	if n.next == nil || now-n.since > life || now < n.since-life {
+	n.since = min(n.since, now)
+	if n.next == nil || now-n.since > life {
 		if now-n.since > 2*life {
 			n.next = nil
 		}
@@ -143,38 +154,40 @@ func (r *Numbers) debt(p *pool, now int64) int64 {
 	return m<<42 | p.latest()
 }
 
-// load returns the pool at slot i, or what the ghost knows if there is none.
-func (m *Memory) load(s *shard[pool], i int, k uint64, r *Numbers, now int64) pool {
-	var p pool
+// load returns the pool at slot i, in place, or in scratch what the ghost
+// knows of the key if it has no slot. It reports whether time has changed it.
+func (m *Memory) load(s *shard[pool], i int, k uint64, scratch *pool, r *Numbers, now int64) (p *pool, moved bool) {
+	p = scratch
 	if i >= 0 {
-		p = s.recs[i]
+		p = &s.recs[i]
 	} else if fails := m.ghost.recall(k); fails > 0 {
 		p.fails, p.last, p.closed = fails, max(0, now-r.Longest), int64(fails) >= r.Close
 	}
-	p.settle(r, now)
-	return p
+	return p, p.settle(r, now)
 }
 
-// save writes the pool back; one that says nothing gives its slot up. It
-// reports whether there was room.
-func (m *Memory) save(t *table[pool], s *shard[pool], k uint64, p *pool, r *Numbers, now int64) bool {
+// save keeps a pool that load returned and that changed since; one that says
+// nothing gives its slot up. It reports whether there was room.
+func (m *Memory) save(t *table[pool], s *shard[pool], i int, k uint64, p *pool, r *Numbers, now int64) bool {
 	if *p == (pool{}) {
 		m.ghost.forget(k)
-		if i := s.find(k); i >= 0 {
+		if i >= 0 {
 			s.free(i)
 			m.log.note(t.id, k, p, false)
 		}
 		return true
 	}
-	i := s.place(k, func(q *pool) int64 { return r.debt(q, now) }, func(k uint64, q *pool) {
-		if q.charged() >= r.Free {
-			m.ghost.add(k, uint16(min(q.charged(), 1<<16-1)), now)
-		}
-	})
 	if i < 0 {
-		return false
+		i = s.place(k, func(q *pool) int64 { return r.debt(q, now) }, func(k uint64, q *pool) {
+			if q.charged() >= r.Free {
+				m.ghost.add(k, uint16(min(q.charged(), 1<<16-1)), now)
+			}
+		})
+		if i < 0 {
+			return false
+		}
+		s.recs[i] = *p
 	}
-	s.recs[i] = *p
 	s.touch(i)
 	m.log.note(t.id, k, p, p.closed || p.charged() >= r.Free)
 	return true
@@ -243,14 +256,12 @@ func (m *Memory) Begin(_ context.Context, r *Request) (Grant, error) {
 	t, k, rules := m.guessLane(&r.Lanes, g.Known)
 	s := t.shard(k)
 	s.Lock()
-	p := m.load(s, s.find(k), k, rules, now)
+	slot := s.find(k)
+	var scratch pool
+	p, moved := m.load(s, slot, k, &scratch, rules, now)
 	kind, why, retry := p.admit(rules, now, r.Tag, r.Tagged, r.Challenged || g.Known)
 	g.Kind, g.Why, g.Retry = kind, why, retry
-	if r.Demand && !r.Challenged && !g.Known && g.Why == 0 {
-		// The caller asks for a challenge and names its own reason.
-		s.Unlock()
-		return g, nil
-	}
+	asked := r.Demand && !r.Challenged && !g.Known
 	var room [4]rateLane
 	var lanes []rateLane
 	if !g.Known {
@@ -266,12 +277,19 @@ func (m *Memory) Begin(_ context.Context, r *Request) (Grant, error) {
 		if a.slot = a.s.find(a.k); a.slot >= 0 {
 			tat = a.s.recs[a.slot]
 		}
+		if full := now + a.l.Room; tat > full {
+			// The clock went back. Were this not written down, it would hold until
+			// the clock is where it was.
+			tat = full
+			a.s.recs[a.slot] = full
+			a.s.touch(a.slot)
+		}
 		if wait := late(tat, now, a.l.cost(charge), a.l.Room); wait > 0 {
 			g.Why |= a.why
 			g.Retry = max(g.Retry, wait)
 		}
 	}
-	if g.Why == 0 {
+	if g.Why == 0 && !asked {
 		for i := range lanes {
 			a := &lanes[i]
 			if a.slot < 0 {
@@ -282,13 +300,13 @@ func (m *Memory) Begin(_ context.Context, r *Request) (Grant, error) {
 			}
 		}
 	}
-	if g.Why == 0 {
+	if g.Why == 0 && !asked {
 		g.Tag = p.charge(rules, now, kind, r.Tag, r.Tagged)
-		if !m.save(t, s, k, &p, rules, now) {
+		if !m.save(t, s, slot, k, p, rules, now) {
 			g.Why, g.Retry = StoreFull, fullWait
 		}
 	}
-	if g.Why == 0 {
+	if g.Why == 0 && !asked {
 		for i := range lanes {
 			a := &lanes[i]
 			a.s.recs[a.slot] = book(a.s.recs[a.slot], now, a.l.cost(kind), a.l.Room)
@@ -296,6 +314,9 @@ func (m *Memory) Begin(_ context.Context, r *Request) (Grant, error) {
 		}
 	} else {
 		g.Kind = 0
+		if slot >= 0 && moved {
+			m.save(t, s, slot, k, p, rules, now)
+		}
 	}
 	unlock(lanes)
 	s.Unlock()
@@ -333,14 +354,13 @@ func (m *Memory) noneOpen(l *Lanes, now int64) bool {
 func (m *Memory) Settle(_ context.Context, x *Settlement) (Settled, error) {
 	now := clampTime(x.Now)
 	var out Settled
-	if !x.Report {
-		if now >= x.At+x.Unknown.Pending {
-			return Settled{Expired: true}, nil
-		}
-		before, err := m.spent[x.Nonce[0]%64].settle(x.Nonce, x.Outcome, now, x.Unknown.Pending)
-		if err != nil || before != 0 {
-			return Settled{Before: before}, err
-		}
+	// A clock that went back by more than a reservation's life ends it as well.
+	if !x.Report && (now >= x.At+x.Unknown.Pending || now < x.At-x.Unknown.Pending) {
+		return Settled{Expired: true}, nil
+	}
+	before, err := m.spent[x.Nonce[0]%64].settle(x.Nonce, x.Outcome, now, 2*x.Unknown.Pending)
+	if err != nil || before != 0 {
+		return Settled{Before: before}, err
 	}
 	out.Known = x.OnList
 	if x.Report {
@@ -349,7 +369,9 @@ func (m *Memory) Settle(_ context.Context, x *Settlement) (Settled, error) {
 	t, k, rules := m.guessLane(&x.Lanes, out.Known)
 	s := t.shard(k)
 	s.Lock()
-	p := m.load(s, s.find(k), k, rules, now)
+	slot := s.find(k)
+	var scratch pool
+	p, _ := m.load(s, slot, k, &scratch, rules, now)
 	wasClosed, kind := p.closed, x.Kind
 	if x.Report {
 		kind, out.Wiped = p.report(rules, now, x.Tag, x.Tagged, x.Outcome)
@@ -357,7 +379,7 @@ func (m *Memory) Settle(_ context.Context, x *Settlement) (Settled, error) {
 		out.Wiped = p.finish(rules, now, x.Kind, x.Tag, x.Tagged, x.Outcome)
 	}
 	out.ClosedIt = p.closed && !wasClosed
-	if !m.save(t, s, k, &p, rules, now) {
+	if !m.save(t, s, slot, k, p, rules, now) {
 		// Every neighbour is locked: what little is known goes to the ghost.
 		m.ghost.add(k, uint16(min(p.charged(), 1<<16-1)), now)
 	}
@@ -369,6 +391,7 @@ func (m *Memory) Settle(_ context.Context, x *Settlement) (Settled, error) {
 		}
 		unlock(lanes)
 	}
+	closed := p.closed
 	s.Unlock()
 	if x.Enrol != 0 || out.ClosedIt && out.Known {
 		m.changeList(x.Subject, now, func(d *devices) {
@@ -389,7 +412,7 @@ func (m *Memory) Settle(_ context.Context, x *Settlement) (Settled, error) {
 		})
 	}
 	m.log.commit()
-	if p.closed {
+	if closed {
 		out.NoneOpen = m.noneOpen(&x.Lanes, now)
 	}
 	return out, nil
@@ -418,8 +441,11 @@ func (m *Memory) settleRate(a *rateLane, x *Settlement, kind Kind, now int64) {
 		a.s.recs[i] = max(0, a.s.recs[i]-a.l.cost(kind))
 	}
 	a.s.touch(i)
-	if a.s.recs[i] <= now && !a.s.track {
-		a.s.free(i)
+	if a.s.recs[i] <= now {
+		a.s.recs[i] = 0
+		if !a.s.track {
+			a.s.free(i)
+		}
 	}
 }
 
@@ -475,7 +501,14 @@ func (m *Memory) View(_ context.Context, l *Target, now int64) (View, error) {
 		s := t.shard(k)
 		s.Lock()
 		defer s.Unlock()
-		p := m.load(s, s.find(k), k, rules, now)
+		i := s.find(k)
+		var scratch pool
+		if i >= 0 { // a copy: looking changes nothing
+			scratch = s.recs[i]
+			scratch.settle(rules, now)
+			return scratch.view(rules, c, now)
+		}
+		p, _ := m.load(s, i, k, &scratch, rules, now)
 		return p.view(rules, c, now)
 	}
 	for c := range channels {

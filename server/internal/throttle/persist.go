@@ -37,8 +37,8 @@ import (
 //
 // A record's length follows from its first bytes. All numbers are
 // little-endian. A lane that waits or is closed, a reset and a revocation are
-// written before they are answered; all other changes every softEvery. So
-// killing the process loses at most softEvery of failures that had not led to a
+// written before they are answered; all other changes every MemoryConfig.Flush. So
+// killing the process loses at most that long of failures that had not led to a
 // wait, and no wait, no closed lane and no reset; losing power may in addition lose
 // the last syncEvery.
 const (
@@ -55,7 +55,6 @@ const (
 	frameTime     = 254
 	frameEnd      = 255
 
-	softEvery = 5 * time.Second
 	syncEvery = 50 * time.Millisecond
 	// compactAt is how large the journals may grow before a snapshot replaces
 	// them, unless the last snapshot was larger.
@@ -182,6 +181,8 @@ type journal struct {
 	log *slog.Logger
 	m   *Memory
 	now func() int64
+	// soft is how often changes that may wait are written.
+	soft time.Duration
 
 	mu    sync.Mutex // guards buf and the counters' advance
 	buf   []byte
@@ -266,7 +267,7 @@ func (j *journal) write() {
 // run syncs, flushes soft changes and compacts until stopped.
 func (j *journal) run() {
 	defer j.done.Done()
-	tick := time.NewTicker(syncEvery)
+	tick := time.NewTicker(min(syncEvery, j.soft))
 	defer tick.Stop()
 	var synced uint64
 	flushed := time.Now()
@@ -276,7 +277,7 @@ func (j *journal) run() {
 			return
 		case <-tick.C:
 		}
-		if time.Since(flushed) >= softEvery {
+		if time.Since(flushed) >= j.soft {
 			j.flush()
 			flushed = time.Now()
 			j.files.Lock()
@@ -526,6 +527,9 @@ func OpenMemory(c MemoryConfig, rules Rules, now func() int64, log *slog.Logger)
 		return m, 0, err
 	}
 	j := &journal{dir: c.Dir, log: log, m: m, now: now, stop: make(chan struct{})}
+	if j.soft = c.Flush; j.soft == 0 {
+		j.soft = 5 * time.Second
+	}
 	numbers := compile(&rules)
 	path := filepath.Join(c.Dir, snapshotName)
 	var first uint64
@@ -558,6 +562,9 @@ func OpenMemory(c MemoryConfig, rules Rules, now func() int64, log *slog.Logger)
 		}
 		floor = max(floor, at)
 		j.number = max(j.number, n)
+	}
+	if m.crowded > 0 {
+		log.Error("throttle tables are too small for the kept state; locks were lost", "lanes", m.crowded)
 	}
 	// Starting with a snapshot of what was read keeps a torn tail from ever being appended to.
 	j.number++
@@ -649,36 +656,43 @@ func (m *Memory) restore(b []byte, n *compiled, last *int64) (table uint8, key u
 	if !ok || len(rest) < 4 || binary.LittleEndian.Uint32(rest) != crc32.Checksum(b[:end], castagnoli) {
 		return 0, 0, 0, false
 	}
+	fits := true
 	switch {
 	case table == frameTime:
 		*last = max(*last, int64(key&maxTime))
 	case table == frameEnd:
 	case table < tableSubjects+uint8(channels):
-		restoreRecord(m.subjects[table], key, p, func(q *pool) int64 { return n.unknown[table].debt(q, *last) })
+		fits = restoreRecord(m.subjects[table], key, p, func(q *pool) int64 { return n.unknown[table].debt(q, *last) })
 	case table == tableDevices:
-		restoreRecord(m.devices, key, p, func(q *pool) int64 { return n.known[Password].debt(q, *last) })
+		fits = restoreRecord(m.devices, key, p, func(q *pool) int64 { return n.known[Password].debt(q, *last) })
 	case table == tableLists:
-		restoreRecord(m.lists, key, d, func(*devices) int64 { return 1 })
+		fits = restoreRecord(m.lists, key, d, func(*devices) int64 { return 1 })
 	case table == tablePairs:
-		restoreRecord(m.pairs, key, tat, func(t *int64) int64 { return *t })
+		fits = restoreRecord(m.pairs, key, tat, func(t *int64) int64 { return *t })
 	default:
-		restoreRecord(m.address[table-tableAddress], key, tat, func(t *int64) int64 { return *t })
+		fits = restoreRecord(m.address[table-tableAddress], key, tat, func(t *int64) int64 { return *t })
+	}
+	if !fits {
+		m.crowded++
 	}
 	return table, key, end + 4, true
 }
 
-func restoreRecord[R comparable](t *table[R], key uint64, rec R, debt func(*R) int64) {
+// restoreRecord puts a record back. It reports whether there was room.
+func restoreRecord[R comparable](t *table[R], key uint64, rec R, debt func(*R) int64) bool {
 	s := t.shard(key)
 	var zero R
 	if rec == zero {
 		if i := s.find(key); i >= 0 {
 			s.free(i)
 		}
-		return
+		return true
 	}
-	if i := s.place(key, debt, nil); i >= 0 {
+	i := s.place(key, debt, nil)
+	if i >= 0 {
 		s.recs[i] = rec
 	}
+	return i >= 0
 }
 
 // Close writes the state, if it is kept, and stops.

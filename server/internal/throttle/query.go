@@ -113,7 +113,8 @@ func (l *Limiter) State(ctx context.Context, q Query) (State, error) {
 
 // Reset opens and empties every lane of a subject, after its authenticator was
 // bound anew, or of an address. Known devices stay known. The error is
-// ErrBadAttempt or ErrStore.
+// ErrBadAttempt, or ErrStore if the shared store could not be told; this server
+// tells it when it answers again, unless it is stopped before.
 func (l *Limiter) Reset(ctx context.Context, q Query) error {
 	t, _, err := l.target(q, &l.rules)
 	if err != nil {
@@ -122,11 +123,11 @@ func (l *Limiter) Reset(ctx context.Context, q Query) error {
 	if err := l.local.Reset(ctx, &t, l.now().UnixMilli()); err != nil || l.remote == nil {
 		return err
 	}
-	return l.remote.store.Reset(ctx, &t, 0)
+	return l.remote.insist(ctx, func(ctx context.Context) error { return l.remote.store.Reset(ctx, &t, 0) })
 }
 
 // RevokeDevices makes every device of the subject unknown, as after a change
-// of password. The error is ErrBadAttempt or ErrStore.
+// of password. The error is as for Reset.
 func (l *Limiter) RevokeDevices(ctx context.Context, tenant string, subject [16]byte) error {
 	if len(tenant) > 255 {
 		return ErrBadAttempt
@@ -136,7 +137,7 @@ func (l *Limiter) RevokeDevices(ctx context.Context, tenant string, subject [16]
 	if err := l.local.Revoke(ctx, n, l.now().UnixMilli()); err != nil || l.remote == nil {
 		return err
 	}
-	return l.remote.store.Revoke(ctx, n, 0)
+	return l.remote.insist(ctx, func(ctx context.Context) error { return l.remote.store.Revoke(ctx, n, 0) })
 }
 
 // IssueDevice makes a device known without an attempt, for a caller that has
@@ -150,9 +151,9 @@ func (l *Limiter) IssueDevice(ctx context.Context, tenant string, subject [16]by
 		return "", ErrBadAttempt
 	}
 	tk := l.ring.tenant(tenant)
-	var nonce [4]byte
+	var nonce [12]byte
 	rand.Read(nonce[:])
-	x := Settlement{Now: clampTime(l.now().UnixMilli()), Outcome: Cancelled, Report: true}
+	x := Settlement{Nonce: nonce, Now: clampTime(l.now().UnixMilli()), Outcome: Cancelled, Report: true}
 	x.Subject = name(&tk, ofSubject, subject[:]...)
 	x.Enrol, x.Until = max(1, binary.LittleEndian.Uint32(nonce[:])), day(x.Now)+uint16(l.days)
 	out, err := l.finish(ctx, &x, &reservation{})

@@ -80,33 +80,41 @@ func (r *Numbers) wait(m int64) int64 {
 
 // settle brings the pool up to now: a clock that went back neither frees a
 // lock nor stretches one beyond its wait; reservations without an outcome
-// become failures; what has been quiet for long enough is forgotten.
-func (p *pool) settle(r *Numbers, now int64) {
-	p.last = min(p.last, now)
-	p.slow = min(p.slow, now+r.SlowRoom)
-	p.repeat = min(p.repeat, now+repeatRoom)
-	for i := 0; i < int(p.n); i++ {
-		if g := p.guess[i]; g.at() > now {
-			p.guess[i] = makeEntry(now, g.tag(), g.refs())
-		}
+// become failures; what has been quiet for long enough is forgotten. It
+// reports whether that changed anything.
+func (p *pool) settle(r *Numbers, now int64) (moved bool) {
+	if p.last > now || p.slow > now+r.SlowRoom || p.repeat > now+repeatRoom {
+		p.last = min(p.last, now)
+		p.slow = min(p.slow, now+r.SlowRoom)
+		p.repeat = min(p.repeat, now+repeatRoom)
+		moved = true
 	}
 	for i := 0; i < int(p.n); {
-		at := p.guess[i].at()
+		g := p.guess[i]
+		at := g.at()
+		if at > now {
+			at, moved = now, true
+			p.guess[i] = makeEntry(now, g.tag(), g.refs())
+		}
 		switch {
 		case p.pending&(1<<i) != 0 && at+r.Pending <= now:
 			p.fail(r, at)
+			moved = true
 			if p.keepWrong(i) {
 				i++
 			}
 		case p.pending&(1<<i) == 0 && at+tagLife <= now:
 			p.remove(i)
+			moved = true
 		default:
 			i++
 		}
 	}
-	if p.expiry(r, now) <= now {
+	if p.expiry(r, now) <= now && *p != (pool{}) {
 		*p = pool{}
+		moved = true
 	}
+	return moved
 }
 
 // expiry is when the pool will be neutral if nothing happens; at most now if it is.

@@ -35,8 +35,9 @@ type remote struct {
 	row  atomic.Int32
 
 	mu     sync.Mutex
-	missed []Settlement // outcomes the store does not know of
-	drops  int          // outcomes over missedMost
+	missed []func(context.Context) error // what the store does not know of, oldest first
+	drops  uint64                        // what went over missedMost
+	chase  bool                          // somebody is telling it
 	ctx    context.Context
 	cancel context.CancelFunc
 	done   sync.WaitGroup
@@ -100,7 +101,8 @@ func (r *remote) heal() {
 	r.row.Store(0)
 	r.lost.Store(false)
 	r.log.Info("throttle store is back")
-	r.catchUp() // what was missed between the last look and now
+	// What was missed between the last look and now.
+	r.miss(func(context.Context) error { return nil })
 }
 
 // catchUp tells the store what it missed. It reports whether all was told.
@@ -111,47 +113,85 @@ func (r *remote) catchUp() bool {
 			r.mu.Unlock()
 			return true
 		}
-		batch := r.missed[:min(len(r.missed), 256)]
-		r.missed = r.missed[len(batch):]
+		tell := r.missed[0]
+		r.missed = r.missed[1:]
 		r.mu.Unlock()
-		for i := range batch {
-			s := batch[i]
-			out, err := r.store.Settle(r.ctx, &s)
-			if err == nil && out.Expired && s.Outcome == Success {
-				// The reservation has become a failure meanwhile; the login was right.
-				s.Report, s.Enrol = true, 0
-				_, err = r.store.Settle(r.ctx, &s)
-			}
-			if err != nil {
-				r.mu.Lock()
-				r.missed = append(r.missed, batch[i:]...)
-				r.mu.Unlock()
-				return false
-			}
+		if err := tell(r.ctx); errors.Is(err, ErrStore) {
+			r.mu.Lock()
+			r.missed = append([]func(context.Context) error{tell}, r.missed...)
+			r.mu.Unlock()
+			return false
 		}
 	}
 }
 
-func (r *remote) miss(s Settlement) {
+// miss keeps something to be told to the store once it answers. Telling twice
+// must do no more than telling once.
+func (r *remote) miss(tell func(context.Context) error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.missed) >= missedMost {
 		r.drops++
 		return
 	}
-	r.missed = append(r.missed, s)
-	if !r.lost.Load() && r.ctx.Err() == nil {
-		// A single failed call: no breaker to close, but something to tell.
-		r.done.Add(1)
-		go func() {
-			defer r.done.Done()
+	r.missed = append(r.missed, tell)
+	if r.chase || r.lost.Load() || r.ctx.Err() != nil {
+		return
+	}
+	// A call that failed on its own: no breaker will close, but there is
+	// something to tell.
+	r.chase = true
+	r.done.Add(1)
+	go func() {
+		defer r.done.Done()
+		tick := time.NewTicker(probeEvery)
+		defer tick.Stop()
+		for {
 			select {
 			case <-r.ctx.Done():
-			case <-time.After(probeEvery):
-				r.catchUp()
+				return
+			case <-tick.C:
 			}
-		}()
+			if r.lost.Load() {
+				break // heal will
+			}
+			if r.catchUp() {
+				break
+			}
+		}
+		r.mu.Lock()
+		r.chase = false
+		r.mu.Unlock()
+	}()
+}
+
+// insist calls the store, and keeps the call for later if it cannot answer.
+func (r *remote) insist(ctx context.Context, call func(context.Context) error) error {
+	err := ErrStore
+	if !r.lost.Load() {
+		err = call(ctx)
+		if ctx.Err() == nil {
+			r.answered(err)
+		}
 	}
+	if errors.Is(err, ErrStore) {
+		r.miss(call)
+	}
+	return err
+}
+
+// missSettlement keeps an outcome for later. Settlements carry a nonce, so the
+// store books them once.
+func (r *remote) missSettlement(s Settlement) {
+	r.miss(func(ctx context.Context) error {
+		out, err := r.store.Settle(ctx, &s)
+		if err == nil && out.Expired && s.Outcome == Success {
+			// The reservation has become a failure meanwhile; the login was right.
+			s.Report, s.Enrol = true, 0
+			_, err = r.store.Settle(ctx, &s)
+		}
+		return err
+	})
 }
 
 // begin asks the shared store if there is one and it is well, else the local one.
@@ -164,7 +204,7 @@ func (l *Limiter) begin(ctx context.Context, r *Request, v6 bool) (g Grant, loca
 	if !l.remote.lost.Load() {
 		g, err = l.remote.store.Begin(ctx, r)
 		if ctx.Err() == nil {
-			l.remote.answered(err)
+			l.answered(err)
 		}
 		if err == nil || !errors.Is(err, ErrStore) || ctx.Err() != nil {
 			return g, false, err
@@ -176,6 +216,13 @@ func (l *Limiter) begin(ctx context.Context, r *Request, v6 bool) (g Grant, loca
 	l.strict.apply(&r.Lanes, v6)
 	g, err = l.local.Begin(ctx, r)
 	return g, true, err
+}
+
+func (l *Limiter) answered(err error) {
+	if errors.Is(err, ErrStore) {
+		l.count.errors.Add(1)
+	}
+	l.remote.answered(err)
 }
 
 // finish settles where the attempt was charged and keeps the other side told.
@@ -193,16 +240,17 @@ func (l *Limiter) finish(ctx context.Context, s *Settlement, x *reservation) (Se
 		out, err := l.local.Settle(ctx, &own)
 		if err == nil && out.Before == 0 && !out.Expired && s.Outcome != Cancelled {
 			s.Report = true
-			l.remote.miss(*s)
+			l.remote.missSettlement(*s)
 		}
 		return out, err
 	}
 	if !l.remote.lost.Load() {
 		// The caller may be gone; what it did counts all the same.
 		out, err := l.remote.store.Settle(context.WithoutCancel(ctx), s)
-		l.remote.answered(err)
+		l.answered(err)
 		if !errors.Is(err, ErrStore) {
 			if err == nil && out.Before == 0 && !out.Expired {
+				mirror.Enrol = out.Enrolled
 				_, err = l.local.Settle(ctx, &mirror)
 			}
 			return out, err
@@ -210,7 +258,7 @@ func (l *Limiter) finish(ctx context.Context, s *Settlement, x *reservation) (Se
 	}
 	// The reservation is in the store and its outcome is not: keep it for
 	// later, answer from what is known here.
-	l.remote.miss(*s)
+	l.remote.missSettlement(*s)
 	mirror.At = mirror.Now
 	return l.local.Settle(ctx, &mirror)
 }

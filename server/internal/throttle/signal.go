@@ -6,7 +6,6 @@ package throttle
 import (
 	"context"
 	"encoding/binary"
-	"hash/maphash"
 	"math"
 	"math/bits"
 	"net/netip"
@@ -93,20 +92,20 @@ func (t *tally) subjects() int {
 	return int(math.Round(-m * math.Log(1-float64(set)/m)))
 }
 
-// watch holds the sketches and those who listen. Its memory is fixed; its
-// seeds live as long as the process.
+// watch holds the sketches and those who listen. Its memory is fixed, and
+// nothing in it outlives the process.
 type watch struct {
 	mu     sync.Mutex
-	seed   maphash.Seed
+	seed   uint64 // secret, so that nobody can choose subjects that share a bit
 	spray  []tally
 	prefix []tally
 	ears   map[chan Signal]struct{}
 	lost   uint64
 }
 
-func newWatch() *watch {
+func newWatch(seed uint64) *watch {
 	return &watch{
-		seed: maphash.MakeSeed(), spray: make([]tally, watchSlots), prefix: make([]tally, watchSlots),
+		seed: seed, spray: make([]tally, watchSlots), prefix: make([]tally, watchSlots),
 		ears: make(map[chan Signal]struct{}),
 	}
 }
@@ -204,7 +203,8 @@ func (w *watch) settled(now int64, tenant string, x *reservation, o Outcome, aft
 	at := Signal{Time: time.UnixMilli(now).UTC(), Tenant: tenant, Channel: x.channel}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	bit := maphash.Bytes(w.seed, x.subject[:]) % 256
+	// Which bit a subject sets changes with every window.
+	bit := mix(binary.LittleEndian.Uint64(x.subject[:])^mix(binary.LittleEndian.Uint64(x.subject[8:])^w.seed^uint64(window))) % 256
 	count := func(t *tally) {
 		if o == Success {
 			t.good++

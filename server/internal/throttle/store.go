@@ -116,7 +116,7 @@ type Settlement struct {
 	Enrol uint32
 	Until uint16
 	// Report: there was no reservation; charge what the outcome says. At, Kind
-	// and OnList are ignored.
+	// and OnList are ignored, Nonce is not: telling twice books once.
 	Report bool
 }
 

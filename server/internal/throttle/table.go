@@ -90,14 +90,17 @@ func (s *shard[R]) place(key uint64, debt func(*R) int64, gone func(uint64, *R))
 	if i := s.find(key); i >= 0 {
 		return i
 	}
+	// The emptier bucket takes it: so the table fills to nine tenths before
+	// anything has to go.
 	a, b := s.buckets(key)
-	for _, from := range [2]int{a, b} {
-		for i := from; i < from+ways; i++ {
-			if s.keys[i] == 0 {
-				s.keys[i] = key
-				return i
-			}
-		}
+	freeA, inA := s.empty(a)
+	freeB, inB := s.empty(b)
+	if freeB > freeA {
+		freeA, inA = freeB, inB
+	}
+	if freeA > 0 {
+		s.keys[inA] = key
+		return inA
 	}
 	least, at := int64(live), -1
 	for _, from := range [2]int{a, b} {
@@ -116,6 +119,16 @@ func (s *shard[R]) place(key uint64, debt func(*R) int64, gone func(uint64, *R))
 	var zero R
 	s.keys[at], s.recs[at] = key, zero
 	return at
+}
+
+// empty counts the free slots of a bucket and names one.
+func (s *shard[R]) empty(from int) (n, slot int) {
+	for i, k := range s.keys[from : from+ways] {
+		if k == 0 {
+			n, slot = n+1, from+i
+		}
+	}
+	return n, slot
 }
 
 // free gives the slot back.

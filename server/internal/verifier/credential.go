@@ -39,7 +39,7 @@ func (v *Verifier) Get(ctx context.Context, tenant, subject string) (Credential,
 	if err != nil {
 		return Credential{}, err
 	}
-	phc, key, err := v.Pepper.Open(ctx, r.Hash, owner(tenant, who))
+	phc, key, err := v.Pepper().Open(ctx, r.Hash, owner(tenant, who))
 	if err != nil {
 		return Credential{}, err
 	}
@@ -50,7 +50,7 @@ func (v *Verifier) Get(ctx context.Context, tenant, subject string) (Credential,
 	return Credential{
 		State: r.State, Scheme: string(info.Scheme), Cost: info.Cost(), Revision: r.Revision,
 		Created: r.Created, Changed: r.Changed, LastLogin: r.LastLogin, Age: v.Now().Sub(r.Changed),
-		Stale: key != v.Pepper.Active() || v.Hasher.Stale(phc), Policy: r.Policy, PolicyVersion: r.PolicyVersion,
+		Stale: key != v.Pepper().Active() || v.Hasher.Stale(phc), Policy: r.Policy, PolicyVersion: r.PolicyVersion,
 		History: len(r.History), Norm: r.Norm,
 	}, nil
 }

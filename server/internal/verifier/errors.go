@@ -21,6 +21,9 @@ var (
 	// ErrUnknownPolicy is returned for the name of a policy that the tenant
 	// does not have.
 	ErrUnknownPolicy = errors.New("unknown policy")
+	// ErrUnknownPepper is returned for the id of a pepper key that there is not,
+	// or that cannot be made active.
+	ErrUnknownPepper = errors.New("unknown pepper key")
 	// ErrBadSubject is returned for an account id that is empty, too long or
 	// not text.
 	ErrBadSubject = errors.New("bad subject")

@@ -5,6 +5,7 @@ package verifier
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"net/netip"
 	"time"
@@ -69,7 +70,11 @@ func (v *Verifier) confirm(ctx context.Context, tenant string, who Pseudonym, te
 	if err != nil {
 		return nil, throttle.Result{}, err
 	}
+	begin := time.Now()
 	r, match, err := v.compare(ctx, tenant, who, text)
+	if err == nil && !match {
+		defer v.even(ctx, tenant, begin)
+	}
 	outcome := throttle.BadSecret
 	switch {
 	case err == nil && match:
@@ -121,16 +126,18 @@ func (v *Verifier) spend(ctx context.Context, a throttle.Attempt) (token string,
 	return d.Token, nil
 }
 
-// compare hashes exactly once, whatever there is to compare with.
+// compare hashes exactly once, whatever there is to compare with: for an
+// unknown subject the decoy takes every step that a record would.
 func (v *Verifier) compare(ctx context.Context, tenant string, who Pseudonym, text password.Text) (Record, bool, error) {
 	r, err := v.load(ctx, tenant, who)
-	if errors.Is(err, ErrUnknownSubject) {
-		return Record{}, false, v.Hasher.Decoy(ctx, password.Interactive, text)
+	unknown := errors.Is(err, ErrUnknownSubject)
+	if unknown {
+		r, err = v.decoy.record()
 	}
 	if err != nil {
 		return Record{}, false, err
 	}
-	phc, _, err := v.Pepper.Open(ctx, r.Hash, owner(tenant, who))
+	phc, _, err := v.Pepper().Open(ctx, r.Hash, owner(r.Tenant, r.Subject))
 	if err != nil {
 		return Record{}, false, err
 	}
@@ -138,8 +145,38 @@ func (v *Verifier) compare(ctx context.Context, tenant string, who Pseudonym, te
 	if err != nil {
 		return Record{}, false, err
 	}
-	return r, res.Match && r.State != StateDisabled, nil
+	return r, res.Match && r.State != StateDisabled && !unknown, nil
 }
+
+// decoy is the stored form of a credential that nobody has, at the live cost
+// of hashes and under the active pepper.
+type decoy struct {
+	owner Pseudonym
+	bytes []byte
+}
+
+func (v *Verifier) newDecoy(ctx context.Context) (decoy, error) {
+	text, err := password.New(rand.Text())
+	if err != nil {
+		return decoy{}, err
+	}
+	phc, err := v.Hasher.Hash(ctx, password.Batch, text)
+	if err != nil {
+		return decoy{}, err
+	}
+	var d decoy
+	rand.Read(d.owner[:])
+	sealed, err := v.Pepper().Seal(ctx, phc, owner("", d.owner))
+	if err != nil {
+		return decoy{}, err
+	}
+	now := v.Now().UTC()
+	d.bytes = AppendRecord(nil, Record{Subject: d.owner, Version: 1, Revision: 1, State: StateActive, Hash: sealed,
+		Norm: password.NormVersion, Policy: "nist-800-63b-4", PolicyVersion: "1.000000000000", Created: now, Changed: now, LastLogin: now})
+	return d, nil
+}
+
+func (d decoy) record() (Record, error) { return ParseRecord("", d.owner, d.bytes) }
 
 // exhaust disables a credential on whose last lane the attempts ran out
 // (SP 800-63B-4 §3.2.2).
@@ -169,7 +206,7 @@ func (v *Verifier) review(ctx context.Context, r *Record, text password.Text) []
 		return nil
 	}
 	q := CheckRequest{Tenant: r.Tenant, Password: text, Purpose: policy.Login, Use: r.Use}
-	return v.judge(ctx, p, q, policy.Evidence{LastChanged: r.Changed}).Verdict.Violations
+	return v.judge(p, q, past{Evidence: policy.Evidence{LastChanged: r.Changed}}).Verdict.Violations
 }
 
 // mustChange tells whether a finding about a password in use is such that it
@@ -203,12 +240,12 @@ func (v *Verifier) touch(r Record, text password.Text) {
 
 func (v *Verifier) upgrade(ctx context.Context, r Record, text password.Text) error {
 	own := owner(r.Tenant, r.Subject)
-	phc, key, err := v.Pepper.Open(ctx, r.Hash, own)
+	phc, key, err := v.Pepper().Open(ctx, r.Hash, own)
 	if err != nil {
 		return err
 	}
 	today := v.Now().UTC().Truncate(24 * time.Hour)
-	stale, current := v.Hasher.Stale(phc), key == v.Pepper.Active()
+	stale, current := v.Hasher.Stale(phc), key == v.Pepper().Active()
 	if !stale && current && !r.LastLogin.Before(today) {
 		return nil
 	}
@@ -218,7 +255,7 @@ func (v *Verifier) upgrade(ctx context.Context, r Record, text password.Text) er
 		}
 	}
 	if stale || !current {
-		if r.Hash, err = v.Pepper.Seal(ctx, phc, own); err != nil {
+		if r.Hash, err = v.Pepper().Seal(ctx, phc, own); err != nil {
 			return err
 		}
 	}

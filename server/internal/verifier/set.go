@@ -53,7 +53,7 @@ func (v *Verifier) Set(ctx context.Context, q SetRequest) (Stored, error) {
 // store judges and hashes a new password and writes it in place of before,
 // which is zero, but for its version, when there is none.
 func (v *Verifier) store(ctx context.Context, q SetRequest, who Pseudonym, before Record) (Stored, error) {
-	p, err := v.Policies.Policy(q.Tenant, q.Policy, who)
+	p, err := v.chosen(q, who)
 	if err != nil {
 		return Stored{}, err
 	}
@@ -61,15 +61,15 @@ func (v *Verifier) store(ctx context.Context, q SetRequest, who Pseudonym, befor
 	if err != nil {
 		return Stored{}, err
 	}
-	j := v.judge(ctx, p, q.CheckRequest, evidence)
-	if err := v.acceptable(q, j); err != nil {
+	j := v.judge(p, q.CheckRequest, evidence)
+	if err := acceptable(q, j); err != nil {
 		return Stored{}, err
 	}
 	phc, err := v.Hasher.Hash(ctx, password.Interactive, q.Password)
 	if err != nil {
 		return Stored{}, err
 	}
-	sealed, err := v.Pepper.Seal(ctx, phc, owner(q.Tenant, who))
+	sealed, err := v.Pepper().Seal(ctx, phc, owner(q.Tenant, who))
 	if err != nil {
 		return Stored{}, err
 	}
@@ -101,14 +101,11 @@ func (v *Verifier) store(ctx context.Context, q SetRequest, who Pseudonym, befor
 
 // acceptable turns a judgement into the error that Set returns for it. A valid
 // proof stands for the judgement that it was given for: only what that could
-// not know, the stored credential, is judged now.
-func (v *Verifier) acceptable(q SetRequest, j Judgement) error {
+// not know, the passwords before, is judged now.
+func acceptable(q SetRequest, j Judgement) error {
 	if q.Proof != "" {
-		if v.proof(q.CheckRequest, j.Verdict).Verify(v.Keys.Proof, q.Proof, v.Now()) != nil {
-			return ErrProofStale
-		}
 		j.Verdict.Violations = slices.DeleteFunc(j.Verdict.Violations, func(b policy.Violation) bool {
-			return b.Rule != policy.Reused && b.Rule != policy.TooYoung
+			return b.Rule != policy.Reused && b.Rule != policy.TooYoung && b.Rule != policy.SimilarToPrevious
 		})
 	}
 	if len(j.Verdict.Violations) == 0 {
@@ -122,15 +119,15 @@ func (v *Verifier) acceptable(q SetRequest, j Judgement) error {
 
 // history gathers what only the stored credential knows: whether the new
 // password is one of the last, and how old the present one is.
-func (v *Verifier) history(ctx context.Context, p *policy.Policy, q SetRequest, who Pseudonym, before Record) (policy.Evidence, error) {
-	ev := policy.Evidence{Previous: q.Previous, LastChanged: before.Changed}
+func (v *Verifier) history(ctx context.Context, p Chosen, q SetRequest, who Pseudonym, before Record) (past, error) {
+	ev := past{Evidence: policy.Evidence{Previous: q.Previous}}
 	if before.Hash == "" {
-		return policy.Evidence{Previous: q.Previous}, nil
+		return ev, nil
 	}
-	depth := p.Needs().History
+	ev.LastChanged = before.Changed
 	former := append([]string{before.Hash}, before.History...)
-	for _, sealed := range former[:min(depth, len(former))] {
-		phc, _, err := v.Pepper.Open(ctx, sealed, owner(q.Tenant, who))
+	for i, sealed := range former[:min(p.needs().History, len(former))] {
+		phc, _, err := v.Pepper().Open(ctx, sealed, owner(q.Tenant, who))
 		if err != nil {
 			return ev, err
 		}
@@ -139,7 +136,7 @@ func (v *Verifier) history(ctx context.Context, p *policy.Policy, q SetRequest, 
 			return ev, err
 		}
 		if res.Match {
-			ev.HistoryHit = true
+			ev.Former = i + 1
 			return ev, nil
 		}
 	}
@@ -151,11 +148,11 @@ func (v *Verifier) history(ctx context.Context, p *policy.Policy, q SetRequest, 
 const maxKept = 24
 
 // next is the record after a password was set.
-func next(q SetRequest, p *policy.Policy, who Pseudonym, before Record, sealed string) Record {
+func next(q SetRequest, p Chosen, who Pseudonym, before Record, sealed string) Record {
 	r := Record{
 		Tenant: q.Tenant, Subject: who, Version: before.Version + 1, Revision: before.Revision + 1,
 		State: StateActive, Hash: sealed, Norm: password.NormVersion, Use: q.Use,
-		Policy: p.Name(), PolicyVersion: p.Version(), Created: before.Created, LastLogin: before.LastLogin,
+		Policy: p.Policy.Name(), PolicyVersion: p.Policy.Version(), Created: before.Created, LastLogin: before.LastLogin,
 	}
 	switch {
 	case before.State == StateDisabled && q.Purpose != policy.Reset:
@@ -165,7 +162,7 @@ func next(q SetRequest, p *policy.Policy, who Pseudonym, before Record, sealed s
 	case q.MustChange:
 		r.State = StateMustChange
 	}
-	if depth := p.Needs().History; depth > 0 && before.Hash != "" {
+	if depth := p.needs().History; depth > 0 && before.Hash != "" {
 		r.History = append([]string{before.Hash}, before.History...)
 		r.History = r.History[:min(len(r.History), depth, maxKept)]
 	}

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/watchword-project/watchword/server/internal/objects"
 	"github.com/watchword-project/watchword/server/internal/password"
 	"github.com/watchword-project/watchword/server/internal/pepper"
 	"github.com/watchword-project/watchword/server/internal/policy"
@@ -23,18 +24,19 @@ import (
 
 // Tenant is what differs between tenants.
 type Tenant struct {
-	Name   string
-	Exact  bool   // letter case counts in account ids
-	Policy string // the default policy; empty: the installation's
+	Exact bool // letter case counts in account ids
 }
 
 // Config is what a Verifier is made of. All fields without a remark are
 // needed.
 type Config struct {
-	Store    Store
+	Store Store
+	// Objects keeps what is not a credential.
+	Objects  objects.Store
 	Hasher   *password.Hasher
 	Throttle *throttle.Limiter
-	Pepper   *pepper.Keyring
+	// Pepper gives the keyring in force.
+	Pepper   func() *pepper.Keyring
 	Keys     Keys
 	Policies Policies
 	// Corpora answers for the configured breach corpora; nil means none.
@@ -45,23 +47,33 @@ type Config struct {
 	Now     func() time.Time
 }
 
+// Chosen is what judges one password.
+type Chosen struct {
+	Policy *policy.Policy
+	// Shadow judges besides, without consequence; nil for none.
+	Shadow *policy.Policy
+	// Words are the tenant's own forbidden words; nil for none.
+	Words *policy.Dictionary
+}
+
 // Policies finds the policy that judges.
 type Policies interface {
 	// Policy gives the named policy, or the tenant's default for an empty name;
 	// who is a pseudonym that decides between versions under roll-out. It
 	// returns ErrUnknownPolicy.
-	Policy(tenant, name string, who Pseudonym) (*policy.Policy, error)
-}
-
-// Corpora looks a password up in the breach corpora.
-type Corpora interface {
-	Breach(ctx context.Context, text password.Text) policy.Breach
+	Policy(tenant, name string, who Pseudonym) (Chosen, error)
+	// Record remembers the outcome of a judgement, coarsely and without the
+	// password, for simulations.
+	Record(tenant string, s policy.Sample)
 }
 
 // Verifier carries the steps out.
 type Verifier struct {
 	Config
-	common *wordlists.CommonList
+	common    *wordlists.CommonList
+	legacy    *legacyTimes
+	decoy     decoy
+	measuring sync.Mutex // one scheme is measured at a time
 
 	background sync.WaitGroup
 	slots      chan struct{}
@@ -73,14 +85,40 @@ type Verifier struct {
 // and come with the next login.
 const maxBackground = 256
 
+// refreshEvery is how often what other servers learnt is read.
+const refreshEvery = 5 * time.Second
+
 // New makes a Verifier. Close waits for what it does behind logins.
-func New(c Config) *Verifier {
+func New(ctx context.Context, c Config) (*Verifier, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	v := &Verifier{Config: c, common: wordlists.Common(), slots: make(chan struct{}, maxBackground)}
+	legacy, err := newLegacyTimes(ctx, c.Objects)
+	if err != nil {
+		return nil, err
+	}
+	v := &Verifier{Config: c, common: wordlists.Common(), legacy: legacy, slots: make(chan struct{}, maxBackground)}
+	if v.decoy, err = v.newDecoy(ctx); err != nil {
+		return nil, err
+	}
 	v.stop, v.cancel = context.WithCancel(context.Background())
-	return v
+	return v, nil
+}
+
+// Run reads what other servers learnt until ctx ends.
+func (v *Verifier) Run(ctx context.Context) {
+	t := time.NewTicker(refreshEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			if err := v.legacy.refresh(ctx); err != nil && ctx.Err() == nil {
+				v.Log.Warn("times of imported schemes could not be read again", "error", err)
+			}
+		}
+	}
 }
 
 // Close lets upgrades under way end, for at most until ctx does.

@@ -16,10 +16,9 @@ import (
 
 const (
 	// lockstep is how many rows of a block are permuted at once. One
-	// permutation alone is a single chain of dependent instructions; three hide
-	// each other's latency, and their state and temporaries fit the 16
-	// registers.
-	lockstep = 3
+	// permutation alone is a single chain of dependent instructions; four hide
+	// each other's latency.
+	lockstep = 4
 	// ahead is how many blocks before their turn the blocks to be overwritten
 	// are fetched: sequential, but too fast for the hardware to guess in time.
 	ahead = 2
@@ -94,7 +93,7 @@ func (k kernel) head(xor bool) {
 	begin("head", xor, " *[128]uint64) uint64")
 	b := arguments()
 	for row := 0; row < 8; row += lockstep {
-		k.rows(b, row, min(lockstep, 8-row))
+		k.rows(b, row)
 	}
 	first := k.columns(b, 0, xor)
 	word := GP64()
@@ -106,7 +105,8 @@ func (k kernel) head(xor bool) {
 // tail permutes the other columns of z into out, while next comes to the
 // second-level cache and, behind it, a block that is soon to be overwritten.
 // Both hints aim at the second level: lines on their way to the first would
-// keep its few miss buffers from the work at hand.
+// keep its few miss buffers from the work at hand. Past the end of the memory a
+// hint does nothing.
 func (k kernel) tail(xor bool) {
 	begin("tail", xor, ", next *[128]uint64)")
 	next := Load(Param("next"), GP64())
@@ -128,43 +128,69 @@ func (k kernel) tail(xor bool) {
 
 // quad is the matrix of four rows that P works on. A register holds a row of
 // one matrix, or one half of a row of two.
-type quad struct{ a, b, c, d VecVirtual }
+type quad struct {
+	a, b, c, d VecVirtual
+	row        int // of the block, where that row is the matrix
+}
 
-// rows permutes n rows of a block at once, each of which is one matrix.
-func (k kernel) rows(b blocks, row, n int) {
-	qs := make([]*quad, n)
+// rows permutes some rows of a block at once, each of which is one matrix. As
+// four of them with their temporaries do not fit the 16 registers, c, which is
+// idle for longest, waits in its place in z.
+//
+// The diagonals are brought into columns by turning a, c and d around b: b is
+// the last to be ready and the first to be used again.
+func (k kernel) rows(b blocks, row int) {
+	const left1, left2, left3 = 0x39, 0x4e, 0x93
+	qs := make([]*quad, lockstep)
 	for i := range qs {
-		q := &quad{YMM(), YMM(), YMM(), YMM()}
-		for j, v := range []VecVirtual{q.a, q.b, q.c, q.d} {
-			VMOVDQU(at(b.prev, row+i, j), v)
-			VPXOR(at(b.ref, row+i, j), v, v)
-		}
+		q := &quad{a: YMM(), b: YMM(), d: YMM(), row: row + i}
+		input(b, q.row, 0, q.a)
+		input(b, q.row, 1, q.b)
+		input(b, q.row, 3, q.d)
 		qs[i] = q
 	}
-	k.round(qs)
-	// The diagonals are brought into columns by turning a, c and d around b. b
-	// is the last to be ready and the first to be used, so that it is the one to
-	// leave in place.
-	const left1, left2, left3 = 0x39, 0x4e, 0x93
-	turn := func(a, c, d uint8) {
+	fetch := func(q *quad, turn int) {
+		q.c = YMM()
+		switch turn {
+		case 0:
+			input(b, q.row, 2, q.c)
+		case 2:
+			VPERMQ(U8(left1), at(b.z, q.row, 2), q.c)
+		default:
+			VMOVDQU(at(b.z, q.row, 2), q.c)
+		}
+	}
+	put := func(q *quad, turn int) {
+		if turn == 3 {
+			VPERMQ(U8(left3), q.c, q.c)
+		}
+		VMOVDQU(q.c, at(b.z, q.row, 2))
+	}
+	turnAD := func(a, d uint8) {
 		for _, q := range qs {
 			VPERMQ(U8(a), q.a, q.a)
 		}
 		for _, q := range qs {
 			VPERMQ(U8(d), q.d, q.d)
 		}
-		for _, q := range qs {
-			VPERMQ(U8(c), q.c, q.c)
-		}
 	}
-	turn(left3, left1, left2)
-	k.round(qs)
-	turn(left1, left3, left2)
-	for i, q := range qs {
-		for j, v := range []VecVirtual{q.a, q.b, q.c, q.d} {
-			VMOVDQU(v, at(b.z, row+i, j))
-		}
+	k.half(qs, 0, fetch, put)
+	k.half(qs, 1, fetch, put)
+	turnAD(left3, left2)
+	k.half(qs, 2, fetch, put)
+	k.half(qs, 3, fetch, put)
+	turnAD(left1, left2)
+	for _, q := range qs {
+		VMOVDQU(q.a, at(b.z, q.row, 0))
+		VMOVDQU(q.b, at(b.z, q.row, 1))
+		VMOVDQU(q.d, at(b.z, q.row, 3))
 	}
+}
+
+// input sets v to a part of prev XOR ref.
+func input(b blocks, row, column int, v VecVirtual) {
+	VMOVDQU(at(b.prev, row, column), v)
+	VPXOR(at(b.ref, row, column), v, v)
 }
 
 // columns permutes two columns of z, which lie side by side in one column of
@@ -176,12 +202,16 @@ func (k kernel) columns(b blocks, column int, xor bool) VecVirtual {
 		v[row] = YMM()
 		VMOVDQU(at(b.z, row, column), v[row])
 	}
-	x, y := &quad{v[0], v[2], v[4], v[6]}, &quad{v[1], v[3], v[5], v[7]}
-	k.round([]*quad{x, y})
+	x, y := &quad{a: v[0], b: v[2], c: v[4], d: v[6]}, &quad{a: v[1], b: v[3], c: v[5], d: v[7]}
+	pair := []*quad{x, y}
+	stay := func(*quad, int) {}
+	k.half(pair, 0, stay, stay)
+	k.half(pair, 1, stay, stay)
 	x.a, y.a = left3(x.a, y.a)
 	x.c, y.c = left1(x.c, y.c)
 	x.d, y.d = y.d, x.d
-	k.round([]*quad{x, y})
+	k.half(pair, 2, stay, stay)
+	k.half(pair, 3, stay, stay)
 	x.a, y.a = left1(x.a, y.a)
 	x.c, y.c = left3(x.c, y.c)
 	x.d, y.d = y.d, x.d
@@ -210,30 +240,51 @@ func left3(x, y VecVirtual) (VecVirtual, VecVirtual) {
 	return s, t
 }
 
-// round is GB of RFC 9106 §3.6 on the columns of all matrices in lockstep.
-func (k kernel) round(qs []*quad) {
+// half is one half of GB of RFC 9106 §3.6 on the columns of all matrices in
+// lockstep. turn counts the four halves of P: those with even numbers rotate by
+// 32 and 24, the others by 16 and 63. fetch is called before c of a matrix is
+// used, put after it is changed.
+func (k kernel) half(qs []*quad, turn int, fetch, put func(q *quad, turn int)) {
 	a := func(q *quad) VecVirtual { return q.a }
 	b := func(q *quad) VecVirtual { return q.b }
 	c := func(q *quad) VecVirtual { return q.c }
 	d := func(q *quad) VecVirtual { return q.d }
+	even := turn%2 == 0
 
 	blamka(qs, a, b)
 	xor(qs, d, a)
 	for _, q := range qs {
-		VPSHUFD(U8(0xb1), q.d, q.d) // by 32: swap the halves of each word
+		if even {
+			VPSHUFD(U8(0xb1), q.d, q.d) // by 32: swap the halves of each word
+		} else {
+			VPSHUFB(k.rot16, q.d, q.d)
+		}
 	}
-	blamka(qs, c, d)
-	xor(qs, b, c)
-	for _, q := range qs {
-		VPSHUFB(k.rot24, q.b, q.b)
+	// Two at a time from here on, for want of registers.
+	for i := 0; i < len(qs); i += 2 {
+		pair := qs[i : i+2]
+		for _, q := range pair {
+			fetch(q, turn)
+		}
+		blamka(pair, c, d)
+		xor(pair, b, c)
+		for _, q := range pair {
+			put(q, turn)
+		}
 	}
-	blamka(qs, a, b)
-	xor(qs, d, a)
-	for _, q := range qs {
-		VPSHUFB(k.rot16, q.d, q.d)
+	for i := 0; i < len(qs); i += 2 {
+		if even {
+			for _, q := range qs[i : i+2] {
+				VPSHUFB(k.rot24, q.b, q.b)
+			}
+		} else {
+			rotate63(qs[i : i+2])
+		}
 	}
-	blamka(qs, c, d)
-	xor(qs, b, c)
+}
+
+// rotate63 rotates b right by 63, which is left by 1.
+func rotate63(qs []*quad) {
 	t := temporaries(qs)
 	for i, q := range qs {
 		VPADDQ(q.b, q.b, t[i])
@@ -246,11 +297,11 @@ func (k kernel) round(qs []*quad) {
 	}
 }
 
-// row picks a row of a matrix.
-type row func(*quad) VecVirtual
+// pick chooses a row of a matrix.
+type pick func(*quad) VecVirtual
 
 // blamka sets x to x + y + 2·low(x)·low(y), where low is the lower half.
-func blamka(qs []*quad, x, y row) {
+func blamka(qs []*quad, x, y pick) {
 	t := temporaries(qs)
 	for i, q := range qs {
 		VPMULUDQ(x(q), y(q), t[i])
@@ -266,7 +317,7 @@ func blamka(qs []*quad, x, y row) {
 	}
 }
 
-func xor(qs []*quad, x, y row) {
+func xor(qs []*quad, x, y pick) {
 	for _, q := range qs {
 		VPXOR(y(q), x(q), x(q))
 	}

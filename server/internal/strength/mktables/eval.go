@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/watchword-project/watchword/server/internal/strength"
 )
@@ -150,15 +151,25 @@ func evaluate(in inputs, w io.Writer) error {
 		fmt.Fprintf(w, "  mean chars cost %.4f\n", ll/float64(n))
 		fmt.Fprintf(w, "  accepted at 1e6 / 1e8 / 1e10: %s\n", rates(half, b))
 	}
-	for _, l := range []struct {
+	without := []struct {
 		name, list, also string
 		cs               []counted
-	}{{"global", "global", "", global}, {"xato", "xato", "common", xato}, {"chinese", "chinese", "", chinese}} {
-		m, err := tables(in, func(list, text string) bool { return list != l.list && list != l.also }, calib)
-		if err != nil {
-			return err
+		m                *strength.Model
+		err              error
+	}{{name: "global", list: "global", cs: global}, {name: "xato", list: "xato", also: "common", cs: xato}, {name: "chinese", list: "chinese", cs: chinese}}
+	var wg sync.WaitGroup
+	for i := range without {
+		l := &without[i]
+		wg.Go(func() {
+			l.m, l.err = tables(in, func(list, text string) bool { return list != l.list && list != l.also }, calib)
+		})
+	}
+	wg.Wait()
+	for _, l := range without {
+		if l.err != nil {
+			return l.err
 		}
-		fmt.Fprintf(w, "list %-8s left out: head of 900 %.3f, all %.3f, accepted %s\n", l.name, agreement(m, l.cs[:900], true), agreement(m, l.cs, true), rates(m, l.cs))
+		fmt.Fprintf(w, "list %-8s left out: head of 900 %.3f, all %.3f, accepted %s\n", l.name, agreement(l.m, l.cs[:900], true), agreement(l.m, l.cs, true), rates(l.m, l.cs))
 	}
 	full, err := tables(in, all, calib)
 	if err != nil {

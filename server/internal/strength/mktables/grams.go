@@ -14,10 +14,11 @@ type settings struct {
 	order    int
 	exponent float64 // of a password's share, for its weight in training
 	discount float64
+	kn       bool
 	least    float64 // an n-gram of order ≥ 3 rarer than this is left out
 }
 
-var chosen = settings{order: 5, exponent: 0.25, discount: 0.75, least: 1.5}
+var chosen = settings{order: 6, exponent: 0.25, discount: 0.9, kn: true, least: 6.5}
 
 // chars is a trained character model.
 type chars struct {
@@ -79,6 +80,29 @@ func train(c corpus, s settings) chars {
 			}
 		}
 	}
+	if s.kn { // lower orders count in how many contexts, not how often
+		for k := s.order - 2; k >= 0; k-- {
+			fresh := map[uint64]*tally{}
+			for key, t := range counts[k] {
+				if k > 0 && key>>(symBits*uint(k))&(1<<symBits-1) == strength.StartSymbol {
+					fresh[key] = t
+				}
+			}
+			for key, t := range counts[k+1] {
+				low := lowerKey(key>>symBits, k) << symBits
+				u := fresh[low]
+				if u == nil {
+					u = &tally{next: map[uint64]float64{}}
+					fresh[low] = u
+				}
+				for sym := range t.next {
+					u.next[sym]++
+					u.total++
+				}
+			}
+			counts[k] = fresh
+		}
+	}
 	m := chars{grams: map[uint64]float64{}, unigrams: make([]float64, strength.NumSymbols), order: s.order}
 	root := counts[0][strength.GramKey(nil, 0)]
 	for sym := range m.unigrams {
@@ -105,7 +129,7 @@ func train(c corpus, s settings) chars {
 				n := t.next[sym]
 				lower := m.prob(ctx>>symBits, k-1, sym)
 				p := float64(max(n-s.discount, 0)/t.total) + float64(spread*lower)
-				if k >= 2 && n < s.least {
+				if k >= 2 && float64(n*ln(p/float64(spread*lower))) < s.least {
 					continue
 				}
 				m.grams[ctx|sym] = p

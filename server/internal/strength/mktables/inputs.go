@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -121,9 +122,9 @@ func (in inputs) counts(name, sep string) ([]counted, error) {
 	return out, nil
 }
 
-// groups reads a JSON object of lists of words and returns all words, in a
-// fixed order.
-func (in inputs) groups(name string) ([]string, error) {
+// groups reads a JSON object of lists of words and returns the words of the
+// lists whose names begin with one of the prefixes.
+func (in inputs) groups(name string, prefixes ...string) ([]string, error) {
 	b, err := in.text(name)
 	if err != nil {
 		return nil, err
@@ -133,9 +134,10 @@ func (in inputs) groups(name string) ([]string, error) {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	var out []string
-	for _, ws := range m {
-		out = append(out, ws...)
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		if slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(k, p) }) {
+			out = append(out, m[k]...)
+		}
 	}
-	slices.Sort(out)
-	return slices.Compact(out), nil
+	return out, nil
 }

@@ -5,8 +5,11 @@ package main
 
 import (
 	"cmp"
+	"fmt"
+	"maps"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -143,16 +146,22 @@ func usable(t string) bool {
 }
 
 // tokens collects the lexicon: for each text the cheapest token it can be.
-type tokens map[string]strength.Entry
+type tokens map[string]entry
+
+// entry keeps, next to the cost of a token, the one its list suggests.
+type entry struct {
+	strength.Entry
+	Rank int
+}
 
 func (ts tokens) add(text string, kind strength.Kind, cost float64) {
 	c := round(1000 * cost)
 	e, ok := ts[text]
 	if !ok {
-		e = strength.Entry{Text: text, ListLog: -1}
+		e = entry{Entry: strength.Entry{Text: text, ListLog: -1}}
 	}
-	if e.Kind == strength.KindUnspecified || c < e.Cost {
-		e.Kind, e.Cost = kind, c
+	if !e.Token || c < e.Cost {
+		e.Token, e.Kind, e.Cost, e.Rank = true, kind, c, c
 	}
 	ts[text] = e
 }
@@ -219,7 +228,7 @@ func lexicon(in inputs, c corpus) (tokens, error) {
 		}
 	}
 	for _, name := range []string{"cn-zxcvbnts-word-sequences.json.xz", "en-zxcvbnts-word-sequences.json.xz"} {
-		ws, err := in.groups(name)
+		ws, err := in.groups(name, "cardinal", "ordinal", "days", "months")
 		if err != nil {
 			return nil, err
 		}
@@ -247,7 +256,7 @@ func lexicon(in inputs, c corpus) (tokens, error) {
 		}
 		n := number(f[1])
 		total += n
-		if n >= 3 && utf8.RuneCountInString(f[0]) <= 8 {
+		if n >= 50 && utf8.RuneCountInString(f[0]) <= 8 {
 			words = append(words, counted{f[0], n})
 		}
 	}
@@ -257,25 +266,177 @@ func lexicon(in inputs, c corpus) (tokens, error) {
 	for i, p := range c {
 		e, ok := ts[p.text]
 		if !ok {
-			e = strength.Entry{Text: p.text}
+			e = entry{Entry: strength.Entry{Text: p.text}}
 		}
 		e.ListLog = round(1000 * log10(i))
 		ts[p.text] = e
+		t := strings.ToLower(p.text)
+		switch n := utf8.RuneCountInString(t); {
+		case n < 3 || n > 24:
+		case !ts[t].Token:
+			ts.add(t, strength.KindListed, log10(i)+listedExtra)
+		default:
+			ts.add(t, ts[t].Kind, log10(i)+listedExtra)
+		}
 	}
-	for i, p := range c {
-		if t := strings.ToLower(p.text); t != p.text && utf8.RuneCountInString(t) >= 3 {
-			if e, ok := ts[t]; !ok || e.ListLog < 0 && e.Kind == strength.KindUnspecified {
-				ts.add(t, strength.KindListed, log10(i))
-			}
+	for r := ' '; r <= '~'; r++ {
+		if r < 'A' || r > 'Z' {
+			ts.add(string(r), short, 1.3)
+		}
+	}
+	for n := range 1110 {
+		t := strconv.Itoa(n)
+		if n >= 10 && n < 110 {
+			t = fmt.Sprintf("%02d", n-10)
+		} else if n >= 110 {
+			t = fmt.Sprintf("%03d", n-110)
+		}
+		if _, ok := ts[t]; !ok {
+			ts.add(t, short, float64(len(t)))
 		}
 	}
 	return ts, nil
 }
 
+const listedExtra = 0.0
+
+// short is the kind of a few digits or one sign or letter as a token.
+const short = strength.KindUnspecified
+
+// learn sets the costs of tokens by how often they are parts of passwords.
+// Each half of the passwords is taken apart with the tokens of the other, so
+// that no password is explained by itself. A token's own frequency is mixed
+// with what its place in its list suggests.
+func learn(in inputs, ts tokens, c corpus) error {
+	var parts [2]tokens
+	for side := range parts {
+		var train corpus
+		for _, p := range c {
+			if int(hashText(p.text)>>1&1) == side {
+				train = append(train, p)
+			}
+		}
+		var err error
+		if parts[side], err = lexicon(in, train); err != nil {
+			return err
+		}
+	}
+	for range 2 { // the second time with what was learned the first time
+		u, err := count(parts, ts, c)
+		if err != nil {
+			return err
+		}
+		u.cost(parts[0])
+		u.cost(parts[1])
+		u.cost(ts)
+	}
+	return nil
+}
+
+// usage counts the parts of passwords, by text and by kind.
+type usage struct {
+	tokens map[string]float64
+	kinds  [16]float64
+}
+
+func count(parts [2]tokens, ts tokens, c corpus) (usage, error) {
+	u := usage{tokens: map[string]float64{}}
+	least := c[len(c)-1].share
+	for side := range parts {
+		m, err := bare(parts[side])
+		if err != nil {
+			return u, err
+		}
+		for _, p := range c {
+			if int(hashText(p.text)>>1&1) == side {
+				continue
+			}
+			w := power(p.share/least, chosen.exponent)
+			e := m.Of([]byte(p.text), nil)
+			low := []rune(strings.ToLower(p.text))
+			if e.Listed || len(low) > strength.MaxRunes {
+				continue
+			}
+			for i := range e.Len() {
+				s := e.Segment(i)
+				for _, t := range pieces(string(low[s.Start:s.End]), s.Kind) {
+					x, ok := ts[t]
+					if ok && x.Token && (s.Kind == x.Kind || s.Kind == strength.KindBruteforce && x.Kind == short) {
+						u.tokens[t] = float64(u.tokens[t] + w)
+						u.kinds[x.Kind] = float64(u.kinds[x.Kind] + w)
+					}
+				}
+			}
+		}
+	}
+	return u, nil
+}
+
+// cost sets the costs of tokens, given their kind.
+func (u usage) cost(ts tokens) {
+	var prior [16]float64
+	texts := slices.Sorted(maps.Keys(ts))
+	for _, t := range texts {
+		if e := ts[t]; e.Token {
+			prior[e.Kind] = float64(prior[e.Kind] + power(10, -float64(e.Rank)/1000))
+		}
+	}
+	for _, t := range texts {
+		e := ts[t]
+		if !e.Token {
+			continue
+		}
+		q := power(10, -float64(e.Rank)/1000) / prior[e.Kind]
+		k := float64(smoothing*u.kinds[e.Kind]) + 1
+		p := float64(u.tokens[t]+float64(k*q)) / float64(u.kinds[e.Kind]+k)
+		e.Cost = round(-1000 * log10(p))
+		ts[t] = e
+	}
+}
+
+// smoothing is the weight of what the place in a list suggests, against what
+// was counted.
+var smoothing = 0.5
+
+// pieces takes unrecognised text apart into runs of digits, of letters and
+// of signs.
+func pieces(s string, k strength.Kind) []string {
+	if k != strength.KindBruteforce {
+		return []string{s}
+	}
+	sort := func(b byte) int {
+		switch {
+		case '0' <= b && b <= '9':
+			return 1
+		case b < 128 && (b < 'a' || b > 'z'):
+			return 2
+		}
+		return 0
+	}
+	var out []string
+	for from, i := 0, 1; i <= len(s); i++ {
+		if i == len(s) || sort(s[i]) != sort(s[from]) {
+			out = append(out, s[from:i])
+			from = i
+		}
+	}
+	return out
+}
+
+// bare makes tables without a character model.
+func bare(ts tokens) (*strength.Model, error) {
+	src := strength.Source{Entries: ts.entries(), Unigrams: make([]int, strength.NumSymbols), Markov: identity, Calib: identity, Logs: logs()}
+	b, err := strength.Compile(src)
+	if err != nil {
+		return nil, err
+	}
+	return strength.Parse(b)
+}
+
 func (ts tokens) entries() []strength.Entry {
 	out := make([]strength.Entry, 0, len(ts))
 	for _, e := range ts {
-		out = append(out, e)
+		out = append(out, e.Entry)
 	}
 	slices.SortFunc(out, func(a, b strength.Entry) int { return strings.Compare(a.Text, b.Text) })
 	return out

@@ -78,6 +78,9 @@ func source(in inputs, keep selection, calib []strength.Knot) (strength.Source, 
 	if err != nil {
 		return src, err
 	}
+	if err := learn(in, ts, c); err != nil {
+		return src, err
+	}
 	src.Entries = ts.entries()
 	ch := train(c, chosen)
 	src.Grams, src.Unigrams = ch.costs()
@@ -89,11 +92,16 @@ func source(in inputs, keep selection, calib []strength.Knot) (strength.Source, 
 	if src.Areas, err = areas(in); err != nil {
 		return src, err
 	}
-	src.Logs = append(src.Logs, 0)
-	for n := 1; n <= strength.MaxRunes; n++ {
-		src.Logs = append(src.Logs, round(1000*log10(float64(n))))
-	}
+	src.Logs = logs()
 	return src, nil
+}
+
+func logs() []int {
+	out := []int{0}
+	for n := 1; n <= strength.MaxRunes; n++ {
+		out = append(out, round(1000*log10(float64(n))))
+	}
+	return out
 }
 
 // selection decides which lines of which list are used.

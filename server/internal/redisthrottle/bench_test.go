@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The watchword authors
+
+package redisthrottle_test
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/go-redis/redis_rate/v10"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/watchword-project/watchword/server/internal/redisthrottle"
+	"github.com/watchword-project/watchword/server/internal/throttle"
+)
+
+// contestant is one way to decide over an attempt.
+type contestant struct {
+	name   string
+	decide func(n int) error
+	took   []time.Duration // of each round
+	cpu    []time.Duration // this process and the server
+	late   []time.Duration // of each decision
+}
+
+// BenchmarkDecision compares a whole decision, five lanes in one script, with
+// redis_rate, which holds one limit in one call, on one server and in the same
+// run: rounds in turns, medians. The ratios over 1 say how much better ours is.
+func BenchmarkDecision(b *testing.B) {
+	s := start(b)
+	store := connect(b, redisthrottle.Config{Addrs: []string{s.addr()}, Timeout: 500 * time.Millisecond})
+	client := redis.NewClient(&redis.Options{Addr: s.addr(), PoolSize: 64})
+	defer client.Close()
+	limiter := redis_rate.NewLimiter(client)
+	limit := redis_rate.Limit{Rate: 3, Period: time.Minute, Burst: 30}
+	ladder := throttle.Numbers{Free: 5, Close: 100, First: 30_000, Longest: 3_600_000, SlowCost: 25_920_000, SlowRoom: 2_592_000_000, Pending: 60_000}
+	const subjects = 200_000
+	ours := func(n int) error {
+		r := throttle.Request{
+			Lanes: throttle.Lanes{
+				Subject: numbered(1, n), Pair: numbered(2, n), Unknown: ladder, Known: ladder,
+				Address:   [3]throttle.Name{numbered(3, n), {}, numbered(4, n/200)},
+				PairLimit: throttle.Limit{Cost: 60_000, Room: 1_200_000},
+				Limits:    [3]throttle.Limit{{Cost: 20_000, Room: 600_000}, {}, {Cost: 5_000, Room: 600_000}},
+			},
+			Tag: uint16(rand.Uint32()), Tagged: true,
+		}
+		_, err := store.Begin(b.Context(), &r)
+		return err
+	}
+	allow := func(key string) error {
+		_, err := limiter.Allow(b.Context(), key, limit)
+		return err
+	}
+	for _, callers := range []int{16, 256} {
+		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {
+			all := []*contestant{
+				{name: "begin", decide: ours},
+				{name: "rate1", decide: func(n int) error { return allow("u" + strconv.Itoa(n)) }},
+				{name: "rate5", decide: func(n int) error {
+					for i := range 5 {
+						if err := allow(strconv.Itoa(i) + ":" + strconv.Itoa(n)); err != nil {
+							return err
+						}
+					}
+					return nil
+				}},
+			}
+			for range 7 {
+				for _, c := range all {
+					c.round(b, s, callers, 4000, subjects)
+				}
+			}
+			mid := func(c *contestant) (op, cpu, p99 float64) {
+				slices.Sort(c.took)
+				slices.Sort(c.cpu)
+				slices.Sort(c.late)
+				return float64(c.took[len(c.took)/2]), float64(c.cpu[len(c.cpu)/2]), float64(c.late[len(c.late)*99/100])
+			}
+			op, cpu, p99 := mid(all[0])
+			op1, cpu1, p991 := mid(all[1])
+			op5, cpu5, _ := mid(all[2])
+			b.ReportMetric(0, "ns/op")
+			b.ReportMetric(4000/op*1e9, "begin/s")
+			b.ReportMetric(op1/op, "x-rate1")
+			b.ReportMetric(op5/op, "x-rate5")
+			b.ReportMetric(cpu/cpu1, "cpu/rate1")
+			b.ReportMetric(cpu/cpu5, "cpu/rate5")
+			b.ReportMetric(p99/p991, "p99/rate1")
+		})
+	}
+}
+
+func numbered(kind, n int) (x throttle.Name) {
+	binary.LittleEndian.PutUint64(x[:], uint64(n)+1)
+	x[15] = byte(kind)
+	return x
+}
+
+// round makes total decisions from the given number of callers.
+func (c *contestant) round(b *testing.B, s *server, callers, total, subjects int) {
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	cpu, from := ownCPU(b)+s.cpu(b), time.Now()
+	for range callers {
+		wg.Go(func() {
+			late := make([]time.Duration, 0, total/callers)
+			for range total / callers {
+				at := time.Now()
+				if err := c.decide(rand.IntN(subjects)); err != nil {
+					b.Error(err)
+					return
+				}
+				late = append(late, time.Since(at))
+			}
+			mu.Lock()
+			c.late = append(c.late, late...)
+			mu.Unlock()
+		})
+	}
+	wg.Wait()
+	c.took = append(c.took, time.Since(from))
+	c.cpu = append(c.cpu, ownCPU(b)+s.cpu(b)-cpu)
+}
+
+func ownCPU(b *testing.B) time.Duration {
+	b.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// cpu is the time the server's main thread has run.
+func (s *server) cpu(b *testing.B) time.Duration {
+	b.Helper()
+	pid := s.cmd.Process.Pid
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/schedstat", pid, pid))
+	if err != nil {
+		b.Skip("no /proc: the server's time cannot be read")
+	}
+	ns, err := strconv.ParseInt(strings.Fields(string(text))[0], 10, 64)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(ns)
+}
+
+// BenchmarkKeyMemory tells what a subject with ten wrong guesses costs the
+// server, against five keys of redis_rate.
+func BenchmarkKeyMemory(b *testing.B) {
+	s := start(b)
+	store := connect(b, redisthrottle.Config{Addrs: []string{s.addr()}, Timeout: 500 * time.Millisecond})
+	client := redis.NewClient(&redis.Options{Addr: s.addr()})
+	defer client.Close()
+	limiter := redis_rate.NewLimiter(client)
+	ladder := throttle.Numbers{Free: 10, Close: 100, First: 30_000, Longest: 3_600_000, SlowCost: 25_920_000, SlowRoom: 2_592_000_000, Pending: 60_000}
+	used := func() float64 {
+		for line := range strings.Lines(s.do("info", "memory")) {
+			if v, ok := strings.CutPrefix(strings.TrimSpace(line), "used_memory:"); ok {
+				n, err := strconv.ParseFloat(v, 64)
+				if err != nil {
+					b.Fatal(err)
+				}
+				return n
+			}
+		}
+		b.Fatal("no used_memory")
+		return 0
+	}
+	const subjects = 3000
+	for b.Loop() {
+		s.do("flushall")
+		base := used()
+		for n := range subjects {
+			for tag := range uint16(10) {
+				r := throttle.Request{Lanes: throttle.Lanes{Subject: numbered(1, n), Unknown: ladder, Known: ladder}, Tag: tag, Tagged: true}
+				if _, err := store.Begin(b.Context(), &r); err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+		ours := (used() - base) / subjects
+		s.do("flushall")
+		base = used()
+		for n := range subjects {
+			for i := range 5 {
+				if _, err := limiter.Allow(b.Context(), fmt.Sprint(i, "user", n), redis_rate.PerMinute(100)); err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+		theirs := (used() - base) / subjects
+		b.ReportMetric(ours, "B/subject")
+		b.ReportMetric(ours/theirs, "of-rate5")
+	}
+}

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The watchword authors
+
+package redisthrottle
+
+import (
+	"context"
+	"strings"
+	"sync"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// call is one operation of the script.
+type call struct {
+	keys   []string
+	packed []byte
+	text   string
+	err    error
+	done   chan struct{}
+}
+
+// group sends concurrent calls together: what comes while the pipelines are
+// out goes with the next one. There is no timer; a call that finds a pipeline
+// free goes at once, alone.
+type group struct {
+	run func([]*call)
+
+	mu    sync.Mutex
+	out   int
+	queue []*call
+}
+
+const (
+	groupLanes = 2  // pipelines at a time
+	groupMost  = 32 // calls in one, so that none keeps a server busy for long
+	queueMost  = 1 << 14
+)
+
+func (g *group) do(ctx context.Context, c *call) (string, error) {
+	c.done = make(chan struct{})
+	g.mu.Lock()
+	if len(g.queue) >= queueMost {
+		g.mu.Unlock()
+		return "", context.DeadlineExceeded
+	}
+	g.queue = append(g.queue, c)
+	if g.out < groupLanes {
+		g.out++
+		go g.drain()
+	}
+	g.mu.Unlock()
+	select {
+	case <-c.done:
+		return c.text, c.err
+	case <-ctx.Done():
+		// The call may yet be sent and charge; the caller only stops waiting.
+		return "", ctx.Err()
+	}
+}
+
+func (g *group) drain() {
+	for {
+		g.mu.Lock()
+		n := min(len(g.queue), groupMost)
+		if n == 0 {
+			g.out--
+			g.mu.Unlock()
+			return
+		}
+		batch := g.queue[:n:n]
+		g.queue = g.queue[n:]
+		g.mu.Unlock()
+		g.run(batch)
+		for _, c := range batch {
+			close(c.done)
+		}
+	}
+}
+
+// send runs a batch: in one script call where all keys live together, in a
+// cluster as a pipeline. A server that does not know the script, as after a
+// failover, is sent it with the same calls once more: it has not run them.
+func (s *Store) send(batch []*call) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*s.timeout)
+	defer cancel()
+	unknown := s.exchange(ctx, batch, false)
+	if len(unknown) > 0 {
+		again, cancel := context.WithTimeout(context.Background(), 2*s.timeout)
+		defer cancel()
+		s.exchange(again, unknown, true)
+	}
+}
+
+// exchange runs the calls and returns those that met a server without the script.
+func (s *Store) exchange(ctx context.Context, batch []*call, whole bool) (unknown []*call) {
+	one := func(p redis.Cmdable, calls []*call) *redis.Cmd {
+		keys := make([]string, 0, 7*len(calls))
+		args := make([]any, len(calls))
+		for i, c := range calls {
+			keys = append(keys, c.keys...)
+			args[i] = c.packed
+		}
+		if whole {
+			return p.Eval(ctx, source, keys, args...)
+		}
+		return p.EvalSha(ctx, s.sha, keys, args...)
+	}
+	book := func(calls []*call, cmd *redis.Cmd) {
+		answers, err := cmd.StringSlice()
+		if err == nil && len(answers) != len(calls) {
+			err = errShort
+		}
+		if err != nil && !whole && strings.HasPrefix(err.Error(), "NOSCRIPT") {
+			unknown = append(unknown, calls...)
+			return
+		}
+		for i, c := range calls {
+			if c.err = err; err == nil {
+				c.text = answers[i]
+			}
+		}
+	}
+	if s.cluster == nil || len(batch) == 1 {
+		book(batch, one(s.client, batch))
+	} else {
+		p := s.client.Pipeline()
+		cmds := make([]*redis.Cmd, len(batch))
+		for i := range batch {
+			cmds[i] = one(p, batch[i:i+1])
+		}
+		p.Exec(ctx) // every command carries its own error
+		for i := range batch {
+			book(batch[i:i+1], cmds[i])
+		}
+	}
+	return unknown
+}

@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The watchword authors
+
+package redisthrottle_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/watchword-project/watchword/server/internal/redisthrottle"
+	"github.com/watchword-project/watchword/server/internal/throttle"
+)
+
+var long = flag.Bool("watchword.long", os.Getenv("WATCHWORD_LONG") != "", "run the long tests")
+
+func name(n ...uint32) throttle.Name {
+	var b []byte
+	for _, v := range n {
+		b = binary.LittleEndian.AppendUint32(b, v)
+	}
+	sum := sha256.Sum256(b)
+	return throttle.Name(sum[:16])
+}
+
+// pair drives two stores with one history and compares what they answer.
+type pair struct {
+	t       *testing.T
+	a, b    throttle.Store
+	rnd     *rand.Rand
+	now     int64
+	ladder  throttle.Numbers
+	known   throttle.Numbers
+	tokens  []throttle.Settlement
+	settled []throttle.Settlement // already, and worth trying again
+	devices [4][]uint32
+	steps   int
+}
+
+func (p *pair) lanes() throttle.Lanes {
+	r := p.rnd
+	who := r.IntN(4)
+	l := throttle.Lanes{Subject: name(1, uint32(who)), Channel: throttle.Channel(r.IntN(8) / 6), Unknown: p.ladder, Known: p.known}
+	if d := p.devices[who]; len(d) > 0 && r.IntN(3) == 0 {
+		l.Device = d[r.IntN(len(d))]
+	}
+	if r.IntN(4) > 0 {
+		from := uint32(r.IntN(3))
+		l.Pair = name(2, uint32(who), from)
+		l.Address = [3]throttle.Name{name(3, from), name(4, from/2), name(5)}
+		if from == 2 {
+			l.Address[1] = throttle.Name{}
+		}
+		l.PairLimit = throttle.Limit{Cost: 60_000, Room: 600_000}
+		l.Limits = [3]throttle.Limit{{Cost: 20_000, Room: 120_000}, {Cost: 10_000, Room: 100_000}, {Cost: 5_000, Room: 90_000}}
+	}
+	return l
+}
+
+func (p *pair) same(what string, x, y any, errX, errY error) {
+	p.t.Helper()
+	if errX != nil || errY != nil {
+		p.t.Fatalf("step %d, %s: %v and %v", p.steps, what, errX, errY)
+	}
+	if d := cmp.Diff(x, y); d != "" {
+		p.t.Fatalf("step %d, %s at %d: the stores differ (-first +second):\n%s", p.steps, what, p.now, d)
+	}
+}
+
+func (p *pair) step(ctx context.Context) {
+	r := p.rnd
+	p.steps++
+	jump := r.IntN(40)
+	if jump < 3 {
+		p.settled = nil
+	}
+	switch jump {
+	case 0:
+		p.now += int64(r.IntN(3_600_000))
+	case 1:
+		p.now += int64(r.IntN(40 * 24 * 3_600_000))
+	case 2:
+		p.now -= int64(r.IntN(7_200_000))
+	default:
+		p.now += int64(r.IntN(20_000))
+	}
+	switch n := r.IntN(100); {
+	case n < 50:
+		q := throttle.Request{
+			Lanes: p.lanes(), Now: p.now, Tag: uint16(r.IntN(12)), Tagged: r.IntN(6) > 0,
+			Challenged: r.IntN(3) == 0, Demand: r.IntN(20) == 0,
+		}
+		x, errX := p.a.Begin(ctx, &q)
+		y, errY := p.b.Begin(ctx, &q)
+		p.same("Begin", x, y, errX, errY)
+		if x.Kind != 0 {
+			s := throttle.Settlement{
+				Lanes: q.Lanes, At: x.At, Kind: x.Kind, Tag: x.Tag, Tagged: q.Tagged, OnList: x.Known,
+			}
+			binary.LittleEndian.PutUint64(s.Nonce[:], uint64(p.steps))
+			p.tokens = append(p.tokens, s)
+			if len(p.tokens) > 20 {
+				p.tokens = p.tokens[1:]
+			}
+		}
+	case n < 88:
+		s := throttle.Settlement{Lanes: p.lanes(), Report: true, Tag: uint16(r.IntN(12)), Tagged: r.IntN(6) > 0}
+		if len(p.tokens) > 0 && n < 84 {
+			i := r.IntN(len(p.tokens))
+			s = p.tokens[i]
+			p.tokens = append(p.tokens[:i:i], p.tokens[i+1:]...)
+			p.settled = append(p.settled, s)
+		} else if len(p.settled) > 0 && n < 86 {
+			s = p.settled[r.IntN(len(p.settled))]
+		}
+		if s.Report {
+			binary.LittleEndian.PutUint64(s.Nonce[:], uint64(p.steps))
+		}
+		s.Now, s.Outcome = p.now, throttle.Outcome(1+r.IntN(4))
+		if r.IntN(2) == 0 {
+			s.Outcome = throttle.BadSecret
+		}
+		if s.Outcome == throttle.Success {
+			s.Enrol, s.Until = r.Uint32()|1, uint16(p.now/86_400_000)+uint16(r.IntN(30))
+		}
+		x, errX := p.a.Settle(ctx, &s)
+		y, errY := p.b.Settle(ctx, &s)
+		p.same(fmt.Sprintf("Settle %+v", s), x, y, errX, errY)
+		if x.Enrolled != 0 {
+			for who := range p.devices {
+				if s.Subject == name(1, uint32(who)) {
+					p.devices[who] = append(p.devices[who], x.Enrolled)
+					p.devices[who] = p.devices[who][max(0, len(p.devices[who])-10):]
+				}
+			}
+		}
+	case n < 97:
+		l := p.lanes()
+		t := throttle.Target{Subject: l.Subject, Address: l.Address, Limits: l.Limits}
+		for c := range t.Unknown {
+			t.Unknown[c], t.Known[c] = p.ladder, p.known
+		}
+		x, errX := p.a.View(ctx, &t, p.now)
+		y, errY := p.b.View(ctx, &t, p.now)
+		p.same("View", x, y, errX, errY)
+	case n < 99:
+		l := p.lanes()
+		t := throttle.Target{Subject: l.Subject, Address: l.Address, Limits: l.Limits}
+		p.same("Reset", nil, nil, p.a.Reset(ctx, &t, p.now), p.b.Reset(ctx, &t, p.now))
+	default:
+		l := p.lanes()
+		p.same("Revoke", nil, nil, p.a.Revoke(ctx, l.Subject, p.now), p.b.Revoke(ctx, l.Subject, p.now))
+	}
+}
+
+func memory(t testing.TB) throttle.Store {
+	t.Helper()
+	rules, err := throttle.ProfileRules("nist")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, _, err := throttle.OpenMemory(throttle.MemoryConfig{Subjects: 1 << 14}, rules, func() int64 { return 0 }, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// skewed is a store with a planted fault: every tenth wait is a millisecond
+// too short, which no hand-written case would see.
+type skewed struct{ throttle.Store }
+
+func (f skewed) Begin(ctx context.Context, r *throttle.Request) (throttle.Grant, error) {
+	q := *r
+	if q.Unknown.First%10 == 0 {
+		q.Unknown.First--
+	}
+	return f.Store.Begin(ctx, &q)
+}
+
+func TestScriptAgreesWithGo(t *testing.T) {
+	srv := start(t)
+	steps := 20_000
+	if *long {
+		steps = 1_000_000
+	}
+	for done := 0; done < steps; {
+		srv.do("flushall")
+		store := connect(t, redisthrottle.Config{Addrs: []string{srv.addr()}, Timeout: 500 * time.Millisecond})
+		store.UseCallersClock()
+		seed := rand.Uint64()
+		p := &pair{
+			t: t, a: memory(t), b: store, rnd: rand.New(rand.NewPCG(seed, 1)), now: 1_800_000_000_000,
+			ladder: throttle.Numbers{Free: 3, Close: 14, First: 30_000, Longest: 240_000, SlowCost: 3_600_000, SlowRoom: 36_000_000, Pending: 60_000},
+			known:  throttle.Numbers{Free: 10, Close: 30, First: 1000, Longest: 16_000, Pending: 60_000},
+		}
+		for range 5000 {
+			p.step(t.Context())
+			if t.Failed() {
+				t.Fatalf("seed %d", seed)
+			}
+		}
+		done += p.steps
+	}
+	t.Logf("%d steps", steps)
+}
+
+func TestDifferenceIsSeen(t *testing.T) {
+	srv := start(t)
+	store := connect(t, redisthrottle.Config{Addrs: []string{srv.addr()}, Timeout: 500 * time.Millisecond})
+	store.UseCallersClock()
+	a := memory(t)
+	ladder := throttle.Numbers{Free: 1, Close: 14, First: 30_000, Longest: 240_000, Pending: 60_000}
+	r := throttle.Request{Lanes: throttle.Lanes{Subject: name(1), Unknown: ladder, Known: ladder}, Now: 1_800_000_000_000, Tagged: true}
+	differ := false
+	for i := range 3 {
+		r.Tag = uint16(i)
+		x, errX := a.Begin(t.Context(), &r)
+		y, errY := skewed{store}.Begin(t.Context(), &r)
+		if err := errors.Join(errX, errY); err != nil {
+			t.Fatal(err)
+		}
+		differ = differ || cmp.Diff(x, y) != ""
+	}
+	if !differ {
+		t.Error("a wait one millisecond short was not seen")
+	}
+}
+
+// noKeyWithoutTTL fails the test for every key that would stay for ever.
+func noKeyWithoutTTL(t *testing.T, s *server) {
+	t.Helper()
+	keys := strings.Fields(strings.Trim(s.do("keys", "*"), "[]"))
+	for _, k := range keys {
+		if ttl := s.do("pttl", k); ttl == "-1" {
+			t.Errorf("key %s has no time to live", k)
+		}
+		if !strings.HasPrefix(k, "ww:{") {
+			t.Errorf("key %s is outside ww:{…}", k)
+		}
+	}
+	if len(keys) == 0 {
+		t.Error("no keys to look at")
+	}
+}
+
+var testKeys = throttle.Keys{Names: []byte("0123456789abcdef0123456789abcdef")}
+
+func open(t testing.TB, c throttle.Config, s throttle.Store) *throttle.Limiter {
+	t.Helper()
+	c.Keys = testKeys
+	c.Memory.Subjects = 1 << 14
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	l, err := throttle.New(c, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l
+}

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The watchword authors
+
+package servertest_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/bcrypt"
+	"google.golang.org/grpc/metadata"
+
+	watchwordv1 "github.com/watchword-project/watchword/api/watchword/v1"
+	"github.com/watchword-project/watchword/client"
+	"github.com/watchword-project/watchword/server/servertest"
+)
+
+// TestImportedHashesLogIn takes hashes of other programs, good and bad rows
+// mixed, and logs in with them.
+func TestImportedHashesLogIn(t *testing.T) {
+	s := servertest.New(t)
+	b, err := bcrypt.GenerateFromPassword([]byte("imported lantern"), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := []string{
+		fmt.Sprintf(`{"subject":"bcrypt","phc":%q}`, b),
+		`{"subject":"sha1","phc":"{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g="}`, // "password", RFC 2307 form
+		`{"subject":"","phc":"x"}`,
+		`{"subject":"bomb","phc":"$argon2id$v=19$m=4294967295,t=1,p=1$c2FsdHNhbHRzYWx0c2E$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}`,
+		`{"subject":"junk","phc":"hunter2"}`,
+		`not json`,
+		fmt.Sprintf(`{"subject":"bcrypt","phc":%q}`, b),
+		fmt.Sprintf(`{"subject":"last","phc":%q,"lastChanged":"2020-01-02T03:04:05Z","state":"CREDENTIAL_STATE_MUST_CHANGE"}`, b),
+	}
+	code, answer := s.Post("/v1/credentials:import", strings.Join(rows, "\n")+"\n")
+	lines := strings.Split(strings.TrimSpace(answer), "\n")
+	if code != 200 || len(lines) != len(rows) {
+		t.Fatalf("%d answers for %d rows: %d %s", len(lines), len(rows), code, answer)
+	}
+	for i, want := range []string{`"scheme":"bcrypt"`, `"wrapped":true`, "MALFORMED_REQUEST", "HASH_COST_OUT_OF_BOUNDS", "BAD_HASH",
+		"MALFORMED_REQUEST", "VERSION_CONFLICT", `"version":1`} {
+		if !strings.Contains(strings.ReplaceAll(lines[i], " ", ""), want) || strings.Contains(lines[i], "hunter2") {
+			t.Errorf("row %d: %s, want %s", i, lines[i], want)
+		}
+	}
+	for subject, password := range map[string]string{"bcrypt": "imported lantern", "sha1": "password", "last": "imported lantern"} {
+		if login, err := s.Client.Verify(t.Context(), subject, password+"!", client.Source{}); err != nil || login.Match {
+			t.Errorf("%s with a wrong password: %v, %v", subject, login.Match, err)
+		}
+		login, err := s.Client.Verify(t.Context(), subject, password, client.Source{})
+		if err != nil || !login.Match || login.MustChange != (subject == "last") {
+			t.Errorf("%s: %+v, %v", subject, login, err)
+		}
+	}
+	s.Stop() // waits for the upgrades behind the logins
+	s = servertest.Start(t, servertest.Options{DataDir: s.DataDir})
+	for _, subject := range []string{"bcrypt", "sha1", "last"} {
+		c, err := s.Client.Get(t.Context(), subject)
+		if err != nil || c.Scheme != "argon2id" || c.NeedsRehash || c.Version != 1 {
+			t.Errorf("%s after its login: %+v, %v, want argon2id at version 1", subject, c, err)
+		}
+	}
+}
+
+// TestPepperRotatesUnderLogins makes a new pepper key current, twice, and
+// restarts.
+func TestPepperRotatesUnderLogins(t *testing.T) {
+	s := servertest.New(t)
+	for i := range 20 {
+		set(t, s, fmt.Sprint("user", i), goodPassword)
+	}
+	ctx := metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+s.Key)
+	admin := watchwordv1.NewAdminServiceClient(dial(t, s))
+	for _, want := range []string{"local-2", "local-3"} {
+		r, err := admin.RotatePepper(ctx, &watchwordv1.RotatePepperRequest{})
+		if err != nil || r.GetKeyId() != want || r.GetSealed() != 20 || r.GetRemaining() != 0 {
+			t.Fatalf("RotatePepper = %v, %v, want 20 records under %s", r, err, want)
+		}
+	}
+	if _, err := admin.RotatePepper(ctx, &watchwordv1.RotatePepperRequest{KeyId: "nothing"}); err == nil {
+		t.Error("an unknown key was made current")
+	}
+	s.Stop()
+	s = servertest.Start(t, servertest.Options{DataDir: s.DataDir})
+	for i := range 20 {
+		login, err := s.Client.Verify(t.Context(), fmt.Sprint("user", i), goodPassword, client.Source{})
+		if err != nil || !login.Match {
+			t.Fatalf("user%d after two rotations and a restart: %v, %v", i, login.Match, err)
+		}
+	}
+}
+
+// TestLegacyRowsDoNotShowInTime imports one slow hash and compares how long
+// strangers wait for a "no match" of it and of nobody.
+func TestLegacyRowsDoNotShowInTime(t *testing.T) {
+	s := servertest.Start(t, servertest.Options{Config: "throttle: {subject_free: 10}"})
+	slow, err := bcrypt.GenerateFromPassword([]byte("imported lantern"), 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code, answer := s.Post("/v1/credentials:import", fmt.Sprintf(`{"subject":"slow","phc":%q}`, slow)); code != 200 || strings.Contains(answer, `"reason"`) {
+		t.Fatalf("import: %d %s", code, answer)
+	}
+	ask := func(subject string, i int) time.Duration {
+		begin := time.Now()
+		if login, err := s.Client.Verify(t.Context(), subject, fmt.Sprint("guess ", i), client.Source{}); err != nil || login.Match {
+			t.Fatalf("%s: %v, %v", subject, login.Match, err)
+		}
+		return time.Since(begin)
+	}
+	var known, unknown time.Duration
+	for i := range 5 {
+		known += ask("slow", i)
+		unknown += ask("nobody", i)
+	}
+	// One bcrypt of cost 10 takes tens of milliseconds, one hash at the test's
+	// cost less than one: without the wait the quotient is far below a half.
+	if q := float64(unknown) / float64(known); q < 0.8 || q > 1.25 {
+		t.Errorf("five answers took %v for a legacy row and %v for nobody", known, unknown)
+	}
+}

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The watchword authors
+
+package wordlists_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/watchword-project/watchword/wordlists"
+)
+
+// Readers see one whole list or the other through many exchanges, and no
+// reader ever meets an unmapped file.
+func TestSwapUnderLoad(t *testing.T) {
+	dir := t.TempDir()
+	var paths [2]string
+	var lists [2][]entry
+	for i := range paths {
+		lists[i] = generate(uint64(10+i), 20_000, wordlists.SHA1)
+		paths[i] = filepath.Join(dir, string(rune('a'+i))+".wwix")
+		build(t, wordlists.BuildOptions{In: hashesFile(t, lists[i], wordlists.SHA1), Out: paths[i], Partial: true})
+	}
+	var h wordlists.Handle
+	if h.Acquire() != nil {
+		t.Fatal("an empty handle gives an index")
+	}
+	if err := h.Load(paths[0], wordlists.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	var stop atomic.Bool
+	var wg sync.WaitGroup
+	for g := range 4 {
+		wg.Go(func() {
+			r := rng(g)
+			for !stop.Load() {
+				x := h.Acquire()
+				e0, e1 := lists[0][r.next()%uint64(len(lists[0]))], lists[1][r.next()%uint64(len(lists[1]))]
+				_, in0, err0 := x.Count(e0.key)
+				_, in1, err1 := x.Count(e1.key)
+				x.Close()
+				if err0 != nil || err1 != nil || in0 == in1 {
+					t.Errorf("one generation answers %t, %v and %t, %v", in0, err0, in1, err1)
+					return
+				}
+			}
+		})
+	}
+	swaps := 150
+	if *long {
+		swaps = 1000
+	}
+	for i := range swaps {
+		if err := h.Load(paths[(i+1)%2], wordlists.Options{}); err != nil {
+			t.Errorf("Load %d: %v", i, err)
+			break
+		}
+	}
+	stop.Store(true)
+	wg.Wait()
+	if n := mappings(t, dir); n > 1 {
+		t.Errorf("%d mappings are left, want that of the index in use", n)
+	}
+	if err := h.Swap(nil); err != nil {
+		t.Fatal(err)
+	}
+	if n := mappings(t, dir); n != 0 {
+		t.Errorf("%d mappings are left after the last index was given back", n)
+	}
+}
+
+// A file that is replaced, or removed, while it is mapped keeps answering; a
+// bad replacement is refused and the good one stays in use.
+func TestReplacedWhileMapped(t *testing.T) {
+	list := generate(12, 20_000, wordlists.SHA1)
+	path, _ := build(t, wordlists.BuildOptions{In: hashesFile(t, list, wordlists.SHA1), Partial: true})
+	var h wordlists.Handle
+	if err := h.Load(path, wordlists.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	defer h.Swap(nil)
+	good, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(what string) {
+		t.Helper()
+		x := h.Acquire()
+		defer x.Close()
+		for _, e := range list[:1000] {
+			if n, found, err := x.Count(e.key); n != e.count || !found || err != nil {
+				t.Fatalf("%s: Count = %d, %t, %v", what, n, found, err)
+			}
+		}
+	}
+	half := append([]byte(nil), good[:len(good)/2]...)
+	for what, content := range map[string][]byte{"half a file": half, "an empty file": nil, "a foreign file": []byte("hello")} {
+		if err := os.WriteFile(path+".new", content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(path+".new", path); err != nil {
+			t.Fatal(err)
+		}
+		if err := h.Load(path, wordlists.Options{}); !errors.Is(err, wordlists.ErrCorrupt) && !errors.Is(err, wordlists.ErrFormat) {
+			t.Errorf("Load of %s: %v", what, err)
+		}
+		ask(what)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	ask("removed")
+
+	// Of another kind.
+	other, _ := build(t, wordlists.BuildOptions{In: hashesFile(t, generate(1, 1000, wordlists.NTLM), wordlists.NTLM), Kind: wordlists.NTLM, Partial: true})
+	if err := h.Load(other, wordlists.Options{}); !errors.Is(err, wordlists.ErrKind) {
+		t.Errorf("Load of another kind: %v, want ErrKind", err)
+	}
+	ask("another kind")
+}
+
+// A file truncated in place under the mapping gives errors, neither wrong
+// answers nor a crash.
+func TestTruncatedInPlace(t *testing.T) {
+	list := generate(13, 100_000, wordlists.SHA1)
+	path, _ := build(t, wordlists.BuildOptions{In: hashesFile(t, list, wordlists.SHA1), Partial: true, Full: true})
+	x := openIndex(t, path, wordlists.Options{})
+	memory := openIndex(t, path, wordlists.Options{Preload: wordlists.PreloadMemory})
+	if err := os.Truncate(path, 512<<10); err != nil {
+		t.Fatal(err)
+	}
+	damaged := 0
+	keys := make([]wordlists.Key, len(list))
+	for i, e := range list {
+		keys[i] = e.key
+		n, found, err := x.Count(e.key)
+		switch {
+		case errors.Is(err, wordlists.ErrCorrupt):
+			damaged++
+		case err != nil || !found || n != e.count:
+			t.Fatalf("Count = %d, %t, %v", n, found, err)
+		}
+		if n, found, err := memory.Count(e.key); n != e.count || !found || err != nil {
+			t.Fatalf("Count of a copy in memory = %d, %t, %v", n, found, err)
+		}
+	}
+	if damaged < len(list)/2 {
+		t.Errorf("%d of %d look-ups met the damage", damaged, len(list))
+	}
+	if err := x.CountBatch(make([]uint32, len(keys)), keys); !errors.Is(err, wordlists.ErrCorrupt) {
+		t.Errorf("CountBatch = %v, want ErrCorrupt", err)
+	}
+	if _, _, err := x.AppendRange(nil, 0xfffff, wordlists.PadNone); !errors.Is(err, wordlists.ErrCorrupt) {
+		t.Errorf("AppendRange = %v, want ErrCorrupt", err)
+	}
+	if err := x.Verify(t.Context()); !errors.Is(err, wordlists.ErrCorrupt) {
+		t.Errorf("Verify = %v, want ErrCorrupt", err)
+	}
+}

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The watchword authors
+
+//go:build !amd64 && !arm64
+
+package wordlists
+
+import "unsafe"
+
+func prefetch(unsafe.Pointer) {}
+
+func prefetchRun(unsafe.Pointer) {}

@@ -1,0 +1,407 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The watchword authors
+
+package wordlists
+
+import (
+	"bufio"
+	"context"
+	"crypto/md5"
+	crand "crypto/rand"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"io"
+	"math/bits"
+	"math/rand/v2"
+	"runtime/debug"
+	"slices"
+	"sort"
+	"strconv"
+)
+
+// Padding says how a range answer hides its length from whoever sees the
+// encrypted traffic.
+type Padding uint8
+
+const (
+	// PadNone gives the entries alone.
+	PadNone Padding = iota
+	// PadPublic appends 10 to 209 random suffixes with the count 0, as the
+	// public service does for Add-Padding.
+	PadPublic
+	// PadFull appends as many as bring every answer to the length of the
+	// longest range of the corpus and 0 to 200 more, which leaves the number
+	// of lines unrelated to the prefix.
+	PadFull
+)
+
+var errPrefix = errors.New("wordlists: prefix over five hexadecimal digits")
+
+// AppendRange appends the answer of the range service for a five-digit prefix
+// (0 to 0xFFFFF) to dst: SUFFIX:COUNT lines in the order of the hashes,
+// separated by CRLF, without one at the end, then the padding. real is the
+// length of dst without the padding.
+//
+// Without padding the bytes are those of the public service for the same
+// entries. It needs an index with whole hashes and returns ErrHeadOnly
+// otherwise. On an error the contents of dst past its length are undefined.
+func (x *Index) AppendRange(dst []byte, prefix uint32, padding Padding) (_ []byte, real int, err error) {
+	if prefix >= prefixCount {
+		return dst, len(dst), errPrefix
+	}
+	if !x.full {
+		return dst, len(dst), ErrHeadOnly
+	}
+	defer catchFault(debug.SetPanicOnFault(true), &err)
+	body, lines, err := x.appendLines(dst, prefix, lineForm{from: 5, end: "\r\n"})
+	if err != nil {
+		return dst, len(dst), err
+	}
+	if lines > 0 {
+		body = body[:len(body)-len("\r\n")]
+	}
+	real = len(body)
+	if padding == PadNone {
+		return body, real, nil
+	}
+	return x.pad(body, lines, padding), real, nil
+}
+
+// pad appends padding lines to an answer of so many lines.
+func (x *Index) pad(body []byte, lines int, padding Padding) []byte {
+	var seed [32]byte
+	crand.Read(seed[:])
+	random := rand.NewChaCha8(seed)
+	r := rand.New(random)
+	more := 10 + r.IntN(200)
+	if padding == PadFull {
+		more = max(0, x.info.MaxRange-lines) + r.IntN(201)
+	}
+	digits := 2*x.kind.Size() - 5
+	var raw [20]byte
+	for ; more > 0; more-- {
+		if lines++; lines > 1 {
+			body = append(body, '\r', '\n')
+		}
+		random.Read(raw[:])
+		var text [40]byte
+		hexUpper(text[:], raw[:])
+		body = append(body, text[:digits]...)
+		body = append(body, ":0"...)
+	}
+	return body
+}
+
+// RangeTags gives the validators of a range answer: an entity tag over the
+// entries, which stays the same as long as they do, across rebuilds and
+// padding, and the Content-MD5 (RFC 1864) of the whole body. A padded body,
+// which is never the same twice, gets a weak tag (RFC 9110, 8.8.1). real is
+// what AppendRange returned, for a dst that was empty.
+func RangeTags(body []byte, real int) (etag, contentMD5 string) {
+	h := md5.New()
+	h.Write(body[:real])
+	sum := h.Sum(nil)
+	etag = `"` + hex.EncodeToString(sum) + `"`
+	if real < len(body) {
+		etag = "W/" + etag
+		h.Write(body[real:])
+		sum = h.Sum(sum[:0])
+	}
+	return etag, base64.StdEncoding.EncodeToString(sum)
+}
+
+// Export writes every entry as HASH:COUNT in ascending order, one to a line
+// ended by LF: the form of the official downloader's single file, which Build
+// and KeePassXC read. It needs an index with whole hashes and returns
+// ErrHeadOnly otherwise.
+func (x *Index) Export(ctx context.Context, w io.Writer) (err error) {
+	if !x.full {
+		return ErrHeadOnly
+	}
+	defer catchFault(debug.SetPanicOnFault(true), &err)
+	out := bufio.NewWriterSize(w, readSize)
+	var text []byte
+	for prefix := range uint32(prefixCount) {
+		if prefix%perSegment == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if text, _, err = x.appendLines(text[:0], prefix, lineForm{end: "\n"}); err != nil {
+			return err
+		}
+		if _, err = out.Write(text); err != nil {
+			return err
+		}
+	}
+	return out.Flush()
+}
+
+// lineForm is how entries are written: the number of hexadecimal digits that
+// are left out at the front, 0 or 5, and what ends each line.
+type lineForm struct {
+	from int
+	end  string
+}
+
+// appendLines appends the entries under a prefix.
+func (x *Index) appendLines(dst []byte, prefix uint32, form lineForm) ([]byte, int, error) {
+	const room = 8 + 40 + 1 + 10 + 2 // the longest line and what is written over its end
+	lines := 0
+	digits := 2*x.kind.Size() - form.from
+	err := x.walkPrefix(prefix, func(head uint64, rest []byte, n uint32) {
+		if cap(dst)-len(dst) < room {
+			dst = slices.Grow(dst, room)
+		}
+		at := len(dst)
+		text := dst[at : at+room]
+		// Sixteen digits of the head, less the first five when they are not
+		// shown: eleven, written as two overlapping words of eight.
+		if form.from == 0 {
+			putHex(text[0:], uint32(head>>32))
+			putHex(text[8:], uint32(head))
+		} else {
+			putHex(text[0:], uint32(head>>12))
+			putHex(text[3:], uint32(head))
+		}
+		body := text[16-form.from:]
+		putHex(body[0:], binary.BigEndian.Uint32(rest[0:]))
+		putHex(body[8:], binary.BigEndian.Uint32(rest[4:]))
+		if len(rest) > 8 {
+			putHex(body[16:], binary.BigEndian.Uint32(rest[8:]))
+		}
+		text[digits] = ':'
+		dst = dst[:at+digits+1]
+		if n < 10 {
+			dst = append(dst, '0'+byte(n))
+		} else {
+			dst = strconv.AppendUint(dst, uint64(n), 10)
+		}
+		dst = append(dst, form.end...)
+		lines++
+	})
+	return dst, lines, err
+}
+
+// putHex writes four bytes as eight upper-case hexadecimal digits.
+func putHex(dst []byte, v uint32) {
+	const ones = 0x0101010101010101
+	x := uint64(v)
+	x = (x<<16 | x) & 0x0000ffff0000ffff // high half up, 16 bits to a word
+	x = (x<<8 | x) & 0x00ff00ff00ff00ff
+	x = (x<<4 | x) & 0x0f0f0f0f0f0f0f0f
+	letter := (x + 6*ones) >> 4 & ones
+	binary.BigEndian.PutUint64(dst, x+'0'*ones+letter*('A'-'0'-10))
+}
+
+// walkPrefix calls emit for each entry under a prefix, in order, with the
+// first 64 bits of its hash, the bytes after them (valid during the call) and
+// its count. The index must have whole hashes.
+func (x *Index) walkPrefix(prefix uint32, emit func(head uint64, rest []byte, n uint32)) error {
+	id := uint64(prefix) / perSegment
+	s, c := &x.hot[id], &x.cold[id]
+	if s.homes == 0 {
+		return x.walkPlainPrefix(c, prefix, emit)
+	}
+	// The runs that can hold the prefix; the first and the last may hold
+	// neighbours too, which the restored head tells apart.
+	low := uint64(prefix) << (64 - 20 + segmentBits)
+	home, skip := split(low, s.homes)
+	lastHome, lastRem := split(low|(1<<(64-20+segmentBits)-1), s.homes)
+	rank, err := x.rank(id, home)
+	if err != nil {
+		return err
+	}
+	// 2^64/homes as a whole and a 64-bit fraction: what a division by homes
+	// multiplies with. Rounding errs downwards, by less than four units of a
+	// position, so by less than one of a head.
+	whole, r := bits.Div64(1, 0, s.homes)
+	fraction, _ := bits.Div64(r, 0, s.homes)
+
+	var (
+		cur    = cursor{s: s, id: id}
+		stride = c.sec.stride
+		lowBit = uint(8 * (8 - c.row.tailFrom)) // bits of the head that the tail holds
+		mask   = uint64(1)<<lowBit - 1
+		known  = lowBit / 8
+		block  []byte // rest of the current block of tails
+		exc    exceptionCursor
+	)
+	for ; home <= lastHome; home++ {
+		start, run, ok := cur.run(home)
+		if !ok {
+			return ErrCorrupt
+		}
+		over, _ := bits.Mul64(home, fraction)
+		base := home*whole + over
+		for p := start; p < start+run; p++ {
+			if !cur.seek(p / slotsPerLine) {
+				return ErrCorrupt
+			}
+			v := slot(cur.line, p%slotsPerLine)
+			rem := v >> 4
+			if rem < skip {
+				rank++
+				continue
+			}
+			if home == lastHome && rem > lastRem {
+				return nil
+			}
+			if len(block) == 0 {
+				b, first, ok := c.tailBlock(rank)
+				if !ok {
+					return ErrCorrupt
+				}
+				block = b[(rank-first)*stride:]
+			}
+			rank++
+			tail := block[:stride]
+			block = block[stride:]
+
+			within, _ := bits.Mul64(rem<<28, whole)
+			least := (base + within) >> segmentBits
+			held := uint64(tail[0])
+			if known == 2 {
+				held = held<<8 | uint64(tail[1])
+			}
+			head := least&^mask | held
+			if head < least {
+				head += mask + 1
+			}
+			head |= id << (64 - segmentBits)
+			if uint32(head>>(64-20)) != prefix {
+				continue
+			}
+			n := uint32(v&15) + 1
+			if v&15 == countInRow {
+				if n, ok = exc.count(c, id, p); !ok {
+					return ErrCorrupt
+				}
+			}
+			emit(head, tail[known:], n)
+		}
+		skip = 0
+	}
+	return nil
+}
+
+// walkPositions calls emit for each entry under a prefix with its position, as
+// far as the lines tell it, and its count. It needs no whole hashes; a position
+// it gives splits into the same home and remainder as the entry's own.
+//
+// An entry whose slot cannot tell on which side of a prefix's lower bound it
+// lies (one in about 10^13) counts to the prefix below; straddling makes it
+// count to this one.
+func (x *Index) walkPositions(prefix uint32, straddling bool, emit func(pos uint64, n uint32)) error {
+	id := uint64(prefix) / perSegment
+	s, c := &x.hot[id], &x.cold[id]
+	if s.homes == 0 {
+		return x.walkPlainPrefix(c, prefix, func(head uint64, _ []byte, n uint32) { emit(head<<segmentBits, n) })
+	}
+	low := uint64(prefix) << (64 - 20 + segmentBits)
+	high := low | (1<<(64-20+segmentBits) - 1)
+	home, skip := split(low, s.homes)
+	lastHome, lastRem := split(high, s.homes)
+	cur := cursor{s: s, id: id}
+	var exc exceptionCursor
+	for ; home <= lastHome; home++ {
+		start, run, ok := cur.run(home)
+		if !ok {
+			return ErrCorrupt
+		}
+		for p := start; p < start+run; p++ {
+			if !cur.seek(p / slotsPerLine) {
+				return ErrCorrupt
+			}
+			v := slot(cur.line, p%slotsPerLine)
+			rem := v >> 4
+			if rem < skip {
+				continue
+			}
+			if home == lastHome && rem > lastRem {
+				return nil
+			}
+			n := uint32(v&15) + 1
+			if v&15 == countInRow {
+				if n, ok = exc.count(c, id, p); !ok {
+					return ErrCorrupt
+				}
+			}
+			pos, _ := restorePos(home, rem, s.homes)
+			if pos < low {
+				if !straddling {
+					continue
+				}
+				pos = low
+			}
+			if pos > high {
+				return nil
+			}
+			emit(pos, n)
+		}
+		skip = 0
+	}
+	return nil
+}
+
+// exceptionCursor reads counts that are kept aside, in the order of slots.
+type exceptionCursor struct {
+	list  []byte
+	group uint64
+	open  bool
+}
+
+func (e *exceptionCursor) count(c *coldSegment, id, p uint64) (uint32, bool) {
+	if g := p / groupSlots; !e.open || e.group != g {
+		list, ok := c.exceptions(id, g)
+		if !ok {
+			return 0, false
+		}
+		e.list, e.group, e.open = list, g, true
+	}
+	for len(e.list) > 1 {
+		at := e.list[0]
+		v, n := binary.Uvarint(e.list[1:])
+		if n <= 0 || v > 1<<32-1-countInRow-1 {
+			return 0, false
+		}
+		e.list = e.list[1+n:]
+		if uint64(at) == p%groupSlots {
+			return uint32(v) + countInRow + 1, true
+		}
+	}
+	return 0, false
+}
+
+func (x *Index) walkPlainPrefix(c *coldSegment, prefix uint32, emit func(head uint64, rest []byte, n uint32)) error {
+	size := x.kind.Size()
+	damaged := false
+	n := int(c.row.entries)
+	first := sort.Search(n, func(i int) bool {
+		rec := c.plain(uint64(i))
+		damaged = damaged || rec == nil
+		return damaged || uint32(binary.BigEndian.Uint64(rec)>>(64-20)) >= prefix
+	})
+	if damaged {
+		return ErrCorrupt
+	}
+	for i := uint64(first); i < uint64(n); i++ {
+		rec := c.plain(i)
+		if rec == nil {
+			return ErrCorrupt
+		}
+		head := binary.BigEndian.Uint64(rec)
+		if uint32(head>>(64-20)) != prefix {
+			break
+		}
+		emit(head, rec[8:size], binary.LittleEndian.Uint32(rec[20:]))
+	}
+	return nil
+}
+
+// hexUpper writes whole groups of four bytes.
+func hexUpper(dst, src []byte) {
+	for i := 0; i+4 <= len(src); i += 4 {
+		putHex(dst[2*i:], binary.BigEndian.Uint32(src[i:]))
+	}
+}

@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The watchword authors
+
+//go:build !linux
+
+package wordlists
+
+// syncFolder makes the folder's names durable; its files are left to the
+// system, and a range that was lost shows by its size when it is asked for.
+func syncFolder(path string) error { return syncDir(path) }
