@@ -138,7 +138,8 @@ type Credential struct {
 	Version uint32    `json:"version"`
 	Created time.Time `json:"created"`
 	Changed time.Time `json:"changed"`
-	// LastLogin is zero when there was none.
+	// LastLogin is the day of the last login, noted shortly after it; zero when
+	// there was none.
 	LastLogin time.Time `json:"lastLogin,omitzero"`
 	// NeedsRehash tells that the hash is of an older scheme or cost than the
 	// configured one; the next login makes it anew.

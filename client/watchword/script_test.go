@@ -4,7 +4,6 @@
 package main
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,7 +11,6 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"github.com/watchword-project/watchword/client"
 	"github.com/watchword-project/watchword/server/servertest"
 )
 
@@ -22,7 +20,6 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs the sessions in testdata, each against a server of its own.
 func TestScripts(t *testing.T) {
-	offered := offers(t)
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
@@ -32,32 +29,8 @@ func TestScripts(t *testing.T) {
 			e.Setenv("WATCHWORD_KEY_FILE", filepath.Join(s.DataDir, "admin.key"))
 			return nil
 		},
-		Condition: func(cond string) (bool, error) {
-			if method, ok := strings.CutPrefix(cond, "offers:"); ok {
-				return offered[method], nil
-			}
-			return false, errors.New("unknown condition")
-		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"raw": raw, "firstword": firstWord},
 	})
-}
-
-// offers asks a server which of the methods it has that are optional to a
-// session.
-func offers(t *testing.T) map[string]bool {
-	s := servertest.New(t)
-	ctx := t.Context()
-	_, generate := s.Client.Generate(ctx, client.Random, 1, "")
-	_, policies := s.Client.Policies(ctx)
-	var imports error
-	for _, err := range s.Client.Import(ctx, func(func(client.ImportRow) bool) {}) {
-		imports = err
-	}
-	out := make(map[string]bool)
-	for name, err := range map[string]error{"generate": generate, "policy": policies, "import": imports} {
-		out[name] = !errors.Is(err, client.ErrUnimplemented)
-	}
-	return out
 }
 
 // raw writes a file of bytes that a script cannot spell: \r and \n are escapes,

@@ -44,7 +44,7 @@ func (j *strictJSON) Unmarshal(data []byte, v any) error {
 // streaming one.
 func (j *strictJSON) NewDecoder(r io.Reader) runtime.Decoder {
 	if s, ok := r.(*streamBody); ok {
-		lines := bufio.NewReaderSize(s, maxLine)
+		lines := bufio.NewReaderSize(s, maxLine+1) // with its line feed
 		return runtime.DecoderFunc(func(v any) error { return j.decodeLine(lines, v) })
 	}
 	return runtime.DecoderFunc(func(v any) error {
