@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
@@ -134,7 +135,7 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			if p == http.ErrAbortHandler { //nolint:errorlint // the very value is what net/http looks for
 				panic(p)
 			}
-			g.refuse(w, r, a, g.gate.panicked(&call{method: "REST", id: a.id}))
+			g.refuse(w, r, a, g.gate.panicked(&call{method: "REST", id: a.id}, p))
 		}
 	}()
 	h := w.Header()
@@ -205,8 +206,10 @@ func (g *gateway) serveRoute(w http.ResponseWriter, r *http.Request, a *arrival)
 			g.refuse(w, r, a, err)
 			return
 		}
-		_ = control.SetWriteDeadline(time.Time{})
 		r.Body = &streamBody{ReadCloser: r.Body, control: control}
+		answers := newStreamWriter(w, control)
+		defer answers.end()
+		w = answers
 	} else {
 		r.Body = http.MaxBytesReader(w, r.Body, maxMessage)
 	}
@@ -218,6 +221,71 @@ func (g *gateway) serveRoute(w http.ResponseWriter, r *http.Request, a *arrival)
 	}
 	delete(r.Header, "Authorization")
 	g.mux.ServeHTTP(w, r.WithContext(withArrival(r.Context(), a)))
+}
+
+// flushDelay is how long the answer to a row may wait for the next one, so that
+// both go out together.
+const flushDelay = time.Millisecond
+
+// streamWriter carries the answers of a stream, and gives up on a client that
+// takes none of them for streamSilence.
+type streamWriter struct {
+	http.ResponseWriter
+	control *http.ResponseController
+
+	mu      sync.Mutex
+	timer   *time.Timer
+	waiting bool // the timer runs
+	ended   bool
+	err     error // of the last flush
+}
+
+func newStreamWriter(w http.ResponseWriter, control *http.ResponseController) *streamWriter {
+	s := &streamWriter{ResponseWriter: w, control: control}
+	s.timer = time.AfterFunc(time.Hour, s.flush)
+	s.timer.Stop()
+	return s
+}
+
+func (s *streamWriter) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_ = s.control.SetWriteDeadline(time.Now().Add(streamSilence))
+	return s.ResponseWriter.Write(p)
+}
+
+// FlushError sees to it that what was written goes out soon. Its error is that
+// of an earlier flush.
+func (s *streamWriter) FlushError() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.waiting {
+		s.waiting = true
+		s.timer.Reset(flushDelay)
+	}
+	return s.err
+}
+
+func (s *streamWriter) flush() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended || !s.waiting {
+		return
+	}
+	s.waiting = false
+	_ = s.control.SetWriteDeadline(time.Now().Add(streamSilence))
+	if err := s.control.Flush(); err != nil {
+		s.err = err
+	}
+}
+
+// end is called before the handler returns; net/http sends what is left.
+func (s *streamWriter) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended = true
+	s.timer.Stop()
+	_ = s.control.SetWriteDeadline(time.Now().Add(streamSilence))
 }
 
 // streamBody marks a body of lines, and gives up on one that stays silent.
