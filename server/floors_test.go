@@ -73,6 +73,7 @@ var homes = map[string][]string{
 	"github.com/grpc-ecosystem/grpc-gateway": {"api/watchword/v1", "server/internal/rpc"},
 	"github.com/fullstorydev/grpchan":        {"server/internal/rpc"},
 	"github.com/redis/go-redis":              {"server/internal/redisthrottle", "server/internal/daemon"},
+	"github.com/envoyproxy/go-control-plane": {"server/internal/rpc"},
 	"go.etcd.io/bbolt":                       {"server/internal/boltstore"},
 	"go.yaml.in/yaml":                        {"server/internal/daemon", "server/internal/policy"},
 	"golang.org/x/crypto/argon2":             {"server/internal/argon2"},
