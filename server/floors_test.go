@@ -77,6 +77,7 @@ var homes = map[string][]string{
 	"github.com/redis/go-redis":              {"server/internal/redisthrottle", "server/internal/daemon"},
 	"github.com/jackc/pgx":                   {"server/internal/pgstore"},
 	"filippo.io/age":                         {"server/internal/daemon"},
+	"github.com/envoyproxy/go-control-plane": {"server/internal/rpc"},
 	"go.etcd.io/bbolt":                       {"server/internal/boltstore"},
 	"go.yaml.in/yaml":                        {"server/internal/daemon", "server/internal/policy"},
 	"golang.org/x/crypto/argon2":             {"server/internal/argon2"},

@@ -4,6 +4,7 @@
 package rpc
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -43,6 +44,7 @@ const (
 type route struct {
 	method string
 	stream bool
+	watch  bool // the answer alone is a stream
 }
 
 // gateway is the REST door. It identifies the caller and checks the scope
@@ -88,14 +90,14 @@ func newGateway(ctx context.Context, s *Server, cfg Config) (*gateway, error) {
 		}
 	}
 	g.mux, g.breach = mux, watchwordv1.NewBreachServiceClient(ch)
-	routes, err := readRoutes(s.gate.scopes, s.streams)
+	routes, err := readRoutes(s.gate.scopes, s.streams, s.watches)
 	g.routes = routes
 	return g, err
 }
 
 // readRoutes takes the routes from the OpenAPI description that was generated
 // with them, and refuses one whose method declares no scope.
-func readRoutes(scopes map[string]string, streams map[string]bool) (map[string]route, error) {
+func readRoutes(scopes map[string]string, streams, watches map[string]bool) (map[string]route, error) {
 	var doc struct {
 		Paths map[string]map[string]struct {
 			OperationID string `json:"operationId"`
@@ -112,7 +114,7 @@ func readRoutes(scopes map[string]string, streams map[string]bool) (map[string]r
 		if !ok || !cut || len(verbs) != 1 || scopes[full] == "" {
 			return nil, fmt.Errorf("route %s has no method with a scope", path)
 		}
-		routes[path] = route{method: full, stream: streams[full]}
+		routes[path] = route{method: full, stream: streams[full], watch: watches[full]}
 	}
 	return routes, nil
 }
@@ -213,6 +215,19 @@ func (g *gateway) serveRoute(w http.ResponseWriter, r *http.Request, a *arrival)
 	} else {
 		r.Body = http.MaxBytesReader(w, r.Body, maxMessage)
 	}
+	if rt.watch {
+		// The answer may last, so the time limits of the connection go as soon as
+		// the request has been read under them.
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			g.refuse(w, r, a, errMalformed)
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		_ = control.SetReadDeadline(time.Time{})
+		_ = control.SetWriteDeadline(time.Time{})
+		w = &watchWriter{ResponseWriter: w, control: control}
+	}
 	// What could steer the call must come from this process, not from a header.
 	for name := range r.Header {
 		if strings.HasPrefix(name, "Grpc-") || strings.HasPrefix(name, "X-Http-Method") || strings.HasPrefix(name, "X-Forwarded-") {
@@ -297,6 +312,23 @@ type streamBody struct {
 func (b *streamBody) Read(p []byte) (int, error) {
 	_ = b.control.SetReadDeadline(time.Now().Add(streamSilence))
 	return b.ReadCloser.Read(p)
+}
+
+// watchWriter lets a watch last, and gives up on a reader who does not read.
+type watchWriter struct {
+	http.ResponseWriter
+	control *http.ResponseController
+}
+
+func (w *watchWriter) Write(p []byte) (int, error) {
+	_ = w.control.SetWriteDeadline(time.Now().Add(unaryTimeout))
+	return w.ResponseWriter.Write(p)
+}
+
+func (w *watchWriter) FlushError() error {
+	err := w.control.Flush()
+	_ = w.control.SetWriteDeadline(time.Time{})
+	return err
 }
 
 func checkBody(r *http.Request, stream bool) error {
