@@ -96,7 +96,7 @@ func (a *arena) markovCosts(m *Model) (end mil, ok bool) {
 
 // caseCost is the cost of the pattern of capitals: upper of them among
 // letters letters, the first code point being one of them or not.
-func (m *Model) caseCost(upper, letters int, first bool) mil {
+func caseCost(upper, letters int, first bool) mil {
 	switch {
 	case upper == 0:
 		return 0
