@@ -64,12 +64,14 @@ func (m *Model) symbolCost(hist, next uint64, depth int) mil {
 	for k := depth; k > 0; k-- {
 		bitsOf := uint(k * symBits)
 		ctx := uint64(1)<<bitsOf | hist&(1<<bitsOf-1)
+		back, ok := m.gramAt(ctx << symBits)
+		if !ok {
+			continue // no n-gram with this context is stored
+		}
 		if v, ok := m.gramAt(ctx<<symBits | next); ok {
 			return cost + mil(v)*gramStep
 		}
-		if v, ok := m.gramAt(ctx << symBits); ok {
-			cost += mil(v) * gramStep
-		}
+		cost += mil(back) * gramStep
 	}
 	return cost + mil(m.unigram[next])*gramStep
 }
