@@ -93,6 +93,7 @@ func BenchmarkOf(b *testing.B) {
 	b.StopTimer()
 
 	var ours, theirs, each []time.Duration
+	single := make([][]time.Duration, len(pws))
 	for range 9 {
 		begin := time.Now()
 		for range 20 {
@@ -106,14 +107,18 @@ func BenchmarkOf(b *testing.B) {
 			zxcvbn.PasswordStrength(p, nil)
 		}
 		theirs = append(theirs, time.Since(begin))
-		for _, p := range pws {
+		for i, p := range pws {
 			begin = time.Now()
 			strength.Of(p, nil)
-			each = append(each, time.Since(begin))
+			single[i] = append(single[i], time.Since(begin))
 		}
 	}
 	slices.Sort(ours)
 	slices.Sort(theirs)
+	for _, s := range single { // a password's own time is the median of its nine
+		slices.Sort(s)
+		each = append(each, s[4])
+	}
 	slices.Sort(each)
 	b.ReportMetric(float64(theirs[4])/float64(ours[4]), "x-ccojocar")
 	b.ReportMetric(float64(len(pws))/ours[4].Seconds(), "passwords/s")

@@ -212,8 +212,11 @@ func capitals(up, d int) mil {
 	return min(200+500*mil(min(up, d-up)), 4000)
 }
 
-// backwards tries the reversed words that end at j.
+// backwards tries the reversed words that end at j. Digits are not worth it.
 func (m *Model) backwards(a *arena, j int) {
+	if j > 0 && digit(a.low[j-1]) {
+		return
+	}
 	h := hashSeed
 	for i := j - 1; i >= 0 && j-i <= maxToken; i-- {
 		a.steps++

@@ -178,7 +178,7 @@ func (m *Model) estimate(a *arena, pw []byte, h *Hints, e *Estimate) {
 	a.namePhone(e)
 	g := s
 	if known {
-		g = blend(s, m.markov.at(a.markovTotal(m, e, end)))
+		g = blend(s, m.markov.at(a.markovTotal(e, end)))
 	}
 	g = m.calib.at(g)
 	if g > variantFloor {
@@ -223,9 +223,10 @@ func rankOf(g mil) int {
 }
 
 // markovTotal is the cost of the text in the character model. Where the
-// cover repeats, walks or counts, or has seen through a disguise, its own cost
-// stands instead: the character model cannot see that "password" comes twice.
-func (a *arena) markovTotal(m *Model, e *Estimate, end mil) mil {
+// cover repeats, walks or counts, its own cost stands instead, and where it has
+// seen through a disguise the mean of both: the character model cannot see that
+// "password" comes twice, or with signs for letters.
+func (a *arena) markovTotal(e *Estimate, end mil) mil {
 	total := end
 	letters := 0
 	for _, r := range a.low {
@@ -239,13 +240,17 @@ func (a *arena) markovTotal(m *Model, e *Estimate, end mil) mil {
 		for j := s.start; j < s.end; j++ {
 			c += a.chars[j]
 		}
-		if s.disguised || structural(s.kind) {
-			c = min(c, a.at(int(s.end))-a.at(int(s.start)))
+		own := a.at(int(s.end)) - a.at(int(s.start))
+		switch {
+		case structural(s.kind):
+			c = min(c, own)
+		case s.disguised: // less usual than the plain word, more than it looks
+			c = min(c, (c+own)/2)
 		}
 		total += c
 	}
 	up := int(a.upper[a.n])
-	return total + m.caseCost(up, letters, a.raw[0] != a.low[0])
+	return total + caseCost(up, letters, a.raw[0] != a.low[0])
 }
 
 func structural(k Kind) bool {
@@ -338,7 +343,7 @@ func (m *Model) Views(pw []byte) Views {
 	g := a.explain(&e)
 	v := Views{Structure: float64(g) / 1000, Mean: float64(g) / 1000, Known: known}
 	if known {
-		c := a.markovTotal(m, &e, end)
+		c := a.markovTotal(&e, end)
 		v.CharsCost, v.Chars = float64(c)/1000, float64(m.markov.at(c))/1000
 		v.Mean = float64(blend(g, m.markov.at(c))) / 1000
 	}

@@ -661,7 +661,7 @@ func (m *Model) contextGuesses(a *arena, h *Hints, e *Estimate, g mil) mil {
 	}
 	mean := s
 	if known {
-		mean = blend(s, m.markov.at(a.markovTotal(m, &c, end)))
+		mean = blend(s, m.markov.at(a.markovTotal(&c, end)))
 	}
 	lower := min(s, m.calib.at(mean))
 	if lower >= g {

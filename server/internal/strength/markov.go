@@ -64,12 +64,14 @@ func (m *Model) symbolCost(hist, next uint64, depth int) mil {
 	for k := depth; k > 0; k-- {
 		bitsOf := uint(k * symBits)
 		ctx := uint64(1)<<bitsOf | hist&(1<<bitsOf-1)
+		back, ok := m.gramAt(ctx << symBits)
+		if !ok {
+			continue // no n-gram with this context is stored
+		}
 		if v, ok := m.gramAt(ctx<<symBits | next); ok {
 			return cost + mil(v)*gramStep
 		}
-		if v, ok := m.gramAt(ctx << symBits); ok {
-			cost += mil(v) * gramStep
-		}
+		cost += mil(back) * gramStep
 	}
 	return cost + mil(m.unigram[next])*gramStep
 }
@@ -96,7 +98,7 @@ func (a *arena) markovCosts(m *Model) (end mil, ok bool) {
 
 // caseCost is the cost of the pattern of capitals: upper of them among
 // letters letters, the first code point being one of them or not.
-func (m *Model) caseCost(upper, letters int, first bool) mil {
+func caseCost(upper, letters int, first bool) mil {
 	switch {
 	case upper == 0:
 		return 0

@@ -293,10 +293,10 @@ func (a *arena) digits(m *Model, i int) {
 // idNumber tells whether a resident identity number begins at i: area code,
 // date of birth, serial number and the check digit of ISO 7064 MOD 11-2.
 func (a *arena) idNumber(m *Model, i int) bool {
-	if i+18 > a.n || a.num(i, 17) < 0 || !m.isArea(uint32(a.num(i, 6))) {
+	if i+18 > a.n || !isYear(a.num(i+6, 4)) || !dayOf(a.num(i+10, 2), a.num(i+12, 2)) {
 		return false
 	}
-	if !isYear(a.num(i+6, 4)) || !dayOf(a.num(i+10, 2), a.num(i+12, 2)) {
+	if a.num(i, 17) < 0 || !m.isArea(uint32(a.num(i, 6))) {
 		return false
 	}
 	sum := 0

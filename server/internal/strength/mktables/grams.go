@@ -14,11 +14,10 @@ type settings struct {
 	order    int
 	exponent float64 // of a password's share, for its weight in training
 	discount float64
-	kn       bool
-	least    float64 // an n-gram of order ≥ 3 rarer than this is left out
+	least    float64 // an n-gram of order ≥ 3 that gains fewer nats than this is left out
 }
 
-var chosen = settings{order: 6, exponent: 0.25, discount: 0.9, kn: true, least: 6.5}
+var chosen = settings{order: strength.MaxOrder, exponent: 0.25, discount: 0.9, least: 6.5}
 
 // chars is a trained character model.
 type chars struct {
@@ -48,8 +47,9 @@ type tally struct {
 	next  map[uint64]float64
 }
 
-// train counts n-grams, smooths them by absolute discounting with
-// interpolation (Ney, Essen and Kneser, 1994), and prunes.
+// train counts n-grams, smooths them by interpolated Kneser-Ney discounting
+// (Chen and Goodman, 1999), and leaves out those that backing off predicts
+// nearly as well.
 func train(c corpus, s settings) chars {
 	counts := make([]map[uint64]*tally, s.order) // by length of context
 	for i := range counts {
@@ -80,28 +80,28 @@ func train(c corpus, s settings) chars {
 			}
 		}
 	}
-	if s.kn { // lower orders count in how many contexts, not how often
-		for k := s.order - 2; k >= 0; k-- {
-			fresh := map[uint64]*tally{}
-			for key, t := range counts[k] {
-				if k > 0 && key>>(symBits*uint(k))&(1<<symBits-1) == strength.StartSymbol {
-					fresh[key] = t
-				}
+	// Lower orders count after how many symbols an n-gram was seen, not how
+	// often, but for the beginning of a text, which nothing precedes.
+	for k := s.order - 2; k >= 0; k-- {
+		fresh := map[uint64]*tally{}
+		for key, t := range counts[k] {
+			if k > 0 && key>>(symBits*uint(k))&(1<<symBits-1) == strength.StartSymbol {
+				fresh[key] = t
 			}
-			for key, t := range counts[k+1] {
-				low := lowerKey(key>>symBits, k) << symBits
-				u := fresh[low]
-				if u == nil {
-					u = &tally{next: map[uint64]float64{}}
-					fresh[low] = u
-				}
-				for sym := range t.next {
-					u.next[sym]++
-					u.total++
-				}
-			}
-			counts[k] = fresh
 		}
+		for key, t := range counts[k+1] {
+			low := lowerKey(key>>symBits, k) << symBits
+			u := fresh[low]
+			if u == nil {
+				u = &tally{next: map[uint64]float64{}}
+				fresh[low] = u
+			}
+			for sym := range t.next {
+				u.next[sym]++
+				u.total++
+			}
+		}
+		counts[k] = fresh
 	}
 	m := chars{grams: map[uint64]float64{}, unigrams: make([]float64, strength.NumSymbols), order: s.order}
 	root := counts[0][strength.GramKey(nil, 0)]

@@ -26,14 +26,14 @@ type password struct {
 	share float64
 }
 
-// Weights of the lists in the mixture. The Chinese quarter is a compromise
-// that costs either language under two hundredths of rank correlation.
+// Weights of the lists in the mixture. A quarter is Chinese: one default for
+// both languages.
 const (
 	weightGlobal  = 0.40
 	weightXato    = 0.22
 	weightCommon  = 0.10
 	weightChinese = 0.25
-	weightDefault = 0.03
+	weightDefault = 0.0003 // vendors' defaults are known, not frequent
 )
 
 // corpus holds the listed passwords, most frequent first.
@@ -113,7 +113,7 @@ func readCorpus(in inputs, keep func(list, text string) bool) (corpus, error) {
 		}
 	}
 	slices.Sort(def)
-	add("default", weightDefault*0.01, byRank(slices.Compact(def), 0))
+	add("default", weightDefault, byRank(slices.Compact(def), 0))
 
 	out := make(corpus, 0, len(share))
 	for t, s := range share {
@@ -177,9 +177,11 @@ var love = []string{
 	"687", "70345", "7086", "7319", "73748096", "74839", "756", "7878", "8013", "8074", "8834760", "898", "9089", "910", "940194", "9908875", "0748", "0837", "168", "518", "666", "888", "51020", "5203344",
 }
 
+// lexicon makes the entries for the listed passwords c and for the dictionaries.
+// The costs are those of places in lists; learn improves them.
 func lexicon(in inputs, c corpus) (tokens, error) {
 	ts := tokens{}
-	log10 := func(i int) float64 { return log10(float64(i + 1)) }
+	place := func(i int) float64 { return log10(float64(i + 1)) }
 	for _, d := range []struct {
 		name string
 		top  int
@@ -194,7 +196,7 @@ func lexicon(in inputs, c corpus) (tokens, error) {
 		}
 		for i, w := range ws[:d.top] {
 			if len(w.text) >= 3 || i < 300 && len(w.text) == 2 {
-				ts.add(w.text, strength.KindWord, log10(i))
+				ts.add(w.text, strength.KindWord, place(i))
 			}
 		}
 	}
@@ -223,7 +225,7 @@ func lexicon(in inputs, c corpus) (tokens, error) {
 			if len(t) < d.least || seen[t] {
 				continue
 			}
-			ts.add(t, d.kind, log10(len(seen))+d.extra)
+			ts.add(t, d.kind, place(len(seen))+d.extra)
 			seen[t] = true
 		}
 	}
@@ -240,7 +242,7 @@ func lexicon(in inputs, c corpus) (tokens, error) {
 	}
 	for i, d := range love {
 		if len(d) >= 3 {
-			ts.add(d, strength.KindLoveDigits, 0.8+log10(i)*0.7)
+			ts.add(d, strength.KindLoveDigits, 0.8+place(i)*0.7)
 		}
 	}
 	han, err := in.lines("cn-jieba-dict-small-freq.txt.xz")
@@ -261,22 +263,22 @@ func lexicon(in inputs, c corpus) (tokens, error) {
 		}
 	}
 	for _, w := range words {
-		ts.add(w.text, strength.KindHanzi, log10f(total/w.count))
+		ts.add(w.text, strength.KindHanzi, log10(total/w.count))
 	}
 	for i, p := range c {
 		e, ok := ts[p.text]
 		if !ok {
 			e = entry{Entry: strength.Entry{Text: p.text}}
 		}
-		e.ListLog = round(1000 * log10(i))
+		e.ListLog = round(1000 * place(i))
 		ts[p.text] = e
 		t := strings.ToLower(p.text)
 		switch n := utf8.RuneCountInString(t); {
 		case n < 3 || n > 24:
 		case !ts[t].Token:
-			ts.add(t, strength.KindListed, log10(i)+listedExtra)
+			ts.add(t, strength.KindListed, place(i))
 		default:
-			ts.add(t, ts[t].Kind, log10(i)+listedExtra)
+			ts.add(t, ts[t].Kind, place(i))
 		}
 	}
 	for r := ' '; r <= '~'; r++ {
@@ -297,8 +299,6 @@ func lexicon(in inputs, c corpus) (tokens, error) {
 	}
 	return ts, nil
 }
-
-const listedExtra = 0.0
 
 // short is the kind of a few digits or one sign or letter as a token.
 const short = strength.KindUnspecified
@@ -396,7 +396,7 @@ func (u usage) cost(ts tokens) {
 
 // smoothing is the weight of what the place in a list suggests, against what
 // was counted.
-var smoothing = 0.5
+const smoothing = 0.5
 
 // pieces takes unrecognised text apart into runs of digits, of letters and
 // of signs.

@@ -44,8 +44,7 @@ func exp(x float64) float64 {
 	return math.Ldexp(sum, int(k))
 }
 
-func log10(x float64) float64  { return ln(x) / 2.302585092994045684 }
-func log10f(x float64) float64 { return log10(x) }
+func log10(x float64) float64 { return ln(x) / 2.302585092994045684 }
 
 func power(x, y float64) float64 { return exp(float64(y * ln(x))) }
 
