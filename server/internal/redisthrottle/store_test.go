@@ -170,7 +170,7 @@ func memory(t testing.TB) throttle.Store {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, _, err := throttle.OpenMemory(throttle.MemoryConfig{Subjects: 1 << 14}, rules, func() int64 { return 0 }, slog.New(slog.DiscardHandler))
+	m, err := throttle.OpenMemory(throttle.MemoryConfig{Subjects: 1 << 14}, rules, noClock, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -271,3 +271,6 @@ func open(t testing.TB, c throttle.Config, s throttle.Store) *throttle.Limiter {
 	t.Cleanup(func() { l.Close() })
 	return l
 }
+
+// noClock serves a store that keeps nothing on disk.
+func noClock(int64) func() int64 { return func() int64 { return 0 } }
