@@ -278,11 +278,13 @@ func TestDownAtStart(t *testing.T) {
 	})
 }
 
-// lossy passes bytes between clients and a server and can swallow the answers.
+// lossy passes bytes between clients and a server and can swallow answers or
+// repeat one.
 type lossy struct {
 	l       net.Listener
 	to      string
 	swallow atomic.Bool
+	twice   atomic.Bool // the next answer comes twice
 }
 
 func newLossy(t *testing.T, to string) *lossy {
@@ -320,7 +322,11 @@ func (p *lossy) serve(c net.Conn) {
 			return
 		}
 		if !p.swallow.Load() {
-			if _, err := c.Write(b[:n]); err != nil {
+			out := b[:n]
+			if p.twice.CompareAndSwap(true, false) {
+				out = append(append([]byte{}, out...), out...)
+			}
+			if _, err := c.Write(out); err != nil {
 				return
 			}
 		}
@@ -362,6 +368,35 @@ func TestLostAnswerChargesOnce(t *testing.T) {
 	if got := failures(1); got != 1 {
 		t.Errorf("after the outcome was told the lane has %d failures, want one", got)
 	}
+}
+
+// TestAnswersOutOfStep gives a connection one answer too many, so that every
+// later command on it would read the one before.
+func TestAnswersOutOfStep(t *testing.T) {
+	s := start(t)
+	p := newLossy(t, s.addr())
+	store, err := redisthrottle.Open(redisthrottle.Config{Addrs: []string{p.l.Addr().String()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := open(t, throttle.Config{}, store)
+	guess(t, l, 99)
+	for n := range 20 {
+		p.twice.Store(true)
+		// A subject that is used up, then a fresh one: with answers shifted by one
+		// the first would be let through and the second refused.
+		if got := guesses(t, l, 2*n, 12); got > 2*freeNIST {
+			t.Fatalf("%d guesses admitted with answers out of step", got)
+		}
+		d, err := l.Begin(t.Context(), throttle.Attempt{Subject: subject(2*n + 1), Tag: []byte("right")})
+		if err != nil || d.Verdict != throttle.Allow {
+			t.Fatalf("a right login got another's answer: %v %v, %v", d.Verdict, d.Reasons, err)
+		}
+		if _, err := l.Finish(t.Context(), "", d.Token, throttle.Success); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, healed, func() bool { return remote(t, l, 1000) })
 }
 
 func TestThreeServersOneBudget(t *testing.T) {

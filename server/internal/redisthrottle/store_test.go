@@ -170,7 +170,7 @@ func memory(t testing.TB) throttle.Store {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, _, err := throttle.OpenMemory(throttle.MemoryConfig{Subjects: 1 << 14}, rules, func() int64 { return 0 }, slog.New(slog.DiscardHandler))
+	m, err := throttle.OpenMemory(throttle.MemoryConfig{Subjects: 1 << 14}, rules, noClock, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -270,4 +270,53 @@ func open(t testing.TB, c throttle.Config, s throttle.Store) *throttle.Limiter {
 	}
 	t.Cleanup(func() { l.Close() })
 	return l
+}
+
+// noClock serves a store that keeps nothing on disk.
+func noClock(int64) func() int64 { return func() int64 { return 0 } }
+
+// TestForeignBytes overwrites records with what nobody wrote: a lane then
+// refuses, its neighbours do not care, and a reset mends it.
+func TestForeignBytes(t *testing.T) {
+	s := start(t)
+	store, err := redisthrottle.Open(redisthrottle.Config{Addrs: []string{s.addr()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := open(t, throttle.Config{}, store)
+	a := throttle.Attempt{Subject: subject(1), IP: netAddr("192.0.2.1"), Tag: []byte{1}, ChallengePassed: true}
+	for _, garbage := range []string{"", "x", strings.Repeat("\xff", 26), strings.Repeat("\x00", 27), strings.Repeat("\x01", 200), "1e400", "-5", "nan"} {
+		if _, err := l.Begin(t.Context(), a); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := l.Report(t.Context(), a, throttle.Success); err != nil {
+			t.Fatal(err)
+		}
+		a.Tag = append(a.Tag, 1)
+		if _, err := l.Begin(t.Context(), a); err != nil {
+			t.Fatal(err)
+		}
+		for _, k := range strings.Fields(strings.Trim(s.do("keys", "*"), "[]")) {
+			s.do("set", k, garbage, "ex", "3600")
+		}
+		for i := range 3 {
+			b := a
+			b.Tag = []byte{9, byte(i)}
+			d, err := l.Begin(t.Context(), b)
+			if err != nil || len(d.Reasons) > 0 && d.Reasons[len(d.Reasons)-1] == "STORE_DEGRADED" {
+				t.Fatalf("%q in every key: %+v, %v: the store was lost over it", garbage, d, err)
+			}
+			if d.Verdict != throttle.Deny {
+				t.Errorf("%q in every key: %v, want DENY", garbage, d.Verdict)
+			}
+		}
+		other := throttle.Attempt{Subject: subject(2), Tag: []byte{1}}
+		if d, err := l.Begin(t.Context(), other); err != nil || d.Verdict != throttle.Allow {
+			t.Errorf("%q: a neighbour gets %v %v, %v", garbage, d.Verdict, d.Reasons, err)
+		}
+		if err := l.Reset(t.Context(), throttle.Query{Subject: a.Subject, IP: a.IP}); err != nil {
+			t.Fatal(err)
+		}
+		s.do("flushall")
+	}
 }

@@ -38,7 +38,13 @@ local function bit(n, i) return floor(n / 2 ^ i) % 2 == 1 end
 local function load(s)
   local p = {last = 0, slow = 0, rep = 0, fails = 0, closed = 0, g = {}}
   if not s then return p, false end
-  local n, pending, tagged, at
+  local n = string.byte(s, 22)
+  if not n or n > ENTRIES or #s ~= 26 + 9 * n then
+    -- Not what was written: the lane is closed until somebody looks at it.
+    p.closed = 1
+    return p, true
+  end
+  local pending, tagged, at
   p.last, p.slow, p.rep, p.fails, p.closed, n, pending, tagged, at = unstruct('<I6I6I6I2BBI2I2', s)
   for i = 1, n do
     local g = {}
@@ -256,7 +262,8 @@ end
 local function loadList(key)
   local s, l = call('GET', key), {}
   if not s then return l end
-  local n, at = unstruct('<B', s)
+  local n, at = string.byte(s, 1), 2
+  if not n or #s ~= 1 + 7 * n then return l end
   for i = 1, n do
     local d = {}
     d.id, d.day, d.closed, at = unstruct('<I4I2B', s, at)
@@ -298,7 +305,11 @@ end
 
 -- Rates.
 
-local function rateOf(key) return tonumber(call('GET', key) or '0') end
+-- A rate that is not a number counts as full.
+local function rateOf(l, now)
+  local v = call('GET', l.key)
+  return v and (tonumber(v) or now + l.room) or 0
+end
 
 local function setRate(key, tat, now)
   if tat <= now then call('DEL', key)
@@ -316,10 +327,11 @@ local function tryRates(lanes, values, kind, now, go)
   local why, retry = 0, 0
   for i = 1, #lanes do
     local l = lanes[i]
-    local tat = tonumber(values[i + 1] or 0)
     local full, c = now + l.room, l.cost
     if kind ~= CHARGED then c = max(1, floor(c / 10)) end
-    if tat > full then
+    local v = values[i + 1]
+    local tat = v and (tonumber(v) or full) or 0
+    if not (tat <= full) then -- the clock went back, or it is no number at all
       tat = full
       setRate(l.key, tat, now)
     end
@@ -337,12 +349,12 @@ end
 local function settleRates(lanes, kind, o, reported, now)
   for _, l in ipairs(lanes) do
     if reported and (o == BAD or o == SECOND) and kind == CHARGED then
-      local tat = rateOf(l.key)
+      local tat = rateOf(l, now)
       setRate(l.key, min(max(min(tat, now + l.room), now) + l.cost, now + l.room), now)
     elseif o == SUCCESS or o == CANCELLED then
       if l.why == 128 and o == SUCCESS then call('DEL', l.key)
       elseif not reported then
-        local tat = rateOf(l.key)
+        local tat = rateOf(l, now)
         if tat > 0 then setRate(l.key, max(0, tat - cost(l, kind)), now) end
       end
     end
@@ -499,7 +511,7 @@ run[7] = function() -- booked
   -- KEYS: rates. Answers how much is booked on each.
   local out = {pack('<I4I6', echo, now)}
   for _, l in ipairs(lanesFrom(1)) do
-    out[#out + 1] = pack('<I6', max(0, min(rateOf(l.key), now + l.room) - now))
+    out[#out + 1] = pack('<I6', max(0, min(rateOf(l, now), now + l.room) - now))
   end
   return table.concat(out)
 end

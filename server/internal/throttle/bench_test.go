@@ -68,7 +68,7 @@ func benchStore(b *testing.B, subjects int) (throttle.Store, throttle.Request) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	m, _, err := throttle.OpenMemory(throttle.MemoryConfig{Subjects: subjects}, rules, func() int64 { return 0 }, slog.New(slog.DiscardHandler))
+	m, err := throttle.OpenMemory(throttle.MemoryConfig{Subjects: subjects}, rules, noClock, slog.New(slog.DiscardHandler))
 	if err != nil {
 		b.Fatal(err)
 	}

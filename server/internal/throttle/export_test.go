@@ -21,9 +21,6 @@ func (l *Limiter) BreakJournal() {
 	j.f.Close()
 }
 
-// Compact writes a snapshot now.
-func (l *Limiter) Compact() error { return l.local.log.compact() }
-
 // RoundTrip decodes a record of either kind and encodes it again. It reports
 // whether b begins with one, and whether the encoding gives b back.
 func RoundTrip(b []byte, list bool) (valid, same bool) {

@@ -104,17 +104,14 @@ func New(c Config, store Store) (*Limiter, error) {
 		l.strict = compile(&strict)
 		c.Memory.Dir = ""
 	}
-	steady := c.Now
-	if steady == nil {
-		steady = time.Now
-	}
-	var floor int64
-	l.local, floor, err = OpenMemory(c.Memory, rules, func() int64 { return steady().UnixMilli() }, c.Log)
+	l.local, err = OpenMemory(c.Memory, rules, func(floor int64) func() int64 {
+		if l.now == nil {
+			l.now = steadyClock(floor)
+		}
+		return func() int64 { return l.now().UnixMilli() }
+	}, c.Log)
 	if err != nil {
 		return nil, err
-	}
-	if l.now == nil {
-		l.now = steadyClock(floor)
 	}
 	if store != nil {
 		l.remote = newRemote(store, c.DenyOnLoss, c.Log)
@@ -131,7 +128,17 @@ func (l *Limiter) Close() error {
 	return errors.Join(err, l.local.Close())
 }
 
-// prefixes are the address lanes of an address.
+// Snapshot writes the whole state to Memory.Dir now, so that a copy of the
+// directory taken afterwards holds at least what was decided before. Without a
+// directory it does nothing.
+func (l *Limiter) Snapshot(ctx context.Context) error {
+	if l.local.log == nil || ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return l.local.log.compact()
+}
+
+// address names the lanes of an address, if there is one.
 func (l *Limiter) address(tenant *[32]byte, ip netip.Addr, into *[3]Name) (v6 bool) {
 	ip = ip.Unmap().WithZone("")
 	if !ip.IsValid() {

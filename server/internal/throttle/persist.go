@@ -190,6 +190,7 @@ type journal struct {
 	made  atomic.Uint64 // bytes ever appended
 	hard  atomic.Uint64 // value of made after the last change that must not wait
 
+	one    sync.Mutex // held by whoever compacts
 	files  sync.Mutex // guards what follows
 	wrote  atomic.Uint64
 	f      *os.File
@@ -362,6 +363,8 @@ func (j *journal) pendingBytes() int {
 // compact begins a new journal, writes a snapshot of everything and removes
 // the journals before.
 func (j *journal) compact() error {
+	j.one.Lock()
+	defer j.one.Unlock()
 	j.files.Lock()
 	j.write()
 	next, err := createJournal(j.dir, j.number+1)
@@ -522,35 +525,43 @@ func (m *Memory) rates() []*table[int64] {
 }
 
 // OpenMemory returns the in-process store, with the state in c.Dir if there is
-// any. rules are those it will be used with; now is the clock that is written
-// beside the state. floor is the latest time the state has seen, in ms since
-// 1970: a clock that begins earlier would stretch the waits.
-func OpenMemory(c MemoryConfig, rules Rules, now func() int64, log *slog.Logger) (m *Memory, floor int64, err error) {
+// any. rules are those it will be used with. clock is called once, before
+// anything is decided, with the latest time the state has seen, in ms since
+// 1970, and returns the clock that is written beside the state: a clock that
+// began earlier would stretch the waits. Errors are those of the file system,
+// and ErrDamaged.
+func OpenMemory(c MemoryConfig, rules Rules, clock func(floor int64) func() int64, log *slog.Logger) (*Memory, error) {
 	if err := rules.check(); err != nil {
-		return nil, 0, err
+		return nil, err
 	}
-	if m, err = newMemory(c); err != nil || c.Dir == "" {
-		return m, 0, err
+	m, err := newMemory(c)
+	if err != nil {
+		return nil, err
 	}
-	j := &journal{dir: c.Dir, log: log, m: m, now: now, stop: make(chan struct{})}
+	if c.Dir == "" {
+		clock(0)
+		return m, nil
+	}
+	j := &journal{dir: c.Dir, log: log, m: m, stop: make(chan struct{})}
 	if j.soft = c.Flush; j.soft == 0 {
 		j.soft = 5 * time.Second
 	}
 	numbers := compile(&rules)
 	path := filepath.Join(c.Dir, snapshotName)
 	var first uint64
+	var floor int64
 	if f, err := os.Open(path); err == nil {
 		first, floor, err = m.replay(f, true, &numbers)
 		f.Close()
 		if err != nil {
-			return nil, 0, err
+			return nil, err
 		}
 	} else if !errors.Is(err, os.ErrNotExist) {
-		return nil, 0, err
+		return nil, err
 	}
 	found, err := journals(c.Dir)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	j.number = first
 	for _, n := range found {
@@ -559,12 +570,12 @@ func OpenMemory(c MemoryConfig, rules Rules, now func() int64, log *slog.Logger)
 		}
 		f, err := os.Open(filepath.Join(c.Dir, journalName+strconv.FormatUint(n, 10)))
 		if err != nil {
-			return nil, 0, err
+			return nil, err
 		}
 		_, at, err := m.replay(f, false, &numbers)
 		f.Close()
 		if err != nil {
-			return nil, 0, err
+			return nil, err
 		}
 		floor = max(floor, at)
 		j.number = max(j.number, n)
@@ -575,21 +586,21 @@ func OpenMemory(c MemoryConfig, rules Rules, now func() int64, log *slog.Logger)
 	// Starting with a snapshot of what was read keeps a torn tail from ever being appended to.
 	j.number++
 	if j.f, err = createJournal(c.Dir, j.number); err != nil {
-		return nil, 0, err
+		return nil, err
 	}
-	at := now
-	j.now = func() int64 { return max(floor, at()) }
+	now := clock(floor)
+	j.now = func() int64 { return max(floor, now()) }
 	if j.basis, err = j.snapshot(j.number); err == nil {
 		err = removeJournals(c.Dir, j.number)
 	}
 	if err != nil {
 		j.f.Close()
-		return nil, 0, err
+		return nil, err
 	}
 	m.log = j
 	j.done.Add(1)
 	go j.run()
-	return m, floor, nil
+	return m, nil
 }
 
 // replay reads a snapshot or a journal into the tables. The tail of a journal

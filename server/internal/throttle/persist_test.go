@@ -7,6 +7,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -73,7 +74,7 @@ func TestRestart(t *testing.T) {
 			t.Errorf("restart %d: address %+v, want 4 failures", round, s.Addresses)
 		}
 		if round == 1 {
-			if err := l.Compact(); err != nil {
+			if err := l.Snapshot(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -126,7 +127,7 @@ func victim(dir string, fault bool) {
 		}
 		fmt.Println("locked", n)
 		if n%1000 == 999 && !fault {
-			if err := l.Compact(); err != nil {
+			if err := l.Snapshot(ctx); err != nil {
 				fmt.Println("error", err)
 			}
 		}
@@ -456,7 +457,10 @@ func FuzzRecord(f *testing.F) {
 }
 
 func FuzzToken(f *testing.F) {
-	l, err := throttle.New(throttle.Config{Keys: testKeys, Memory: throttle.MemoryConfig{Subjects: 1024}}, nil)
+	// Keys of its own: each process of a fuzzing run makes one valid token.
+	keys := throttle.Keys{Names: make([]byte, 32)}
+	rand.Read(keys.Names)
+	l, err := throttle.New(throttle.Config{Keys: keys, Memory: throttle.MemoryConfig{Subjects: 1024}}, nil)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -478,4 +482,29 @@ func FuzzToken(f *testing.F) {
 			t.Errorf("a device token nobody made is known")
 		}
 	})
+}
+
+// TestRestartKeepsItsOwnTime steps the clock back a year while the process is
+// down: what waited goes on waiting, no longer than its wait.
+func TestRestartKeepsItsOwnTime(t *testing.T) {
+	dir := t.TempDir()
+	c := newClock()
+	l := reopen(t, dir, c.now)
+	for range 5 {
+		begin(t, l, throttle.Attempt{Subject: subject(1)})
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	c.step(-365 * 24 * time.Hour)
+	l = reopen(t, dir, c.now)
+	defer l.Close()
+	d := begin(t, l, throttle.Attempt{Subject: subject(1)})
+	if d.Verdict != throttle.Delay || d.RetryAfter > time.Minute {
+		t.Errorf("a year back: %v for %v, want DELAY for at most a minute", d.Verdict, d.RetryAfter)
+	}
+	c.step(2 * time.Minute)
+	if d := begin(t, l, throttle.Attempt{Subject: subject(1), ChallengePassed: true}); d.Verdict != throttle.Allow {
+		t.Errorf("two minutes later: %v %v, want ALLOW", d.Verdict, d.Reasons)
+	}
 }

@@ -27,7 +27,7 @@ func memory(t testing.TB) throttle.Store {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, _, err := throttle.OpenMemory(throttle.MemoryConfig{Subjects: 1 << 14}, rules, func() int64 { return 0 }, slog.New(slog.DiscardHandler))
+	m, err := throttle.OpenMemory(throttle.MemoryConfig{Subjects: 1 << 14}, rules, noClock, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -312,3 +312,6 @@ func TestHistoriesAreLinearizable(t *testing.T) {
 		t.Logf("%s: %d of 12 histories rejected", name, caught)
 	}
 }
+
+// noClock serves a store that keeps nothing on disk.
+func noClock(int64) func() int64 { return func() int64 { return 0 } }
