@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The watchword authors
 
+//go:build linux
+
 package boltstore_test
 
 import (
@@ -14,7 +16,6 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -54,29 +55,6 @@ func TestMain(m *testing.M) {
 		os.Exit(0)
 	}
 	os.Exit(m.Run())
-}
-
-// long says whether to run the full counts.
-func long() bool { return os.Getenv("WATCHWORD_LONG") == "1" }
-
-func count(short, full int) int {
-	if long() {
-		return full
-	}
-	return short
-}
-
-// version returns the record that the child writes at a version: of another
-// size each time, long values among them.
-func version(subject int, v uint64) verifier.Record {
-	r := storetest.Sample("crash", storetest.Subject(subject), v)
-	if v%5 == 0 {
-		r.History = slices.Repeat([]string{r.Hash}, int(v%24))
-	}
-	if v%7 == 0 {
-		r = verifier.Record{Tenant: r.Tenant, Subject: r.Subject, Version: v, State: verifier.StateDisabled, Tombstone: true}
-	}
-	return r
 }
 
 func child(dir, mode string) error {
@@ -127,6 +105,25 @@ func child(dir, mode string) error {
 	}
 	writers.Wait()
 	return s.Close()
+}
+
+func TestSecondProcessIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	start := time.Now()
+	c := childCommand(t, dir, "", 1)
+	out, err := c.CombinedOutput()
+	if err == nil || !strings.Contains(string(out), boltstore.ErrInUse.Error()) {
+		t.Errorf("a second process: %v, %q, want %q", err, out, boltstore.ErrInUse)
+	}
+	if waited := time.Since(start); waited > 5*time.Second {
+		t.Errorf("a second process is refused after %v", waited)
+	}
+	if _, err := boltstore.Open(dir, boltstore.Options{}); !errors.Is(err, boltstore.ErrInUse) {
+		t.Errorf("a second Open in one process = %v, want ErrInUse", err)
+	}
+	s.Close()
+	openStore(t, dir)
 }
 
 // ledger is what the parent knows: for each subject the last version that was

@@ -75,8 +75,8 @@ type outcome struct {
 
 // damageMany mutates file many times and lets try examine each. try returns
 // whether the store refused to open, how many answers were errors, and what was
-// answered wrongly.
-func damageMany(t *testing.T, rounds int, file []byte, try func(dir string) (refused bool, failed int, wrong []string)) outcome {
+// answered wrongly; log tells of wrong answers and panics.
+func damageMany(t *testing.T, rounds int, file []byte, log func(format string, args ...any), try func(dir string) (refused bool, failed int, wrong []string)) outcome {
 	t.Helper()
 	seed := rand.Uint64()
 	rnd := rand.New(rand.NewPCG(seed, 0))
@@ -96,7 +96,7 @@ func damageMany(t *testing.T, rounds int, file []byte, try func(dir string) (ref
 			defer func() {
 				if p := recover(); p != nil {
 					o.panics++
-					t.Logf("seed %d, round %d: %s: panic: %v", seed, round, what, p)
+					log("seed %d, round %d: %s: panic: %v", seed, round, what, p)
 				}
 			}()
 			refused, failed, wrong := try(dir)
@@ -110,7 +110,7 @@ func damageMany(t *testing.T, rounds int, file []byte, try func(dir string) (ref
 			}
 			if len(wrong) > 0 {
 				o.wrong++
-				t.Logf("seed %d, round %d: %s: %s", seed, round, what, strings.Join(wrong[:min(3, len(wrong))], "; "))
+				log("seed %d, round %d: %s: %s", seed, round, what, strings.Join(wrong[:min(3, len(wrong))], "; "))
 			}
 		}()
 	}
@@ -162,7 +162,7 @@ func filled(t *testing.T) []byte {
 func TestDamage(t *testing.T) {
 	rs, objs := contents()
 	file := filled(t)
-	o := damageMany(t, count(150, 5000), file, func(dir string) (bool, int, []string) {
+	o := damageMany(t, count(150, 5000), file, t.Logf, func(dir string) (bool, int, []string) {
 		return examine(t, dir, rs, objs)
 	})
 	t.Logf("%+v", o)
@@ -318,7 +318,7 @@ func TestDamageOfPlainTree(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := damageMany(t, 150, file, func(dir string) (refused bool, failed int, wrong []string) {
+	o := damageMany(t, 150, file, func(string, ...any) {}, func(dir string) (refused bool, failed int, wrong []string) {
 		defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 		db, err := bbolt.Open(filepath.Join(dir, boltstore.FileName), 0o600, nil)
 		if err != nil {

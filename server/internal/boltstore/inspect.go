@@ -226,22 +226,27 @@ func (p page) elements() ([]element, error) {
 // leaf follows key down the tree from root, as bbolt does, and returns the
 // elements of the leaf page where it is or would be. Every page on the way must
 // be sound, and each must begin with the key under which it was reached.
-func (pf pageFile) leaf(root uint64, key []byte) (id uint64, es []element, err error) {
+// Branches are remembered in seen.
+func (pf pageFile) leaf(root uint64, key []byte, seen map[uint64][]element) (id uint64, es []element, err error) {
 	var reachedBy []byte
 	id = root
 	for range maxDepth {
-		p, err := pf.read(id)
-		if err != nil {
-			return 0, nil, err
-		}
-		if es, err = p.elements(); err != nil {
-			return 0, nil, err
-		}
-		if reachedBy != nil && !bytes.Equal(es[0].key, reachedBy) {
-			return 0, nil, damagedPage(id)
-		}
-		if p.flags == flagLeaf {
-			return id, es, nil
+		es := seen[id]
+		if es == nil {
+			p, err := pf.read(id)
+			if err != nil {
+				return 0, nil, err
+			}
+			if es, err = p.elements(); err != nil {
+				return 0, nil, err
+			}
+			if reachedBy != nil && !bytes.Equal(es[0].key, reachedBy) {
+				return 0, nil, damagedPage(id)
+			}
+			if p.flags == flagLeaf {
+				return id, es, nil
+			}
+			seen[id] = es
 		}
 		i, exact := slices.BinarySearchFunc(es, key, func(e element, k []byte) int { return bytes.Compare(e.key, k) })
 		if !exact && i > 0 {

@@ -24,6 +24,7 @@ package boltstore
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -338,22 +339,72 @@ func (s *Store) Put(ctx context.Context, r verifier.Record) error {
 // wait that long at most, and it bounds the memory of an import.
 const importChunk = 2048
 
-// PutAll implements verifier.Importer.
+// PutAll implements verifier.Importer. The more records it gets at once, the
+// less it writes: it makes room for all of them first and then goes through the
+// file in order, so that neighbours share pages. 100,000 at once are plenty.
 func (s *Store) PutAll(ctx context.Context, rs []verifier.Record) []error {
 	errs := make([]error, len(rs))
-	changes, places := make([]change, 0, min(len(rs), importChunk)), make([]int, 0, min(len(rs), importChunk))
+	order := make([]int, 0, len(rs)) // of those that are well formed
 	for i, r := range rs {
 		if errs[i] = r.Check(); errs[i] == nil {
-			changes, places = append(changes, putRecord(r)), append(places, i)
+			order = append(order, i)
 		}
-		if len(changes) == importChunk || i == len(rs)-1 {
-			for j, err := range s.do(ctx, changes...) {
-				errs[places[j]] = err
+	}
+	if len(order) > importChunk {
+		blocks, err := s.reserve(ctx, rs, order)
+		if err != nil {
+			for _, i := range order {
+				errs[i] = err
 			}
-			changes, places = changes[:0:0], places[:0]
+			return errs
+		}
+		homes := make([]uint32, len(rs))
+		for _, i := range order {
+			homes[i] = home(credentialKey(rs[i].Tenant, rs[i].Subject), blocks)
+		}
+		slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(homes[a], homes[b]) })
+	}
+	for chunk := range slices.Chunk(order, importChunk) {
+		changes := make([]change, len(chunk))
+		for j, i := range chunk {
+			changes[j] = putRecord(rs[i])
+		}
+		for j, err := range s.do(ctx, changes...) {
+			errs[chunk[j]] = err
 		}
 	}
 	return errs
+}
+
+// reserve splits blocks until there are as many as the table will need with
+// the records, about, and returns how many there are.
+func (s *Store) reserve(ctx context.Context, rs []verifier.Record, order []int) (blocks uint32, err error) {
+	const sample = 100
+	var bytes uint64
+	for _, i := range order[:sample] {
+		bytes += uint64(len(credentialKey(rs[i].Tenant, rs[i].Subject)) + len(verifier.AppendRecord(nil, rs[i])) + 3)
+	}
+	bytes = bytes * uint64(len(order)) / sample
+	grow := func(t *tables) error {
+		o := t.credentials
+		for range importChunk {
+			if blocks = o.header.blocks; blocks >= blocksFor(o.header.bytes+bytes) {
+				break
+			}
+			if err := o.split(); err != nil {
+				return err
+			}
+			blocks = o.header.blocks
+		}
+		return nil
+	}
+	for before := uint32(math.MaxUint32); blocks != before; {
+		before = blocks
+		if err := s.do(ctx, grow)[0]; err != nil {
+			return 0, err
+		}
+	}
+	return blocks, nil
 }
 
 func putRecord(r verifier.Record) change {

@@ -10,7 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
+	"slices"
 	"testing"
 	"time"
 
@@ -21,6 +21,29 @@ import (
 	"github.com/watchword-project/watchword/server/internal/storetest"
 	"github.com/watchword-project/watchword/server/internal/verifier"
 )
+
+// long says whether to run the full counts.
+func long() bool { return os.Getenv("WATCHWORD_LONG") == "1" }
+
+func count(short, full int) int {
+	if long() {
+		return full
+	}
+	return short
+}
+
+// version returns the record that the child writes at a version: of another
+// size each time, long values among them.
+func version(subject int, v uint64) verifier.Record {
+	r := storetest.Sample("crash", storetest.Subject(subject), v)
+	if v%5 == 0 {
+		r.History = slices.Repeat([]string{r.Hash}, int(v%24))
+	}
+	if v%7 == 0 {
+		r = verifier.Record{Tenant: r.Tenant, Subject: r.Subject, Version: v, State: verifier.StateDisabled, Tombstone: true}
+	}
+	return r
+}
 
 func openStore(t testing.TB, dir string) *boltstore.Store {
 	t.Helper()
@@ -50,25 +73,6 @@ func instance(t testing.TB, dir string) storetest.Instance {
 
 func TestConformance(t *testing.T) {
 	storetest.Run(t, func(t testing.TB) storetest.Instance { return instance(t, t.TempDir()) })
-}
-
-func TestSecondProcessIsRefused(t *testing.T) {
-	dir := t.TempDir()
-	s := openStore(t, dir)
-	start := time.Now()
-	c := childCommand(t, dir, "", 1)
-	out, err := c.CombinedOutput()
-	if err == nil || !strings.Contains(string(out), boltstore.ErrInUse.Error()) {
-		t.Errorf("a second process: %v, %q, want %q", err, out, boltstore.ErrInUse)
-	}
-	if waited := time.Since(start); waited > 5*time.Second {
-		t.Errorf("a second process is refused after %v", waited)
-	}
-	if _, err := boltstore.Open(dir, boltstore.Options{}); !errors.Is(err, boltstore.ErrInUse) {
-		t.Errorf("a second Open in one process = %v, want ErrInUse", err)
-	}
-	s.Close()
-	openStore(t, dir)
 }
 
 func TestFileIsPrivate(t *testing.T) {

@@ -86,9 +86,11 @@ type openTable struct {
 	main, far *bbolt.Bucket
 	header    header
 
-	// Of a transaction that writes: the file, and the leaf pages found sound.
-	file  *os.File
-	sound map[uint64]bool
+	// Of a transaction that writes: the file, the branch pages read and the leaf
+	// pages found sound.
+	file     *os.File
+	branches map[uint64][]element
+	sound    map[uint64]bool
 }
 
 func (t table) in(tx *bbolt.Tx) (*openTable, error) {
@@ -180,8 +182,11 @@ func (o *openTable) checkLeaf(b *bbolt.Bucket, key []byte) error {
 	if o.file == nil || b.Root() == 0 { // a file in the making, or a bucket without pages of its own
 		return nil
 	}
+	if o.sound == nil {
+		o.branches, o.sound = map[uint64][]element{}, map[uint64]bool{}
+	}
 	pf := pageFile{f: o.file, pages: uint64(b.Tx().Size()) / pageSize}
-	id, es, err := pf.leaf(uint64(b.Root()), key)
+	id, es, err := pf.leaf(uint64(b.Root()), key, o.branches)
 	if err != nil || o.sound[id] {
 		return err
 	}
@@ -194,9 +199,6 @@ func (o *openTable) checkLeaf(b *bbolt.Bucket, key []byte) error {
 				return damagedPage(id)
 			}
 		}
-	}
-	if o.sound == nil {
-		o.sound = map[uint64]bool{}
 	}
 	o.sound[id] = true
 	return nil
@@ -329,11 +331,14 @@ func (o *openTable) set(key, value []byte) error {
 	if err := o.writeBlock(i, next); err != nil {
 		return err
 	}
-	if o.header.bytes/blockTarget >= uint64(o.header.blocks) && o.header.blocks < maxBlocks {
+	if o.header.blocks < blocksFor(o.header.bytes) {
 		return o.split()
 	}
 	return nil
 }
+
+// blocksFor returns how many blocks a table of that many bytes should have.
+func blocksFor(bytes uint64) uint32 { return uint32(min(bytes/blockTarget+1, maxBlocks)) }
 
 // split adds one block and moves to it the entries that now belong there.
 func (o *openTable) split() error {

@@ -99,7 +99,7 @@ func (s *Store) Close() error { s.pool.Close(); return nil }
 
 // failed adds to an error what was going on. The text of a server error has no
 // values in it; those stand in its detail, which is not part of the text.
-func failed(what string, err error) error { return fmt.Errorf("PostgreSQL, %s: %w", what, err) }
+func failed(what string, err error) error { return fmt.Errorf("postgres: %s: %w", what, err) }
 
 const columns = `tenant, subject, version, state, hash, history, norm, policy, policy_version, created, changed, last_login, tombstone`
 

@@ -180,7 +180,7 @@ type outcomeUnknown struct {
 func (e *outcomeUnknown) Error() string { return e.text }
 func (e *outcomeUnknown) Unwrap() error { return e.ctx }
 
-func failed(what string, err error) error { return fmt.Errorf("redis, %s: %w", what, err) }
+func failed(what string, err error) error { return fmt.Errorf("redis: %s: %w", what, err) }
 
 // ErrDamaged is returned when a value in Redis is not what was written there.
 var ErrDamaged = errors.New("a value in Redis is damaged")

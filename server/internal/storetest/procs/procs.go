@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The watchword authors
 
+//go:build linux
+
 // Package procs starts real servers for tests, each on a free port of the
 // loopback and in a directory of its own, and ends them with the test. Where a
 // program is not installed the test is skipped, or fails if the environment says

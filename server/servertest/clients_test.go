@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The watchword authors
+
+package servertest_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/watchword-project/watchword/server/servertest"
+	"github.com/watchword-project/watchword/wordlists"
+)
+
+// program finds a program that a test runs. Without it the test is skipped on
+// a developer's machine, and fails in CI.
+func program(t *testing.T, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	switch {
+	case err == nil:
+		return path
+	case os.Getenv("CI") != "":
+		t.Fatalf("%s is not installed, and CI must have it", name)
+	default:
+		t.Skipf("%s is not installed", name)
+	}
+	return ""
+}
+
+// run runs a program and shows what it printed if it fails.
+func run(t *testing.T, dir, name string, args ...string) {
+	t.Helper()
+	cmd := exec.Command(name, args...)
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", filepath.Base(name), err, out)
+	}
+}
+
+// clientScript copies a script of testdata to where its packages are.
+func clientScript(t *testing.T, dir, name string) string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("testdata", "clients", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, name)
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// TestRangeClients runs clients of the public service, unmodified, against
+// ours.
+func TestRangeClients(t *testing.T) {
+	dir := t.TempDir()
+	words := append(manyWords(3000), leaked)
+	corpus(t, filepath.Join(dir, "sha1.wwix"), wordlists.SHA1, words[len(words)-3:]...)
+	corpus(t, filepath.Join(dir, "ntlm.wwix"), wordlists.NTLM, words[len(words)-50:]...)
+	s := servertest.Start(t, servertest.Options{Config: fmt.Sprintf(
+		"corpora: [{name: sha1, path: %s/sha1.wwix}, {name: ntlm, path: %s/ntlm.wwix}]\nrange: {anonymous_from: [127.0.0.1]}", dir, dir)})
+	t.Run("npm", func(t *testing.T) {
+		node, npm := program(t, "node"), program(t, "npm")
+		run(t, dir, npm, "install", "--silent", "--no-audit", "--no-fund", "--prefix", dir,
+			"hibp@15.2.1", "@zxcvbn-ts/core@3.0.4", "@zxcvbn-ts/matcher-pwned@3.0.4")
+		run(t, dir, node, clientScript(t, dir, "hibp.mjs"), s.URL, leaked, "3")
+		run(t, dir, node, clientScript(t, dir, "pwned.cjs"), s.URL+"/range/", leaked)
+	})
+	t.Run("Symfony", func(t *testing.T) {
+		php := program(t, "php")
+		if _, err := os.Stat("/usr/share/php/Symfony/Component/HttpClient/autoload.php"); err != nil && os.Getenv("CI") == "" {
+			t.Skip("Symfony's validator and HTTP client are not installed")
+		}
+		run(t, dir, php, clientScript(t, dir, "symfony.php"), s.URL+"/range/%s", leaked)
+	})
+}
