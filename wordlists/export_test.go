@@ -5,6 +5,7 @@ package wordlists
 
 import (
 	"context"
+	"encoding/binary"
 	"math/bits"
 	"unsafe"
 )
@@ -56,4 +57,55 @@ func (x *Index) HeadBytes() (n int64) {
 		n += int64(len(x.cold[id].head))
 	}
 	return n
+}
+
+// Reseal makes every checksum of a file fit its bytes again, as a hostile
+// author would.
+func Reseal(file []byte) {
+	if len(file) < dataStart+footerSize {
+		return
+	}
+	table := file[fileHeaderSize:dataStart]
+	body := file[:len(file)-footerSize]
+	for id := range segmentCount {
+		var e tableEntry
+		e.get(table[id*tableEntrySize:])
+		if e.layout == layoutEmpty || e.offset < dataStart || e.offset > uint64(len(body)) {
+			continue
+		}
+		sec := e.sections(SHA1)
+		if sec.end > uint64(len(body))-e.offset || sec.tailCRC > sec.end {
+			continue
+		}
+		b := body[e.offset:][:sec.end]
+		if e.layout == layoutLines {
+			for l := range uint64(e.lines) {
+				line := (*[lineSize]byte)(b[sec.lines+l*lineSize:])
+				w := binary.LittleEndian.Uint64(line[56:]) & (1<<checkShift - 1)
+				binary.LittleEndian.PutUint64(line[56:], w)
+				binary.LittleEndian.PutUint64(line[56:], w|lineCheck(line, uint64(id), l)<<checkShift)
+			}
+			for g := range sec.groups {
+				at := b[sec.dir+g*8:]
+				w := binary.LittleEndian.Uint64(at) & (1<<dirCheckShift - 1)
+				binary.LittleEndian.PutUint64(at, w|dirCheck(w, uint64(id), g)<<dirCheckShift)
+			}
+		}
+		var h segmentHeader
+		h.id = uint16(id)
+		h.kind = SHA1
+		h.row = e
+		if e.layout == layoutPlain {
+			h.crcLines = crcOf(b[sec.lines:])
+		} else {
+			h.crcLines = crcOf(b[sec.lines:sec.dir])
+			h.crcDir = crcOf(b[sec.dir:sec.exc])
+			h.crcExc = crcOf(b[sec.exc:sec.tailCRC])
+			h.crcTail = crcOf(b[sec.tailCRC:])
+		}
+		e.crc = h.put(b)
+		e.put(table[id*tableEntrySize:])
+	}
+	binary.LittleEndian.PutUint32(file[fileHeaderSize-4:], crcOf(file[:fileHeaderSize-4]))
+	putFooter(file[len(file)-footerSize:], file[:fileHeaderSize], table, uint64(len(file)))
 }

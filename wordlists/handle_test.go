@@ -14,8 +14,42 @@ import (
 	"github.com/watchword-project/watchword/wordlists"
 )
 
-// Readers see one whole list or the other through many exchanges, and no
-// reader ever meets an unmapped file.
+// exchanger is what the readers of TestSwapUnderLoad ask.
+type exchanger interface {
+	Acquire() *wordlists.Index
+	release(*wordlists.Index)
+	load(path string) error
+	drop()
+}
+
+type handle struct{ wordlists.Handle }
+
+func (h *handle) release(x *wordlists.Index) { x.Close() }
+func (h *handle) load(path string) error     { return h.Load(path, wordlists.Options{}) }
+func (h *handle) drop()                      { h.Swap(nil) }
+
+// rashHandle is a planted fault: it unmaps the old file without waiting for
+// its readers.
+type rashHandle struct {
+	current atomic.Pointer[wordlists.Index]
+}
+
+func (h *rashHandle) Acquire() *wordlists.Index { return h.current.Load() }
+func (h *rashHandle) release(*wordlists.Index)  {}
+func (h *rashHandle) load(path string) error {
+	x, err := wordlists.Open(path, wordlists.Options{})
+	if err != nil {
+		return err
+	}
+	if old := h.current.Swap(x); old != nil {
+		return old.Close()
+	}
+	return nil
+}
+func (h *rashHandle) drop() { h.current.Swap(nil).Close() }
+
+// Readers see one whole list or the other through many exchanges, no reader
+// ever meets an unmapped file, and none stays mapped.
 func TestSwapUnderLoad(t *testing.T) {
 	dir := t.TempDir()
 	var paths [2]string
@@ -25,51 +59,68 @@ func TestSwapUnderLoad(t *testing.T) {
 		paths[i] = filepath.Join(dir, string(rune('a'+i))+".wwix")
 		build(t, wordlists.BuildOptions{In: hashesFile(t, lists[i], wordlists.SHA1), Out: paths[i], Partial: true})
 	}
-	var h wordlists.Handle
-	if h.Acquire() != nil {
-		t.Fatal("an empty handle gives an index")
-	}
-	if err := h.Load(paths[0], wordlists.Options{}); err != nil {
-		t.Fatal(err)
-	}
-	var stop atomic.Bool
-	var wg sync.WaitGroup
-	for g := range 4 {
-		wg.Go(func() {
-			r := rng(g)
-			for !stop.Load() {
-				x := h.Acquire()
-				e0, e1 := lists[0][r.next()%uint64(len(lists[0]))], lists[1][r.next()%uint64(len(lists[1]))]
-				_, in0, err0 := x.Count(e0.key)
-				_, in1, err1 := x.Count(e1.key)
-				x.Close()
-				if err0 != nil || err1 != nil || in0 == in1 {
-					t.Errorf("one generation answers %t, %v and %t, %v", in0, err0, in1, err1)
-					return
+	// exchange counts the readers that saw anything but one whole list.
+	exchange := func(h exchanger, swaps int) (bad int64) {
+		if err := h.load(paths[0]); err != nil {
+			t.Fatal(err)
+		}
+		var stop atomic.Bool
+		var wrong atomic.Int64
+		var wg sync.WaitGroup
+		for g := range 4 {
+			wg.Go(func() {
+				r := rng(g)
+				for !stop.Load() {
+					x := h.Acquire()
+					e0, e1 := lists[0][r.next()%uint64(len(lists[0]))], lists[1][r.next()%uint64(len(lists[1]))]
+					_, in0, err0 := x.Count(e0.key)
+					_, in1, err1 := x.Count(e1.key)
+					h.release(x)
+					if err0 != nil || err1 != nil || in0 == in1 {
+						wrong.Add(1)
+					}
 				}
+			})
+		}
+		for i := range swaps {
+			if err := h.load(paths[(i+1)%2]); err != nil {
+				t.Errorf("exchange %d: %v", i, err)
+				break
 			}
-		})
+			if wrong.Load() > 0 {
+				break
+			}
+		}
+		stop.Store(true)
+		wg.Wait()
+		if n := mappings(t, dir); n > 1 {
+			t.Errorf("%d mappings are left, want that of the index in use", n)
+		}
+		h.drop()
+		if n := mappings(t, dir); n != 0 {
+			t.Errorf("%d mappings are left after the last index was given back", n)
+		}
+		return wrong.Load()
 	}
 	swaps := 150
 	if *long {
 		swaps = 1000
 	}
-	for i := range swaps {
-		if err := h.Load(paths[(i+1)%2], wordlists.Options{}); err != nil {
-			t.Errorf("Load %d: %v", i, err)
-			break
-		}
+	if bad := exchange(&handle{}, swaps); bad > 0 {
+		t.Errorf("%d readers saw something else than one whole list", bad)
 	}
-	stop.Store(true)
-	wg.Wait()
-	if n := mappings(t, dir); n > 1 {
-		t.Errorf("%d mappings are left, want that of the index in use", n)
+	if bad := exchange(&rashHandle{}, 20_000); bad == 0 {
+		t.Error("the planted fault was not noticed")
+	}
+}
+
+func TestEmptyHandle(t *testing.T) {
+	var h wordlists.Handle
+	if h.Acquire() != nil {
+		t.Error("an empty handle gives an index")
 	}
 	if err := h.Swap(nil); err != nil {
-		t.Fatal(err)
-	}
-	if n := mappings(t, dir); n != 0 {
-		t.Errorf("%d mappings are left after the last index was given back", n)
+		t.Error(err)
 	}
 }
 

@@ -118,11 +118,9 @@ type entryReader struct {
 	prefixBits int
 
 	key     Key
-	head    uint64
 	last    Key
 	any     bool
 	counted int8 // 0 unknown, 1 lines carry counts, -1 they do not
-	padding bool // a padding line was met in this range
 }
 
 // next reads one entry into e.key. It returns io.EOF at the end and an

@@ -16,6 +16,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -50,7 +51,11 @@ type Server struct {
 	// GRPCAddr and URL are where the doors are.
 	GRPCAddr string
 	URL      string
-	DataDir  string
+	// AuthPolicyURL and ForwardAuthURL are where the adapters are; empty unless
+	// Options.Config switches them on.
+	AuthPolicyURL  string
+	ForwardAuthURL string
+	DataDir        string
 	// Log is everything the server logged so far.
 	Log *Log
 
@@ -124,6 +129,12 @@ func TryStart(t testing.TB, o Options) (*Server, error) {
 	t.Cleanup(s.Stop)
 	s.GRPCAddr = s.daemon.GRPCAddr().String()
 	s.URL = "http://" + s.daemon.HTTPAddr().String()
+	scheme := "http://"
+	if config.Listen.TLS.Cert != "" {
+		scheme = "https://"
+	}
+	s.AuthPolicyURL = adapterURL(scheme, s.daemon.AdapterAddr("listen.auth_policy"))
+	s.ForwardAuthURL = adapterURL(scheme, s.daemon.AdapterAddr("listen.forward_auth"))
 	key, err := os.ReadFile(filepath.Join(s.DataDir, "admin.key"))
 	if err != nil {
 		return nil, err
@@ -131,6 +142,22 @@ func TryStart(t testing.TB, o Options) (*Server, error) {
 	s.Key = strings.TrimSpace(string(key))
 	s.Client = s.ClientWith(s.Key)
 	return s, nil
+}
+
+func adapterURL(scheme string, a netip.AddrPort) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return scheme + a.String()
+}
+
+// Signals counts what the server noticed about logins, and what became of it
+// at the webhook: SPRAY, STUFFING, SUCCESS_AFTER_FAILURES, SUCCESS_IN_ATTACK,
+// DELIVERED, FAILED and DROPPED.
+func (s *Server) Signals() map[string]uint64 {
+	n := s.daemon.SignalCounts()
+	return map[string]uint64{"SPRAY": n.Spray, "STUFFING": n.Stuffing, "SUCCESS_AFTER_FAILURES": n.SuccessAfterFailures,
+		"SUCCESS_IN_ATTACK": n.SuccessInAttack, "DELIVERED": n.Delivered, "FAILED": n.Failed, "DROPPED": n.Dropped}
 }
 
 // ClientWith gives a client with another key.

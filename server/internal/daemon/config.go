@@ -18,6 +18,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/watchword-project/watchword/server/internal/identity"
 	"github.com/watchword-project/watchword/server/internal/password"
 )
 
@@ -70,11 +71,23 @@ type Listen struct {
 	// CORSOrigins are the web origins that may call REST. Default: none.
 	CORSOrigins []string `yaml:"cors_origins"`
 	// AuthPolicy, ForwardAuth and Console are addresses of further doors, off
-	// while empty.
-	AuthPolicy           string `yaml:"auth_policy"`
-	AuthPolicySecretFile string `yaml:"auth_policy_secret_file"`
-	ForwardAuth          string `yaml:"forward_auth"`
-	Console              string `yaml:"console"`
+	// while empty. Each of the first two has a secret of its own, at least 16
+	// bytes; on the loopback forward_auth may do without.
+	AuthPolicy            string `yaml:"auth_policy"`
+	AuthPolicySecretFile  string `yaml:"auth_policy_secret_file"`
+	ForwardAuth           string `yaml:"forward_auth"`
+	ForwardAuthSecretFile string `yaml:"forward_auth_secret_file"`
+	// ForwardAuthDenyStatus answers a login without attempts left. Default 429;
+	// nginx needs 403, since it turns 429 into 500.
+	ForwardAuthDenyStatus int `yaml:"forward_auth_deny_status"`
+	// ForwardedHeader is the header that the trusted proxies write:
+	// X-Forwarded-For (default) or Forwarded.
+	ForwardedHeader string `yaml:"forwarded_header"`
+	// AdapterTenant is whose accounts those doors are for. Default: default.
+	AdapterTenant string `yaml:"adapter_tenant"`
+	// Envoy adds Envoy's rate-limit service to the gRPC door.
+	Envoy   bool   `yaml:"envoy"`
+	Console string `yaml:"console"`
 }
 
 // TLS names the files of the server's certificate. Both doors use it; without
@@ -248,7 +261,8 @@ type Telemetry struct {
 // Default gives the configuration of a server without a file.
 func Default() Config {
 	return Config{
-		Listen:   Listen{GRPC: "127.0.0.1:9443", HTTP: "127.0.0.1:8443", Allow: []string{"127.0.0.0/8", "::1/128"}},
+		Listen: Listen{GRPC: "127.0.0.1:9443", HTTP: "127.0.0.1:8443", Allow: []string{"127.0.0.0/8", "::1/128"},
+			ForwardAuthDenyStatus: 429, ForwardedHeader: "X-Forwarded-For", AdapterTenant: identity.DefaultTenant},
 		Hashing:  Hashing{Memory: 19 << 20, Time: 2, Parallelism: 1, MemoryBudget: 256 << 20, QueueWait: 500 * time.Millisecond},
 		Policy:   Policy{Default: "nist-800-63b-4"},
 		Throttle: Throttle{Store: "memory", Profile: "nist", OnStoreFailure: "degrade"},
@@ -383,12 +397,13 @@ func (c Config) check() error {
 	if !(c.Limits.PerKeyRPS >= 0) || math.IsInf(c.Limits.PerKeyRPS, 1) || c.Limits.PerKeyConcurrency < 0 { // NaN is not >= 0
 		return errors.New("configuration: limits must be numbers that are not negative")
 	}
-	return nil
+	return c.checkAdapters()
 }
 
 // resolve makes paths absolute, starting at the configuration file.
 func (c *Config) resolve(base string) {
 	paths := []*string{&c.Listen.TLS.Cert, &c.Listen.TLS.Key, &c.Listen.TLS.ClientCA, &c.Listen.AuthPolicySecretFile,
+		&c.Listen.ForwardAuthSecretFile,
 		&c.Policy.Dir, &c.Redis.PasswordFile, &c.Redis.TLS.CA, &c.Redis.TLS.Cert, &c.Redis.TLS.Key, &c.Postgres.DSNFile,
 		&c.Events.Path, &c.Events.Checkpoint, &c.Webhook.SecretFile}
 	for i := range c.Corpora {

@@ -45,6 +45,9 @@ type Server struct {
 	store   *boltstore.Store
 	corpora *corpora.Shelf // nil: none configured
 
+	adapters []adapter
+	signals  signals
+
 	ready   atomic.Bool
 	failed  chan error
 	closers []func(context.Context) error // in the order of starting
@@ -108,9 +111,15 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.open(ctx, c, dir, v, keyring, access); err != nil {
+	hook, err := c.openWebhook(s.log, o.Now)
+	if err != nil {
 		return nil, err
 	}
+	if err := s.open(ctx, c, dir, v, keyring, access, o.Now); err != nil {
+		return nil, err
+	}
+	noticed := v.Throttle.Signals(run)
+	s.spawn(func() { s.watchSignals(run, noticed, hook) })
 	s.spawn(func() {
 		keyring.Run(run, func(err error) { o.Log.Error("keys could not be read again", "error", err) })
 	})
@@ -143,13 +152,10 @@ func (c Config) supported() error {
 	}{
 		{"store.kind other than embedded", c.Store.Kind != "embedded"},
 		{"auth.oidc", c.Auth.OIDC.Issuer != ""},
-		{"listen.auth_policy", c.Listen.AuthPolicy != ""},
-		{"listen.forward_auth", c.Listen.ForwardAuth != ""},
 		{"listen.console", c.Listen.Console != ""},
 		{"events.path", c.Events.Path != "" || c.Events.Checkpoint != ""},
 		{"retention", len(c.Retention) > 0},
 		{"doctor.neighbours", len(c.Doctor.Neighbours) > 0},
-		{"webhook", c.Webhook != Webhook{}},
 		{"telemetry", c.Telemetry != Telemetry{}},
 	} {
 		if f.set {
@@ -168,7 +174,7 @@ func (s *Server) prepare(ctx context.Context, c Config, dir dataDir) (fresh bool
 	if done {
 		return false, dir.check()
 	}
-	for _, d := range c.doors() {
+	for _, d := range append(c.doors(), c.adapterDoors()...) {
 		ap, err := resolve(ctx, d)
 		if err != nil {
 			return false, err
@@ -299,7 +305,7 @@ func (c Config) doors() []door {
 }
 
 // open binds and serves the doors.
-func (s *Server) open(ctx context.Context, c Config, dir dataDir, v *verifier.Verifier, keyring *identity.Keyring, access *rpc.Access) error {
+func (s *Server) open(ctx context.Context, c Config, dir dataDir, v *verifier.Verifier, keyring *identity.Keyring, access *rpc.Access, now func() time.Time) error {
 	tlsConfig, err := c.serverTLS()
 	if err != nil {
 		return err
@@ -312,23 +318,27 @@ func (s *Server) open(ctx context.Context, c Config, dir dataDir, v *verifier.Ve
 	for _, k := range keyring.List("*") {
 		others = others || k.Preset != identity.PresetOwner && k.Live(time.Now())
 	}
+	exposed := func() error { return c.interlock(others) }
+	if err := s.openAdapters(ctx, c, v, tlsConfig, exposed, now); err != nil {
+		return err
+	}
 	var ls [2]net.Listener
 	for i, d := range c.doors() {
-		if ls[i], err = bind(ctx, d, func() error { return c.interlock(others) }); err != nil {
+		if ls[i], err = bind(ctx, d, exposed); err != nil {
 			if ls[0] != nil {
 				ls[0].Close()
 			}
-			return err
+			return errors.Join(err, s.closeAdapters())
 		}
 	}
 	s.grpcL, s.httpL = ls[0], ls[1]
 	s.rpc, err = rpc.New(ctx, rpc.Config{
 		Verifier: v, Keyring: keyring, Book: s.book, Rotate: s.rotatePepper(v), Backup: s.backup, Access: access, Log: s.log, TLS: tlsConfig,
 		Hosts: c.Listen.Hosts, AnyHost: tlsConfig != nil && len(c.Listen.Hosts) == 0, Origins: c.Listen.CORSOrigins,
-		AnonymousRange: anonymous, Ready: s.unready,
+		AnonymousRange: anonymous, Ready: s.unready, Envoy: c.Listen.Envoy,
 	})
 	if err != nil {
-		return errors.Join(err, ls[0].Close(), ls[1].Close())
+		return errors.Join(err, ls[0].Close(), ls[1].Close(), s.closeAdapters())
 	}
 	s.http = &http.Server{
 		Handler: s.rpc.REST(), TLSConfig: tlsConfig.Clone(), ConnContext: rpc.ConnContext,
@@ -338,8 +348,9 @@ func (s *Server) open(ctx context.Context, c Config, dir dataDir, v *verifier.Ve
 	}
 	s.admin, err = openAdmin(dir.path(socketFile), s.rpc)
 	if err != nil {
-		return errors.Join(err, ls[0].Close(), ls[1].Close())
+		return errors.Join(err, ls[0].Close(), ls[1].Close(), s.closeAdapters())
 	}
+	s.serveAdapters(tlsConfig)
 	s.serve(func() error { return s.rpc.GRPC.Serve(s.grpcL) })
 	s.serve(func() error {
 		if tlsConfig != nil {
@@ -462,9 +473,10 @@ func (s *Server) closeAll(ctx context.Context) error {
 // drain lets REST calls end first, since they run through the same handlers,
 // then gRPC.
 func (s *Server) drain(ctx context.Context) error {
-	err := s.http.Shutdown(ctx)
-	if err != nil {
-		err = errors.Join(err, s.http.Close())
+	s.rpc.EndWatches()
+	err := s.drainAdapters(ctx)
+	if e := s.http.Shutdown(ctx); e != nil {
+		err = errors.Join(err, e, s.http.Close())
 	}
 	done := make(chan struct{})
 	go func() { s.rpc.GRPC.GracefulStop(); close(done) }()

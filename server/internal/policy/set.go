@@ -4,6 +4,7 @@
 package policy
 
 import (
+	"bytes"
 	"embed"
 	"fmt"
 	"maps"
@@ -93,7 +94,10 @@ func (s *Set) Nearest(tenant, application, role string) (*Policy, bool) {
 }
 
 // Parse reads a policy that may extend one of the set, without adding it.
-func (s *Set) Parse(name string, doc []byte) (*Policy, error) {
+func (s *Set) Parse(name string, doc []byte) (*Policy, error) { return ParseOn(name, doc, s.Get) }
+
+// ParseOn reads a policy that may extend any that find gives.
+func ParseOn(name string, doc []byte, find func(name string) (*Policy, bool)) (*Policy, error) {
 	if err := ValidName(name); err != nil {
 		return nil, err
 	}
@@ -104,17 +108,18 @@ func (s *Set) Parse(name string, doc []byte) (*Policy, error) {
 	if head.Extends == "" {
 		return parse(name, doc, nil)
 	}
-	parent, ok := s.policies[head.Extends]
+	parent, ok := find(head.Extends)
 	if !ok {
 		return nil, errorAt("extends", "names no policy")
 	}
-	for depth, at := 0, parent; at != nil; at, depth = s.policies[at.Extends()], depth+1 {
+	for depth, at := 0, parent; at != nil; depth++ {
 		if at.name == name {
 			return nil, errorAt("extends", "leads back to the policy itself")
 		}
 		if depth == maxExtends {
 			return nil, errorAt("extends", "is longer than 8 steps")
 		}
+		at, _ = find(at.Extends())
 	}
 	return parse(name, doc, parent)
 }
@@ -141,15 +146,16 @@ func (s *Set) With(docs map[string][]byte) (*Set, error) {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(out.sources)) {
-		if err := out.resolve(name, nil); err != nil {
+		if err := out.resolve(name, nil, s); err != nil {
 			return nil, err
 		}
 	}
 	return out, nil
 }
 
-// resolve parses one policy after those it extends.
-func (s *Set) resolve(name string, below []string) error {
+// resolve parses one policy after those it extends, unless nothing about it
+// has changed since the set before.
+func (s *Set) resolve(name string, below []string, before *Set) error {
 	if s.policies[name] != nil {
 		return nil
 	}
@@ -160,17 +166,31 @@ func (s *Set) resolve(name string, below []string) error {
 	case len(below) > maxExtends:
 		return wrap(errorAt("extends", "is longer than 8 steps"))
 	}
-	var head document
-	if _, err := decode(s.sources[name], &head); err != nil {
-		return wrap(err)
+	old := before.policies[name]
+	if old != nil && !bytes.Equal(before.sources[name], s.sources[name]) {
+		old = nil
 	}
-	if head.Extends != "" {
-		if _, ok := s.sources[head.Extends]; !ok {
+	var extends string
+	if old != nil {
+		extends = old.Extends()
+	} else {
+		var head document
+		if _, err := decode(s.sources[name], &head); err != nil {
+			return wrap(err)
+		}
+		extends = head.Extends
+	}
+	if extends != "" {
+		if _, ok := s.sources[extends]; !ok {
 			return wrap(errorAt("extends", "names no policy"))
 		}
-		if err := s.resolve(head.Extends, append(below, name)); err != nil {
+		if err := s.resolve(extends, append(below, name), before); err != nil {
 			return err
 		}
+	}
+	if old != nil && s.policies[extends] == before.policies[extends] {
+		s.policies[name] = old
+		return nil
 	}
 	p, err := s.Parse(name, s.sources[name])
 	if err != nil {

@@ -258,20 +258,28 @@ func (b *Book) read(ctx context.Context, before map[string]*shelf) (map[string]*
 	return tenants, errors.Join(faults...)
 }
 
+// open reads one stored policy.
 func open(o objects.Object) (*entry, error) {
 	r, err := policy.ParseRollout(o.Data)
 	if err != nil {
 		return nil, err
 	}
-	return made(r, o.Version)
+	return made(r, o.Version, nil)
 }
 
-func made(r policy.Rollout, version uint64) (*entry, error) {
+// made parses the releases of a roll-out, except those that are known.
+func made(r policy.Rollout, version uint64, known map[string]*policy.Policy) (*entry, error) {
 	e := &entry{rollout: r, version: version, releases: make(map[string]*policy.Policy)}
 	for _, rel := range r.Releases {
-		p, err := rel.Policy(r.Name)
-		if err != nil {
-			return nil, err
+		p := known[rel.Version]
+		if p == nil {
+			var err error
+			if p, err = rel.Policy(r.Name); err != nil {
+				return nil, err
+			}
+			if p.Version() != rel.Version {
+				return nil, policy.ErrRolloutForm
+			}
 		}
 		e.releases[rel.Version] = p
 	}
@@ -375,27 +383,14 @@ func (b *Book) Get(tenant, name, version string) (Stored, error) {
 	return Stored{Policy: e.releases[version], Source: rel.Source, Rollout: e.rollout}, nil
 }
 
-// Parse reads a draft that may extend any policy the tenant can name.
+// Parse reads a draft that may extend any policy the tenant can name, in its
+// current version.
 func (b *Book) Parse(tenant, name string, doc []byte) (*policy.Policy, error) {
 	s := b.state.Load()
-	set, err := s.set(tenant)
-	if err != nil {
-		return nil, err
-	}
-	return set.Parse(name, doc)
-}
-
-// set gives all policies that a tenant can name, in their current versions.
-func (s *state) set(tenant string) (*policy.Set, error) {
-	docs := make(map[string][]byte)
-	for name, e := range s.shelf(tenant).policies {
-		if s.base.BuiltIn(name) {
-			continue // stored before the program had one of that name
-		}
-		rel, _ := e.rollout.Release(e.rollout.Current)
-		docs[name] = rel.Effective
-	}
-	return s.base.With(docs)
+	return policy.ParseOn(name, doc, func(name string) (*policy.Policy, bool) {
+		c, err := b.choose(s, tenant, name, verifier.Pseudonym{})
+		return c.Policy, err == nil
+	})
 }
 
 // change replaces one tenant's shelf in a new state.

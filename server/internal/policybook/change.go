@@ -65,24 +65,28 @@ func (b *Book) roll(ctx context.Context, tenant, name string, create bool, f fun
 		}
 	}
 	for {
+		e := s.shelf(tenant).policies[name]
 		o, err := b.Store.Load(ctx, kindPolicy, tenant, name)
-		var r policy.Rollout
 		switch {
 		case err == nil:
-			if r, err = policy.ParseRollout(o.Data); err != nil {
-				return r, fmt.Errorf("stored policy: %w", err)
+			if e == nil || e.version != o.Version {
+				if e, err = open(o); err != nil {
+					return policy.Rollout{}, fmt.Errorf("stored policy: %w", err)
+				}
 			}
 		case errors.Is(err, objects.ErrNotFound) && create:
 			if len(s.shelf(tenant).policies) >= MaxPolicies {
-				return r, ErrFull
+				return policy.Rollout{}, ErrFull
 			}
 			o = objects.Object{Kind: kindPolicy, Tenant: tenant, Name: name}
+			e = &entry{}
 		case errors.Is(err, objects.ErrNotFound):
-			return r, verifier.ErrUnknownPolicy
+			return policy.Rollout{}, verifier.ErrUnknownPolicy
 		default:
-			return r, err
+			return policy.Rollout{}, err
 		}
-		if r, err = f(r); err != nil {
+		r, err := f(e.rollout)
+		if err != nil {
 			return r, err
 		}
 		o.Version++
@@ -92,7 +96,7 @@ func (b *Book) roll(ctx context.Context, tenant, name string, create bool, f fun
 			}
 		}
 		// What could not be opened again is never stored.
-		e, err := open(o)
+		next, err := made(r, o.Version, e.releases)
 		if err != nil {
 			return r, err
 		}
@@ -102,7 +106,7 @@ func (b *Book) roll(ctx context.Context, tenant, name string, create bool, f fun
 		case err != nil:
 			return r, err
 		}
-		b.change(tenant, func(sh *shelf) { sh.policies[name] = e })
+		b.change(tenant, func(sh *shelf) { sh.policies[name] = next })
 		return r, nil
 	}
 }

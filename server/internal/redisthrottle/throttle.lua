@@ -15,18 +15,19 @@
 
 local TAG_LIFE, QUIET_LIFE, QUIET_MOST, CLOSED_LIFE = 86400000, 2592000000, 13, 315360000000
 local REPEAT_COST, REPEAT_ROOM, MAX_REFS, PARALLEL = 1000, 100000, 63, 1000
-local ENTRIES, DEVICES, GRACE = 10, 8, 60000
+local ENTRIES, DEVICES, GRACE, ENTRY = 10, 8, 60000, 'I6I2B'
 local WAITS, CLOSED, TOO_PARALLEL, SLOW = 1, 2, 4, 8
 local RATE_WHY = {128, 16, 32, 64}
 local CHARGED, SHARED, KNOWN = 1, 2, 3
 local SUCCESS, BAD, SECOND, CANCELLED = 1, 2, 3, 4
 local max, min, floor = math.max, math.min, math.floor
+local call, pack, unstruct = redis.call, struct.pack, struct.unpack
 
 local time
 local function clock(given)
   if given > 0 then return given end
   if not time then
-    local t = redis.call('TIME')
+    local t = call('TIME')
     time = tonumber(t[1]) * 1000 + floor(tonumber(t[2]) / 1000)
   end
   return time
@@ -38,10 +39,10 @@ local function load(s)
   local p = {last = 0, slow = 0, rep = 0, fails = 0, closed = 0, g = {}}
   if not s then return p, false end
   local n, pending, tagged, at
-  p.last, p.slow, p.rep, p.fails, p.closed, n, pending, tagged, at = struct.unpack('<I6I6I6I2BBI2I2', s)
+  p.last, p.slow, p.rep, p.fails, p.closed, n, pending, tagged, at = unstruct('<I6I6I6I2BBI2I2', s)
   for i = 1, n do
     local g = {}
-    g.at, g.tag, g.refs, at = struct.unpack('<I6I2B', s, at)
+    g.at, g.tag, g.refs, at = unstruct('<I6I2B', s, at)
     g.pending, g.tagged = bit(pending, i - 1), bit(tagged, i - 1)
     p.g[i] = g
   end
@@ -50,13 +51,15 @@ end
 
 local function charged(p)
   local m = p.fails
-  for _, g in ipairs(p.g) do if g.pending then m = m + 1 end end
+  local all = p.g
+  for i = 1, #all do local g = all[i] if g.pending then m = m + 1 end end
   return m
 end
 
 local function latest(p)
   local t = p.last
-  for _, g in ipairs(p.g) do if g.pending then t = max(t, g.at) end end
+  local all = p.g
+  for i = 1, #all do local g = all[i] if g.pending then t = max(t, g.at) end end
   return t
 end
 
@@ -115,23 +118,27 @@ local function settle(p, r, now)
 end
 
 local function save(key, p, now)
-  if p.last == 0 and p.slow == 0 and p.rep == 0 and p.fails == 0 and p.closed == 0 and #p.g == 0 then
-    redis.call('DEL', key)
+  local all, n = p.g, #p.g
+  if p.last == 0 and p.slow == 0 and p.rep == 0 and p.fails == 0 and p.closed == 0 and n == 0 then
+    call('DEL', key)
     return
   end
-  local pending, tagged, out = 0, 0, {}
-  for i, g in ipairs(p.g) do
-    if g.pending then pending = pending + 2 ^ (i - 1) end
-    if g.tagged then tagged = tagged + 2 ^ (i - 1) end
-    out[i + 1] = struct.pack('<I6I2B', g.at, g.tag, g.refs)
+  local pending, tagged, weight, out = 0, 0, 1, {}
+  for i = 1, n do
+    local g = all[i]
+    if g.pending then pending = pending + weight end
+    if g.tagged then tagged = tagged + weight end
+    weight = weight * 2
+    out[3 * i - 2], out[3 * i - 1], out[3 * i] = g.at, g.tag, g.refs
   end
-  out[1] = struct.pack('<I6I6I6I2BBI2I2', p.last, p.slow, p.rep, p.fails, p.closed, #p.g, pending, tagged)
-  redis.call('SET', key, table.concat(out), 'PX', max(expiry(p, now) - now, 0) + GRACE)
+  call('SET', key, pack('<I6I6I6I2BBI2I2' .. ENTRY:rep(n), p.last, p.slow, p.rep, p.fails, p.closed, n, pending, tagged, unpack(out)),
+    'PX', max(expiry(p, now) - now, 0) + GRACE)
 end
 
 local function find(p, tag, tagged)
-  for i, g in ipairs(p.g) do
-    if g.tag == tag and g.tagged == tagged then return i end
+  local all = p.g
+  for i = 1, #all do
+    if all[i].tag == tag and all[i].tagged == tagged then return i end
   end
 end
 
@@ -247,25 +254,25 @@ end
 -- Lists of known devices.
 
 local function loadList(key)
-  local s, l = redis.call('GET', key), {}
+  local s, l = call('GET', key), {}
   if not s then return l end
-  local n, at = struct.unpack('<B', s)
+  local n, at = unstruct('<B', s)
   for i = 1, n do
     local d = {}
-    d.id, d.day, d.closed, at = struct.unpack('<I4I2B', s, at)
+    d.id, d.day, d.closed, at = unstruct('<I4I2B', s, at)
     l[i] = d
   end
   return l
 end
 
 local function saveList(key, l, now)
-  if #l == 0 then redis.call('DEL', key) return end
-  local out, last = {struct.pack('<B', #l)}, 0
+  if #l == 0 then call('DEL', key) return end
+  local out, last = {pack('<B', #l)}, 0
   for i, d in ipairs(l) do
-    out[i + 1] = struct.pack('<I4I2B', d.id, d.day, d.closed)
+    out[i + 1] = pack('<I4I2B', d.id, d.day, d.closed)
     last = max(last, d.day)
   end
-  redis.call('SET', key, table.concat(out), 'PX', max((last + 1) * 86400000 - now, 0) + GRACE)
+  call('SET', key, table.concat(out), 'PX', max((last + 1) * 86400000 - now, 0) + GRACE)
 end
 
 local function today(now) return min(floor(now / 86400000), 65535) end
@@ -284,18 +291,18 @@ local function anyOpen(l, channel, now)
 end
 
 local function noneOpen(unknownKey, listKey, channel, now)
-  local s = redis.call('GET', unknownKey)
+  local s = call('GET', unknownKey)
   if not s or string.byte(s, 21) ~= 1 then return 0 end
   return anyOpen(loadList(listKey), channel, now) and 0 or 1
 end
 
 -- Rates.
 
-local function rateOf(key) return tonumber(redis.call('GET', key) or '0') end
+local function rateOf(key) return tonumber(call('GET', key) or '0') end
 
 local function setRate(key, tat, now)
-  if tat <= now then redis.call('DEL', key)
-  else redis.call('SET', key, string.format('%.0f', tat), 'PX', tat - now + GRACE) end
+  if tat <= now then call('DEL', key)
+  else call('SET', key, tat, 'PX', tat - now + GRACE) end
 end
 
 local function cost(l, kind)
@@ -307,19 +314,21 @@ end
 -- and books on all of them if none refuses and go is true.
 local function tryRates(lanes, values, kind, now, go)
   local why, retry = 0, 0
-  for i, l in ipairs(lanes) do
-    l.tat = tonumber(values[i + 1] or '0')
-    if l.tat > now + l.room then
-      l.tat = now + l.room
-      setRate(l.key, l.tat, now)
+  for i = 1, #lanes do
+    local l = lanes[i]
+    local tat = tonumber(values[i + 1] or 0)
+    local full, c = now + l.room, l.cost
+    if kind ~= CHARGED then c = max(1, floor(c / 10)) end
+    if tat > full then
+      tat = full
+      setRate(l.key, tat, now)
     end
-    local late = max(l.tat, now) + cost(l, kind) - now - l.room
-    if late > 0 then why, retry = why + l.why, max(retry, late) end
+    tat = max(tat, now) + c
+    if tat > full then why, retry = why + l.why, max(retry, tat - full) end
+    l.tat = min(tat, full)
   end
   if why == 0 and go then
-    for _, l in ipairs(lanes) do
-      setRate(l.key, min(max(l.tat, now) + cost(l, kind), now + l.room), now)
-    end
+    for i = 1, #lanes do setRate(lanes[i].key, lanes[i].tat, now) end
   end
   return why, retry
 end
@@ -331,7 +340,7 @@ local function settleRates(lanes, kind, o, reported, now)
       local tat = rateOf(l.key)
       setRate(l.key, min(max(min(tat, now + l.room), now) + l.cost, now + l.room), now)
     elseif o == SUCCESS or o == CANCELLED then
-      if l.why == 128 and o == SUCCESS then redis.call('DEL', l.key)
+      if l.why == 128 and o == SUCCESS then call('DEL', l.key)
       elseif not reported then
         local tat = rateOf(l.key)
         if tat > 0 then setRate(l.key, max(0, tat - cost(l, kind)), now) end
@@ -376,7 +385,7 @@ run[1] = function() -- begin
     lanes = lanesFrom(4)
     for i, l in ipairs(lanes) do names[i + 1] = l.key end
   end
-  local values = redis.call('MGET', unpack(names))
+  local values = call('MGET', unpack(names))
   local p, had = load(values[1])
   local moved
   p, moved = settle(p, r, now)
@@ -396,27 +405,27 @@ run[1] = function() -- begin
   end
   local none = 0
   if bit(why, 1) then none = noneOpen(KEYS[base + 2], KEYS[base + 1], channel, now) end
-  return struct.pack('<I4I4I6BI2BI6B', echo, why, retry, kind, kept, isKnown and 1 or 0, now, none)
+  return pack('<I4I4I6BI2BI6B', echo, why, retry, kind, kept, isKnown and 1 or 0, now, none)
 end
 
 run[2] = function(packed, keys) -- settle
   -- KEYS: list, subject lane, device lane, rates, nonce
-  local granted, kind, o, onList, enrol, till, reported = struct.unpack('<I6BBBI4I2B', packed, rest)
+  local granted, kind, o, onList, enrol, till, reported = unstruct('<I6BBBI4I2B', packed, rest)
   local tagged = bit(flags, 0)
   onList, reported = onList == 1, reported == 1
   -- A clock that went back by more than a reservation's life ends it as well.
   if not reported and (now >= granted + U.pending or now < granted - U.pending) then
-    return struct.pack('<I4BBBI4I4BB', echo, 0, 1, 0, 0, 0, 0, 0)
+    return pack('<I4BBBI4I4BB', echo, 0, 1, 0, 0, 0, 0, 0)
   end
   local nonce = KEYS[base + keys]
-  if not redis.call('SET', nonce, o, 'NX', 'PX', 2 * U.pending + GRACE) then
-    return struct.pack('<I4BBBI4I4BB', echo, tonumber(redis.call('GET', nonce)), 0, 0, 0, 0, 0, 0)
+  if not call('SET', nonce, o, 'NX', 'PX', 2 * U.pending + GRACE) then
+    return pack('<I4BBBI4I4BB', echo, tonumber(call('GET', nonce)), 0, 0, 0, 0, 0, 0)
   end
   local list = (reported or enrol ~= 0 or onList) and loadList(KEYS[base + 1]) or {}
   if reported then onList = known(list, device, now) ~= nil end
   local key, r = KEYS[base + 2], U
   if onList then key, r = KEYS[base + 3], K end
-  local p = settle(load(redis.call('GET', key)), r, now)
+  local p = settle(load(call('GET', key)), r, now)
   local wasClosed, wiped = p.closed == 1, 0
   if reported then
     kind, wiped = report(p, r, now, tag, tagged, o)
@@ -450,64 +459,64 @@ run[2] = function(packed, keys) -- settle
   end
   local none = 0
   if p.closed == 1 then none = noneOpen(KEYS[base + 2], KEYS[base + 1], channel, now) end
-  return struct.pack('<I4BBBI4I4BB', echo, 0, 0, onList and 1 or 0, enrolled, wiped, closedIt and 1 or 0, none)
+  return pack('<I4BBBI4I4BB', echo, 0, 0, onList and 1 or 0, enrolled, wiped, closedIt and 1 or 0, none)
 end
 
 run[3] = function(packed) -- rates
   -- KEYS: rates; further: B kind. Books if none refuses.
   local lanes, values = lanesFrom(1), {}
-  for i, l in ipairs(lanes) do values[i + 1] = redis.call('GET', l.key) end
-  local why, retry = tryRates(lanes, values, struct.unpack('<B', packed, rest), now, true)
-  return struct.pack('<I4I4I6', echo, why, retry)
+  for i, l in ipairs(lanes) do values[i + 1] = call('GET', l.key) end
+  local why, retry = tryRates(lanes, values, unstruct('<B', packed, rest), now, true)
+  return pack('<I4I4I6', echo, why, retry)
 end
 
 run[4] = function(packed) -- refund
   -- KEYS: rates; further: B kind B outcome B reported
-  local kind, o, reported = struct.unpack('<BBB', packed, rest)
+  local kind, o, reported = unstruct('<BBB', packed, rest)
   settleRates(lanesFrom(1), kind, o, reported == 1, now)
-  return struct.pack('<I4', echo)
+  return pack('<I4', echo)
 end
 
 run[5] = function() -- list
   -- KEYS: list. Answers the numbers of the known devices.
-  local out = {struct.pack('<I4I6', echo, now)}
+  local out = {pack('<I4I6', echo, now)}
   for _, d in ipairs(loadList(KEYS[base + 1])) do
-    if d.day >= today(now) then out[#out + 1] = struct.pack('<I4', d.id) end
+    if d.day >= today(now) then out[#out + 1] = pack('<I4', d.id) end
   end
   return table.concat(out)
 end
 
 run[6] = function() -- pool
   -- KEYS: one guess lane. Answers what is counted on it.
-  local p = settle(load(redis.call('GET', KEYS[base + 1])), U, now)
+  local p = settle(load(call('GET', KEYS[base + 1])), U, now)
   local m = charged(p)
   local till = latest(p) + wait(U, m)
   if till <= now then till = 0 end
-  return struct.pack('<I4I6I2I2I6B', echo, now, m, m - p.fails, till, p.closed)
+  return pack('<I4I6I2I2I6B', echo, now, m, m - p.fails, till, p.closed)
 end
 
 run[7] = function() -- booked
   -- KEYS: rates. Answers how much is booked on each.
-  local out = {struct.pack('<I4I6', echo, now)}
+  local out = {pack('<I4I6', echo, now)}
   for _, l in ipairs(lanesFrom(1)) do
-    out[#out + 1] = struct.pack('<I6', max(0, min(rateOf(l.key), now + l.room) - now))
+    out[#out + 1] = pack('<I6', max(0, min(rateOf(l.key), now + l.room) - now))
   end
   return table.concat(out)
 end
 
 run[8] = function(_, keys) -- reset
   -- KEYS: list, then what is forgotten
-  for i = 2, keys do redis.call('DEL', KEYS[base + i]) end
+  for i = 2, keys do call('DEL', KEYS[base + i]) end
   local l = loadList(KEYS[base + 1])
   for _, d in ipairs(l) do d.closed = 0 end
   if #l > 0 then saveList(KEYS[base + 1], l, now) end
-  return struct.pack('<I4', echo)
+  return pack('<I4', echo)
 end
 
 run[9] = function(_, keys) -- forget
   -- KEYS: what is forgotten
-  for i = 1, keys do redis.call('DEL', KEYS[base + i]) end
-  return struct.pack('<I4', echo)
+  for i = 1, keys do call('DEL', KEYS[base + i]) end
+  return pack('<I4', echo)
 end
 
 local answers = {}
@@ -517,7 +526,7 @@ for i, packed in ipairs(ARGV) do
     U.free, U.close, U.first, U.longest, U.slowCost, U.slowRoom, U.pending,
     K.free, K.close, K.first, K.longest, K.slowCost, K.slowRoom, K.pending,
     L[1].cost, L[1].room, L[2].cost, L[2].room, L[3].cost, L[3].room, L[4].cost, L[4].room,
-    echo, rest = struct.unpack('<BBI6BI4I2BI2I2I6I6I6I6I6I2I2I6I6I6I6I6I6I6I6I6I6I6I6I6I4', packed)
+    echo, rest = unstruct('<BBI6BI4I2BI2I2I6I6I6I6I6I2I2I6I6I6I6I6I6I6I6I6I6I6I6I6I4', packed)
   now = clock(now)
   answers[i] = run[op](packed, keys)
   base = base + keys

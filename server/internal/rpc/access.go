@@ -58,6 +58,7 @@ var open = []string{"/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/List
 var foreign = map[string]string{
 	"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo":      "system.read",
 	"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": "system.read",
+	"/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit":   "throttle.attempt",
 }
 
 // scopeTable reads the scope of every method of the registered services. A

@@ -9,6 +9,8 @@ import (
 	"strconv"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -20,7 +22,8 @@ import (
 
 type throttleService struct {
 	watchwordv1.UnimplementedLoginThrottleServiceServer
-	v *verifier.Verifier
+	v      *verifier.Verifier
+	ending <-chan struct{}
 }
 
 // attempted are the fields that BeginAttempt and ReportAttempt have in common.
@@ -108,8 +111,8 @@ func (s *throttleService) GetThrottleState(ctx context.Context, m *watchwordv1.G
 	}
 	for _, a := range st.Addresses {
 		lane := &watchwordv1.ThrottleLane{Lane: "prefix-" + strconv.Itoa(a.Bits), Verdict: watchwordv1.Verdict_VERDICT_ALLOW,
-			Failures: uint32(a.Failures), Budget: uint32(a.Burst)}
-		if a.Failures >= a.Burst {
+			RetryAfter: durationpb.New(a.RetryAfter), Failures: uint32(a.Failures), Budget: uint32(a.Burst)}
+		if a.RetryAfter > 0 {
 			lane.Verdict = watchwordv1.Verdict_VERDICT_DELAY
 		}
 		out.Lanes = append(out.Lanes, lane)
@@ -119,7 +122,7 @@ func (s *throttleService) GetThrottleState(ctx context.Context, m *watchwordv1.G
 
 func laneOf(l throttle.LaneState) *watchwordv1.ThrottleLane {
 	lane := &watchwordv1.ThrottleLane{Lane: "subject", Channel: channelOf(l.Channel), Verdict: watchwordv1.Verdict_VERDICT_ALLOW,
-		RetryAfter: durationpb.New(l.RetryAfter), Failures: uint32(l.Failures)}
+		RetryAfter: durationpb.New(l.RetryAfter), Failures: uint32(l.Failures), Budget: uint32(l.Budget)}
 	if l.KnownDevice {
 		lane.Lane = "device"
 	}
@@ -149,19 +152,32 @@ func (s *throttleService) ResetThrottle(ctx context.Context, m *watchwordv1.Rese
 	return &watchwordv1.ResetThrottleResponse{}, s.v.ResetLanes(ctx, tenantOf(callerOf(ctx)), m.GetSubject(), ip)
 }
 
-// WatchSignals streams what the limiter noticed since the call began.
+// WatchSignals streams what the limiter notices from now on. Its headers go out
+// at once: from then on nothing is missed, unless the caller falls 256 signals
+// behind.
 func (s *throttleService) WatchSignals(_ *watchwordv1.WatchSignalsRequest, stream grpc.ServerStreamingServer[watchwordv1.WatchSignalsResponse]) error {
 	ctx := stream.Context()
 	tenant := tenantOf(callerOf(ctx))
-	for sig := range s.v.Throttle.Signals(ctx) {
-		if sig.Tenant != tenant {
-			continue
-		}
-		if err := stream.Send(signalOf(sig)); err != nil {
-			return err
+	signals := s.v.Throttle.Signals(ctx)
+	if err := stream.SendHeader(nil); err != nil {
+		return err
+	}
+	for {
+		select {
+		case <-s.ending:
+			return status.Error(codes.Unavailable, "the server stops")
+		case sig, more := <-signals:
+			if !more {
+				return ctx.Err()
+			}
+			if sig.Tenant != tenant {
+				continue
+			}
+			if err := stream.Send(signalOf(sig)); err != nil {
+				return err
+			}
 		}
 	}
-	return ctx.Err()
 }
 
 func signalOf(s throttle.Signal) *watchwordv1.WatchSignalsResponse {

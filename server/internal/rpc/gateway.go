@@ -4,6 +4,7 @@
 package rpc
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -17,6 +18,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
@@ -42,6 +44,7 @@ const (
 type route struct {
 	method string
 	stream bool
+	watch  bool // the answer alone is a stream
 }
 
 // gateway is the REST door. It identifies the caller and checks the scope
@@ -87,14 +90,14 @@ func newGateway(ctx context.Context, s *Server, cfg Config) (*gateway, error) {
 		}
 	}
 	g.mux, g.breach = mux, watchwordv1.NewBreachServiceClient(ch)
-	routes, err := readRoutes(s.gate.scopes, s.streams)
+	routes, err := readRoutes(s.gate.scopes, s.streams, s.watches)
 	g.routes = routes
 	return g, err
 }
 
 // readRoutes takes the routes from the OpenAPI description that was generated
 // with them, and refuses one whose method declares no scope.
-func readRoutes(scopes map[string]string, streams map[string]bool) (map[string]route, error) {
+func readRoutes(scopes map[string]string, streams, watches map[string]bool) (map[string]route, error) {
 	var doc struct {
 		Paths map[string]map[string]struct {
 			OperationID string `json:"operationId"`
@@ -111,7 +114,7 @@ func readRoutes(scopes map[string]string, streams map[string]bool) (map[string]r
 		if !ok || !cut || len(verbs) != 1 || scopes[full] == "" {
 			return nil, fmt.Errorf("route %s has no method with a scope", path)
 		}
-		routes[path] = route{method: full, stream: streams[full]}
+		routes[path] = route{method: full, stream: streams[full], watch: watches[full]}
 	}
 	return routes, nil
 }
@@ -134,7 +137,7 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			if p == http.ErrAbortHandler { //nolint:errorlint // the very value is what net/http looks for
 				panic(p)
 			}
-			g.refuse(w, r, a, g.gate.panicked(&call{method: "REST", id: a.id}))
+			g.refuse(w, r, a, g.gate.panicked(&call{method: "REST", id: a.id}, p))
 		}
 	}()
 	h := w.Header()
@@ -205,10 +208,25 @@ func (g *gateway) serveRoute(w http.ResponseWriter, r *http.Request, a *arrival)
 			g.refuse(w, r, a, err)
 			return
 		}
-		_ = control.SetWriteDeadline(time.Time{})
 		r.Body = &streamBody{ReadCloser: r.Body, control: control}
+		answers := newStreamWriter(w, control)
+		defer answers.end()
+		w = answers
 	} else {
 		r.Body = http.MaxBytesReader(w, r.Body, maxMessage)
+	}
+	if rt.watch {
+		// The answer may last, so the time limits of the connection go as soon as
+		// the request has been read under them.
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			g.refuse(w, r, a, errMalformed)
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		_ = control.SetReadDeadline(time.Time{})
+		_ = control.SetWriteDeadline(time.Time{})
+		w = &watchWriter{ResponseWriter: w, control: control}
 	}
 	// What could steer the call must come from this process, not from a header.
 	for name := range r.Header {
@@ -220,6 +238,71 @@ func (g *gateway) serveRoute(w http.ResponseWriter, r *http.Request, a *arrival)
 	g.mux.ServeHTTP(w, r.WithContext(withArrival(r.Context(), a)))
 }
 
+// flushDelay is how long the answer to a row may wait for the next one, so that
+// both go out together.
+const flushDelay = time.Millisecond
+
+// streamWriter carries the answers of a stream, and gives up on a client that
+// takes none of them for streamSilence.
+type streamWriter struct {
+	http.ResponseWriter
+	control *http.ResponseController
+
+	mu      sync.Mutex
+	timer   *time.Timer
+	waiting bool // the timer runs
+	ended   bool
+	err     error // of the last flush
+}
+
+func newStreamWriter(w http.ResponseWriter, control *http.ResponseController) *streamWriter {
+	s := &streamWriter{ResponseWriter: w, control: control}
+	s.timer = time.AfterFunc(time.Hour, s.flush)
+	s.timer.Stop()
+	return s
+}
+
+func (s *streamWriter) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_ = s.control.SetWriteDeadline(time.Now().Add(streamSilence))
+	return s.ResponseWriter.Write(p)
+}
+
+// FlushError sees to it that what was written goes out soon. Its error is that
+// of an earlier flush.
+func (s *streamWriter) FlushError() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.waiting {
+		s.waiting = true
+		s.timer.Reset(flushDelay)
+	}
+	return s.err
+}
+
+func (s *streamWriter) flush() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended || !s.waiting {
+		return
+	}
+	s.waiting = false
+	_ = s.control.SetWriteDeadline(time.Now().Add(streamSilence))
+	if err := s.control.Flush(); err != nil {
+		s.err = err
+	}
+}
+
+// end is called before the handler returns; net/http sends what is left.
+func (s *streamWriter) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended = true
+	s.timer.Stop()
+	_ = s.control.SetWriteDeadline(time.Now().Add(streamSilence))
+}
+
 // streamBody marks a body of lines, and gives up on one that stays silent.
 type streamBody struct {
 	io.ReadCloser
@@ -229,6 +312,23 @@ type streamBody struct {
 func (b *streamBody) Read(p []byte) (int, error) {
 	_ = b.control.SetReadDeadline(time.Now().Add(streamSilence))
 	return b.ReadCloser.Read(p)
+}
+
+// watchWriter lets a watch last, and gives up on a reader who does not read.
+type watchWriter struct {
+	http.ResponseWriter
+	control *http.ResponseController
+}
+
+func (w *watchWriter) Write(p []byte) (int, error) {
+	_ = w.control.SetWriteDeadline(time.Now().Add(unaryTimeout))
+	return w.ResponseWriter.Write(p)
+}
+
+func (w *watchWriter) FlushError() error {
+	err := w.control.Flush()
+	_ = w.control.SetWriteDeadline(time.Time{})
+	return err
 }
 
 func checkBody(r *http.Request, stream bool) error {

@@ -95,7 +95,7 @@ func (g *gate) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, n
 	c := &call{method: info.FullMethod, start: time.Now()}
 	defer func() {
 		if p := recover(); p != nil {
-			resp, err = nil, g.panicked(c)
+			resp, err = nil, g.panicked(c, p)
 		}
 		err = g.finish(ctx, c, err)
 	}()
@@ -114,7 +114,7 @@ func (g *gate) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo
 	c := &call{method: info.FullMethod, start: time.Now()}
 	defer func() {
 		if p := recover(); p != nil {
-			err = g.panicked(c)
+			err = g.panicked(c, p)
 		}
 		err = g.finish(ss.Context(), c, err)
 	}()
@@ -134,11 +134,26 @@ type admitted struct {
 
 func (s *admitted) Context() context.Context { return s.ctx }
 
+// carriedPanic takes a panic from one goroutine to another, with the place.
+type carriedPanic struct{ pcs []uintptr }
+
+// carry gives nil when nothing was recovered.
+func carry(recovered any) *carriedPanic {
+	if recovered == nil {
+		return nil
+	}
+	pcs := make([]uintptr, 32)
+	return &carriedPanic{pcs[:runtime.Callers(3, pcs)]}
+}
+
 // panicked logs where a handler panicked: function names and lines only, since
 // the value and the arguments may hold what was sent.
-func (g *gate) panicked(c *call) error {
-	pcs := make([]uintptr, 32)
-	frames := runtime.CallersFrames(pcs[:runtime.Callers(3, pcs)])
+func (g *gate) panicked(c *call, recovered any) error {
+	carried, ok := recovered.(*carriedPanic)
+	if !ok {
+		carried = carry(recovered)
+	}
+	frames := runtime.CallersFrames(carried.pcs)
 	var stack []string
 	for {
 		f, more := frames.Next()

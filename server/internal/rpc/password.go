@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"io"
+	"runtime"
 	"strconv"
 
 	"google.golang.org/grpc"
@@ -71,19 +72,55 @@ func (s *passwordService) CheckPassword(ctx context.Context, m *watchwordv1.Chec
 	return out, nil
 }
 
+// BatchCheckPasswords judges several rows at a time and answers them in order.
+// Rows that were read and not answered yet are bounded, so a caller that stops
+// reading is not read from either.
 func (s *passwordService) BatchCheckPasswords(stream grpc.BidiStreamingServer[watchwordv1.BatchCheckPasswordsRequest, watchwordv1.BatchCheckPasswordsResponse]) error {
-	for {
-		m, err := stream.Recv()
-		if errors.Is(err, io.EOF) {
-			return nil
+	ctx, cancel := context.WithCancel(stream.Context())
+	defer cancel()
+	type judged struct {
+		row   *watchwordv1.BatchCheckPasswordsResponse
+		panic *carriedPanic
+	}
+	order := make(chan chan judged, 2*runtime.GOMAXPROCS(0))
+	var failed error // set before order is closed
+	go func() {
+		defer close(order)
+		for {
+			m, err := stream.Recv()
+			if err != nil {
+				if !errors.Is(err, io.EOF) {
+					failed = err
+				}
+				return
+			}
+			answer := make(chan judged, 1)
+			select {
+			case order <- answer:
+			case <-ctx.Done():
+				return
+			}
+			go func() {
+				var j judged
+				defer func() { answer <- j }()
+				defer func() { j.panic = carry(recover()) }()
+				j.row = s.row(ctx, m)
+			}()
 		}
-		if err != nil {
-			return err
+	}()
+	for answer := range order {
+		j := <-answer
+		if j.panic != nil {
+			panic(j.panic)
 		}
-		if err := stream.Send(s.row(stream.Context(), m)); err != nil {
+		if err := stream.Send(j.row); err != nil {
+			if ctx.Err() != nil || errors.Is(err, io.EOF) { // as the channel within the process says it
+				return context.Canceled
+			}
 			return err
 		}
 	}
+	return failed
 }
 
 // row judges one row of a batch; whatever is wrong with it is its own answer.

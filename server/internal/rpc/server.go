@@ -14,8 +14,10 @@ import (
 	"maps"
 	"net/http"
 	"net/netip"
+	"sync"
 	"time"
 
+	ratelimitv3 "github.com/envoyproxy/go-control-plane/envoy/service/ratelimit/v3"
 	"github.com/fullstorydev/grpchan"
 	"github.com/fullstorydev/grpchan/inprocgrpc"
 	"google.golang.org/grpc"
@@ -56,6 +58,8 @@ type Config struct {
 	Origins []string
 	// AnonymousRange are the networks that may ask for ranges without a key.
 	AnonymousRange []netip.Prefix
+	// Envoy adds Envoy's rate-limit service to the gRPC door.
+	Envoy bool
 	// Ready tells why the service is not ready, or nil.
 	Ready func() error
 	Now   func() time.Time
@@ -68,7 +72,10 @@ type Server struct {
 	admin   *grpc.Server
 	gate    *gate
 	local   *inprocgrpc.Channel
-	streams map[string]bool
+	streams map[string]bool // methods whose request is a stream
+	watches map[string]bool // methods whose answer alone is one
+	ending  chan struct{}
+	end     sync.Once
 	rest    *gateway
 }
 
@@ -76,6 +83,7 @@ type Server struct {
 // scope.
 func New(ctx context.Context, cfg Config) (*Server, error) {
 	s := &Server{health: health.NewServer(), local: &inprocgrpc.Channel{}, streams: map[string]bool{},
+		watches: map[string]bool{}, ending: make(chan struct{}),
 		gate: &gate{access: cfg.Access, log: cfg.Log}}
 	opts := []grpc.ServerOption{
 		grpc.ForceServerCodecV2(newCodec()),
@@ -101,7 +109,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	}
 	watchwordv1.RegisterPasswordServiceServer(services, &passwordService{v: cfg.Verifier})
 	watchwordv1.RegisterCredentialServiceServer(services, &credentialService{v: cfg.Verifier})
-	watchwordv1.RegisterLoginThrottleServiceServer(services, &throttleService{v: cfg.Verifier})
+	watchwordv1.RegisterLoginThrottleServiceServer(services, &throttleService{v: cfg.Verifier, ending: s.ending})
 	watchwordv1.RegisterBreachServiceServer(services, &breachService{v: cfg.Verifier})
 	watchwordv1.RegisterPolicyServiceServer(services, &policyService{v: cfg.Verifier, book: cfg.Book})
 	watchwordv1.RegisterAuditServiceServer(services, &auditService{})
@@ -112,14 +120,16 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 		s.local.RegisterService(d, impl)
 		s.health.SetServingStatus(d.ServiceName, healthpb.HealthCheckResponse_NOT_SERVING)
 		for _, st := range d.Streams {
-			if st.ClientStreams {
-				s.streams["/"+d.ServiceName+"/"+st.StreamName] = true
-			}
+			name := "/" + d.ServiceName + "/" + st.StreamName
+			s.streams[name], s.watches[name] = st.ClientStreams, !st.ClientStreams
 		}
 	})
 	s.health.SetServingStatus("", healthpb.HealthCheckResponse_NOT_SERVING)
 	healthpb.RegisterHealthServer(s.GRPC, s.health)
 	healthpb.RegisterHealthServer(s.admin, s.health)
+	if cfg.Envoy {
+		ratelimitv3.RegisterRateLimitServiceServer(s.GRPC, &rateLimitService{v: cfg.Verifier})
+	}
 	reflection.Register(s.GRPC)
 	s.local.WithServerUnaryInterceptor(s.gate.unary).WithServerStreamInterceptor(s.gate.stream)
 
@@ -152,6 +162,10 @@ func (s *Server) Serving(ready bool) {
 		s.health.Shutdown()
 	}
 }
+
+// EndWatches ends the streams that would otherwise last as long as their
+// caller wants.
+func (s *Server) EndWatches() { s.end.Do(func() { close(s.ending) }) }
 
 // Methods lists the methods that need a key, with their scopes.
 func (s *Server) Methods() map[string]string { return s.gate.scopes }

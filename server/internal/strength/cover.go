@@ -56,17 +56,29 @@ func (a *arena) inRepeat(i int) bool {
 	return false
 }
 
-// relax offers the token of kind k and cost c from i to j. Of the covers up to
-// i the cheaper one is continued.
+// plainToken is the length from which a disguise is believed: short words are
+// found in random text too.
+const plainToken = 5
+
+// The byte that a position keeps of the token that ends there: its kind, and
+// whether it is disguised (l33t or reversed) and follows unrecognised text.
+const (
+	kindMask   = 0x3f
+	disguised  = 0x40
+	afterBrute = 0x80
+)
+
+// relax offers the token of kind k, possibly disguised, and cost c from i to j.
+// Of the covers up to i the cheaper one is continued.
 func (a *arena) relax(i, j int, c mil, k Kind) {
 	base, flag := mil(0), uint8(0)
 	if i > 0 {
 		base = a.tok[i] + tokenPenalty
-		if k == KindPinyin && Kind(a.kind[i]&0x7f) == KindPinyin {
+		if k == KindPinyin && Kind(a.kind[i]&kindMask) == KindPinyin {
 			base = a.tok[i] + pinyinPenalty
 		}
 		if b := a.brute[i] + tokenPenalty; b < base {
-			base, flag = b, 0x80
+			base, flag = b, afterBrute
 		}
 	}
 	if base += c; base < a.tok[j] {
@@ -172,6 +184,9 @@ func (m *Model) words(a *arena, i int) {
 				c, kind := tokenCost(token)
 				if subs > 0 {
 					c += 300 + 150*mil(subs-1)
+					if d >= plainToken {
+						kind |= disguised
+					}
 				}
 				if up := int(a.upper[j+1] - a.upper[i]); up > 0 {
 					c += capitals(up, d)
@@ -216,6 +231,9 @@ func (m *Model) backwards(a *arena, j int) {
 			if up := int(a.upper[j] - a.upper[i]); up > 0 {
 				c += capitals(up, d)
 			}
+			if d >= plainToken {
+				k |= disguised
+			}
 			a.relax(i, j, c+500, k)
 		}
 	}
@@ -243,24 +261,24 @@ func (a *arena) explain(e *Estimate) mil {
 		}
 		j, k := i, a.kind[i]
 		i = int(a.from[i])
-		ends[i], kinds[i] = uint16(j), uint16(k&0x7f)
-		brute = k&0x80 != 0
+		ends[i], kinds[i] = uint16(j), uint16(k&^afterBrute)
+		brute = k&afterBrute != 0
 	}
 	e.nspans = 0
 	for i < a.n {
 		if e.nspans == MaxSegments {
 			last := &e.spans[MaxSegments-1]
-			last.end, last.kind = uint16(a.n), KindBruteforce
+			last.end, last.kind, last.disguised = uint16(a.n), KindBruteforce, false
 			break
 		}
-		k := Kind(kinds[i])
+		k, hidden := Kind(kinds[i]&kindMask), kinds[i]&disguised != 0
 		if k == kindShort {
 			k = KindBruteforce
 		}
 		if n := e.nspans; n > 0 && k == KindBruteforce && e.spans[n-1].kind == KindBruteforce {
 			e.spans[n-1].end = ends[i]
 		} else {
-			e.spans[n] = span{k, uint16(i), ends[i]}
+			e.spans[n] = span{k, hidden, uint16(i), ends[i]}
 			e.nspans++
 		}
 		i = int(ends[i])

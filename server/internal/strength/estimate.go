@@ -223,8 +223,8 @@ func rankOf(g mil) int {
 }
 
 // markovTotal is the cost of the text in the character model. Where the
-// cover repeats, walks or counts, its own cost stands instead: the character
-// model cannot see that "password" comes twice.
+// cover repeats, walks or counts, or has seen through a disguise, its own cost
+// stands instead: the character model cannot see that "password" comes twice.
 func (a *arena) markovTotal(m *Model, e *Estimate, end mil) mil {
 	total := end
 	letters := 0
@@ -239,7 +239,7 @@ func (a *arena) markovTotal(m *Model, e *Estimate, end mil) mil {
 		for j := s.start; j < s.end; j++ {
 			c += a.chars[j]
 		}
-		if structural(s.kind) {
+		if s.disguised || structural(s.kind) {
 			c = min(c, a.at(int(s.end))-a.at(int(s.start)))
 		}
 		total += c

@@ -377,7 +377,7 @@ func (a *arena) namePhone(e *Estimate) {
 			to++
 		}
 		if to < int(e.nspans) && int(e.spans[to].end) == i+11 {
-			e.spans[from] = span{KindPhone, uint16(i), uint16(i + 11)}
+			e.spans[from] = span{KindPhone, false, uint16(i), uint16(i + 11)}
 			n := copy(e.spans[from+1:], e.spans[to+1:e.nspans])
 			e.nspans = uint8(from + 1 + n)
 			return

@@ -74,6 +74,7 @@ type Segment struct {
 // span is a Segment as an Estimate stores it.
 type span struct {
 	kind       Kind
+	disguised  bool // l33t or reversed
 	start, end uint16
 }
 

@@ -121,7 +121,7 @@ func BenchmarkCore(b *testing.B) {
 				q := r
 				for range slice {
 					request(&q, rnd.IntN(subjects), uint16(rnd.Uint32()))
-					if _, err := store.Begin(nil, &q); err != nil {
+					if _, err := store.Begin(b.Context(), &q); err != nil {
 						b.Error(err)
 					}
 				}

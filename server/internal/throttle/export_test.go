@@ -12,6 +12,15 @@ import (
 // LoseJournal plants a fault: changes that must not wait do wait.
 func (l *Limiter) LoseJournal() { l.local.log.wrote.Store(math.MaxUint64) }
 
+// BreakJournal makes every write to the journal fail, until a snapshot begins
+// a new one.
+func (l *Limiter) BreakJournal() {
+	j := l.local.log
+	j.files.Lock()
+	defer j.files.Unlock()
+	j.f.Close()
+}
+
 // Compact writes a snapshot now.
 func (l *Limiter) Compact() error { return l.local.log.compact() }
 

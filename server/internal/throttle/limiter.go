@@ -316,7 +316,7 @@ func (l *Limiter) settle(ctx context.Context, tenant string, tk *[32]byte, x *re
 	if out.Expired || out.Before != 0 && out.Before != s.Outcome {
 		return Result{}, ErrBadToken
 	}
-	var res Result
+	res := Result{Subject: x.subject}
 	if issue {
 		id := out.Enrolled
 		switch {

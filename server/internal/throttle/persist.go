@@ -196,7 +196,9 @@ type journal struct {
 	number uint64
 	size   int64 // of the journals since the snapshot
 	basis  int64 // of the snapshot
-	failed atomic.Bool
+	failed bool  // the journal cannot be written; the next one may
+	// sick: something is not on disk, until the next snapshot is.
+	sick atomic.Bool
 
 	stop chan struct{}
 	done sync.WaitGroup
@@ -251,12 +253,13 @@ func (j *journal) write() {
 	j.buf, j.spare = j.spare[:0], nil
 	made := j.made.Load()
 	j.mu.Unlock()
-	if len(b) > 0 && !j.failed.Load() {
+	if len(b) > 0 && !j.failed {
 		n, err := j.f.Write(b)
 		j.size += int64(n)
 		if err != nil {
 			// Lanes stay right in memory; the next snapshot starts over.
-			j.failed.Store(true)
+			j.failed = true
+			j.sick.Store(true)
 			j.log.Error("throttle journal cannot be written", "err", err)
 		}
 	}
@@ -281,7 +284,7 @@ func (j *journal) run() {
 			j.flush()
 			flushed = time.Now()
 			j.files.Lock()
-			grown := j.failed.Load() || j.size > max(compactAt, j.basis)
+			grown := j.sick.Load() || j.size > max(compactAt, j.basis)
 			j.files.Unlock()
 			if grown {
 				if err := j.compact(); err != nil {
@@ -294,7 +297,7 @@ func (j *journal) run() {
 			f := j.f
 			j.files.Unlock()
 			if err := f.Sync(); err != nil && !errors.Is(err, os.ErrClosed) {
-				j.failed.Store(true)
+				j.sick.Store(true)
 				j.log.Error("throttle journal cannot be synced", "err", err)
 			}
 			synced = w
@@ -368,16 +371,19 @@ func (j *journal) compact() error {
 	}
 	j.f.Close()
 	j.f, j.number, j.size = next, j.number+1, 0
-	j.failed.Store(false)
+	j.failed = false
 	number := j.number
 	j.files.Unlock()
 	size, err := j.snapshot(number)
 	if err != nil {
-		j.failed.Store(true)
+		j.sick.Store(true)
 		return err
 	}
 	j.files.Lock()
 	j.basis = size
+	if !j.failed {
+		j.sick.Store(false)
+	}
 	j.files.Unlock()
 	return removeJournals(j.dir, number)
 }
@@ -714,4 +720,4 @@ func (m *Memory) Close() error {
 }
 
 // Healthy reports whether the state can be kept on disk.
-func (m *Memory) Healthy() bool { return m.log == nil || !m.log.failed.Load() }
+func (m *Memory) Healthy() bool { return m.log == nil || !m.log.sick.Load() }

@@ -149,11 +149,15 @@ func killed(t *testing.T, dir string, base int, fault bool, after time.Duration)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	timer := time.AfterFunc(after, func() { cmd.Process.Kill() })
+	// The clock runs from the first lock on, however slow the start was.
+	timer := time.AfterFunc(time.Minute, func() { cmd.Process.Kill() })
 	defer timer.Stop()
 	last := base - 1
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
+		if last < base {
+			timer.Reset(after)
+		}
 		if n, ok := strings.CutPrefix(lines.Text(), "locked "); ok {
 			if last, err = strconv.Atoi(n); err != nil {
 				t.Fatal(err)
@@ -196,6 +200,98 @@ func TestKilledProcessLosesNoLock(t *testing.T) {
 	defer l.Close()
 	if s := state(t, l, subject(last)); len(s.Lanes) != 0 {
 		t.Error("a journal that is never written lost nothing: the kill proves nothing")
+	}
+}
+
+func TestBrokenDisk(t *testing.T) {
+	dir := t.TempDir()
+	l, err := throttle.New(throttle.Config{
+		Keys: testKeys, Log: slog.New(slog.DiscardHandler),
+		Memory: throttle.MemoryConfig{Subjects: 1 << 12, Dir: dir, Flush: 50 * time.Millisecond},
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	l.BreakJournal()
+	for range 8 {
+		begin(t, l, throttle.Attempt{Subject: subject(1)})
+	}
+	if d := begin(t, l, throttle.Attempt{Subject: subject(1)}); d.Verdict != throttle.Delay {
+		t.Errorf("with a broken disk: %v, want DELAY: memory still counts", d.Verdict)
+	}
+	if l.Healthy() {
+		t.Error("healthy although the journal cannot be written")
+	}
+	for deadline := time.Now().Add(10 * time.Second); !l.Healthy(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("no new snapshot after the disk came back")
+		}
+	}
+	// What the broken journal missed is in the snapshot.
+	copied := t.TempDir()
+	if err := os.CopyFS(copied, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	again := reopen(t, copied, nil)
+	defer again.Close()
+	if s := state(t, again, subject(1)); len(s.Lanes) != 1 || s.Lanes[0].Failures != 5 {
+		t.Errorf("after the disk came back: %+v, want 5 failures", s.Lanes)
+	}
+}
+
+// TestTornJournal cuts the journal at every length: what was whole is there, and
+// it always opens.
+func TestTornJournal(t *testing.T) {
+	dir := t.TempDir()
+	c := newClock()
+	l := reopen(t, dir, c.now)
+	for n := range 4 {
+		for range 5 {
+			begin(t, l, throttle.Attempt{Subject: subject(n)})
+		}
+	}
+	names, err := filepath.Glob(filepath.Join(dir, "throttle.journal.*"))
+	if err != nil || len(names) != 1 {
+		t.Fatalf("journals: %v, %v", names, err)
+	}
+	whole, err := os.ReadFile(names[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	snapshot, err := os.ReadFile(filepath.Join(dir, "throttle.snapshot"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	most := 0
+	for cut := 0; cut <= len(whole); cut += 9 {
+		torn := t.TempDir()
+		for name, b := range map[string][]byte{"throttle.snapshot": snapshot, filepath.Base(names[0]): whole[:cut]} {
+			if err := os.WriteFile(filepath.Join(torn, name), b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		l, err := throttle.New(throttle.Config{Keys: testKeys, Now: c.now, Log: slog.New(slog.DiscardHandler), Memory: throttle.MemoryConfig{Subjects: 1024, Dir: torn}}, nil)
+		if err != nil {
+			t.Fatalf("cut to %d of %d bytes: %v", cut, len(whole), err)
+		}
+		locked := 0
+		for n := range 4 {
+			if s := state(t, l, subject(n)); len(s.Lanes) == 1 && s.Lanes[0].RetryAfter > 0 {
+				locked++
+			}
+		}
+		l.Close()
+		if locked < most {
+			t.Fatalf("cut to %d of %d bytes: %d locks, fewer than with a shorter journal", cut, len(whole), locked)
+		}
+		most = locked
+	}
+	if most < 3 {
+		t.Errorf("%d locks in a nearly whole journal, want 3 or 4", most)
 	}
 }
 

@@ -16,6 +16,8 @@ type Query struct {
 	Tenant  string
 	Subject [16]byte   // zero: no subject
 	IP      netip.Addr // zero: no address
+	// All: State names the subject's and the address's lanes without failures too.
+	All bool
 }
 
 // State is what is known of a subject or an address. It repeats no name.
@@ -33,6 +35,7 @@ type LaneState struct {
 	Channel     Channel
 	KnownDevice bool // one device's lane; else that of all unknown devices
 	Failures    int  // consecutive, those whose outcome is awaited included
+	Budget      int  // wrong guesses that bring no wait
 	Awaited     int
 	RetryAfter  time.Duration // what is left of a wait
 	Closed      bool
@@ -43,6 +46,8 @@ type AddressState struct {
 	Bits     int // of the prefix
 	Failures int // not yet drained, rounded up
 	Burst    int // how many it may have
+	// RetryAfter is how long until one more may happen.
+	RetryAfter time.Duration
 }
 
 func (l *Limiter) target(q Query, c *compiled) (Target, bool, error) {
@@ -78,12 +83,12 @@ func (l *Limiter) State(ctx context.Context, q Query) (State, error) {
 		return State{}, err
 	}
 	s := State{Devices: v.DevicesKnown}
-	add := func(lane LaneView, known bool) {
-		if lane.Failures == 0 && !lane.Closed {
+	add := func(lane LaneView, known bool, rules *Numbers) {
+		if lane.Failures == 0 && !lane.Closed && !q.All {
 			return
 		}
 		x := LaneState{
-			Channel: lane.Channel, KnownDevice: known, Failures: int(lane.Failures),
+			Channel: lane.Channel, KnownDevice: known, Failures: int(lane.Failures), Budget: int(rules.Free),
 			Awaited: int(lane.Awaited), Closed: lane.Closed,
 		}
 		if lane.Until > v.Now {
@@ -91,20 +96,24 @@ func (l *Limiter) State(ctx context.Context, q Query) (State, error) {
 		}
 		s.Lanes = append(s.Lanes, x)
 	}
-	for _, lane := range v.Unknown {
-		add(lane, false)
+	for c, lane := range v.Unknown {
+		if t.Subject != (Name{}) {
+			lane.Channel = Channel(c)
+			add(lane, false, &t.Unknown[c])
+		}
 	}
 	for _, lane := range v.Devices {
-		add(lane, true)
+		add(lane, true, &t.Known[lane.Channel])
 	}
 	bits := [3]int{32, 0, 24}
 	if v6 {
 		bits = [3]int{64, 56, 48}
 	}
 	for i, booked := range v.Address {
-		if lim := t.Limits[i]; booked > 0 && lim.Cost > 0 {
+		if lim := t.Limits[i]; lim.Cost > 0 && (booked > 0 || q.All && t.Address[i] != (Name{})) {
 			s.Addresses = append(s.Addresses, AddressState{
 				Bits: bits[i], Failures: int((booked + lim.Cost - 1) / lim.Cost), Burst: int(lim.Room / lim.Cost),
+				RetryAfter: time.Duration(max(0, booked+lim.Cost-lim.Room)) * time.Millisecond,
 			})
 		}
 	}

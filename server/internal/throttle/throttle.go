@@ -125,6 +125,8 @@ type Result struct {
 	DeviceToken string
 	// Notify are codes of what the owner should hear about.
 	Notify []string
+	// Subject is the pseudonym the attempt was made for.
+	Subject [16]byte
 	// Closed: no lane of the subject is left open on this channel; the
 	// credential must be disabled.
 	Closed bool

@@ -40,10 +40,14 @@ func (v *Verifier) Begin(ctx context.Context, q AttemptRequest) (throttle.Decisi
 	return d, throttled(err)
 }
 
-// Complete settles a reservation. It returns throttle.ErrBadToken for a token
-// that is not this tenant's, or settled with another outcome.
+// Complete settles a reservation. A credential whose last lane this closes is
+// disabled. It returns throttle.ErrBadToken for a token that is not this
+// tenant's, or settled with another outcome.
 func (v *Verifier) Complete(ctx context.Context, tenant, token string, o throttle.Outcome) (throttle.Result, error) {
 	res, err := v.Throttle.Finish(ctx, tenant, token, o)
+	if res.Closed {
+		v.exhaust(ctx, tenant, res.Subject)
+	}
 	return res, throttled(err)
 }
 
@@ -66,8 +70,15 @@ func (v *Verifier) Lanes(ctx context.Context, tenant, subject string, ip netip.A
 	if err != nil {
 		return throttle.State{}, err
 	}
+	q.All = true
 	s, err := v.Throttle.State(ctx, q)
 	return s, throttled(err)
+}
+
+// Spelling gives the one spelling of an account id, under which all others of
+// it are counted, for adapters that hand the name on.
+func (v *Verifier) Spelling(tenant, subject string) (string, error) {
+	return Canonical(subject, !v.Tenants[tenant].Exact)
 }
 
 // ResetLanes opens the lanes of a subject, or of an address. A credential that

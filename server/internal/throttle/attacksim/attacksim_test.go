@@ -50,6 +50,9 @@ func TestScenarios(t *testing.T) {
 					t.Errorf("nobody attacked: %d alarms, %.3f delayed, %.3f denied", r.FalseAlarms, share(r.Delayed), share(r.Denied))
 				}
 			}
+			if s.Last > 2*time.Hour {
+				return
+			}
 			again, err := attacksim.Run(t.Context(), "nist", rules, s, 1)
 			if err != nil || again.Text() != r.Text() {
 				t.Errorf("the same seed gave another result, %v", err)

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The watchword authors
+
+package daemon
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/watchword-project/watchword/server/internal/identity"
+	"github.com/watchword-project/watchword/server/internal/rpc"
+	"github.com/watchword-project/watchword/server/internal/verifier"
+)
+
+// minDoorSecret is the least length of an adapter's secret, in bytes: nobody
+// counts guesses at it.
+const minDoorSecret = 16
+
+// adapterDoors are the doors for foreign protocols that are switched on.
+func (c Config) adapterDoors() []door {
+	var out []door
+	for _, d := range []door{{"listen.auth_policy", c.Listen.AuthPolicy}, {"listen.forward_auth", c.Listen.ForwardAuth}} {
+		if d.addr != "" {
+			out = append(out, d)
+		}
+	}
+	return out
+}
+
+// checkAdapters finds what the adapters' settings lack.
+func (c Config) checkAdapters() error {
+	l := c.Listen
+	switch {
+	case l.AuthPolicy != "" && l.AuthPolicySecretFile == "":
+		return errors.New("configuration: listen.auth_policy needs listen.auth_policy_secret_file")
+	case l.ForwardAuthDenyStatus < 400 || l.ForwardAuthDenyStatus > 499:
+		return errors.New("configuration: listen.forward_auth_deny_status must be from 400 to 499")
+	case l.ForwardedHeader != "X-Forwarded-For" && l.ForwardedHeader != "Forwarded":
+		return errors.New("configuration: listen.forwarded_header must be one of X-Forwarded-For, Forwarded")
+	case !validTenant(l.AdapterTenant):
+		return errors.New("configuration: listen.adapter_tenant is not a tenant name")
+	}
+	return nil
+}
+
+// doorSecret reads the credential of an adapter.
+func doorSecret(key, path string) (string, error) {
+	secret, err := readSecret(key, path)
+	if err == nil && len(secret) < minDoorSecret {
+		err = fmt.Errorf("configuration: %s: the secret is shorter than %d bytes", key, minDoorSecret)
+	}
+	return secret, err
+}
+
+// adapter is a door that is open.
+type adapter struct {
+	name     string
+	listener net.Listener
+	server   *http.Server
+}
+
+// openAdapters binds the adapters' doors and makes what answers behind them.
+func (s *Server) openAdapters(ctx context.Context, c Config, v *verifier.Verifier, t *tls.Config, exposed func() error, now func() time.Time) (err error) {
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.closeAdapters())
+		}
+	}()
+	allow, err := identity.ParseNetworks(c.Listen.Allow)
+	if err != nil {
+		return fmt.Errorf("configuration: listen.allow: %w", err)
+	}
+	trusted, err := identity.ParseNetworks(c.Listen.TrustedProxies)
+	if err != nil {
+		return fmt.Errorf("configuration: listen.trusted_proxies: %w", err)
+	}
+	rules, err := c.Rules()
+	if err != nil {
+		return err
+	}
+	for _, d := range c.adapterDoors() {
+		base := rpc.Adapter{Verifier: v, Tenant: c.Listen.AdapterTenant, Allow: allow, Log: s.log, Now: now}
+		var handler http.Handler
+		switch d.name {
+		case "listen.auth_policy":
+			if base.Secret, err = doorSecret("listen.auth_policy_secret_file", c.Listen.AuthPolicySecretFile); err != nil {
+				return err
+			}
+			handler = rpc.NewAuthPolicy(base, rules.Pending)
+		default:
+			if c.Listen.ForwardAuthSecretFile != "" {
+				if base.Secret, err = doorSecret("listen.forward_auth_secret_file", c.Listen.ForwardAuthSecretFile); err != nil {
+					return err
+				}
+			}
+			handler = rpc.NewForwardAuth(rpc.ForwardAuth{Adapter: base, Trusted: trusted,
+				Header: c.Listen.ForwardedHeader, DenyStatus: c.Listen.ForwardAuthDenyStatus})
+		}
+		l, err := bind(ctx, d, func() error {
+			if base.Secret == "" {
+				return errors.New("refusing to start. To fix it: set listen.forward_auth_secret_file")
+			}
+			return exposed()
+		})
+		if err != nil {
+			return err
+		}
+		s.adapters = append(s.adapters, adapter{d.name, l, &http.Server{
+			Handler: handler, TLSConfig: t.Clone(), ConnContext: rpc.ConnContext,
+			ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
+			MaxHeaderBytes: 16 << 10,
+			ErrorLog:       slog.NewLogLogger(discard{}, slog.LevelDebug),
+		}})
+	}
+	return nil
+}
+
+// serveAdapters begins to answer.
+func (s *Server) serveAdapters(t *tls.Config) {
+	for _, a := range s.adapters {
+		s.serve(func() error {
+			if t != nil {
+				return a.server.ServeTLS(a.listener, "", "")
+			}
+			return a.server.Serve(a.listener)
+		})
+	}
+}
+
+// closeAdapters closes doors at which nobody was answered yet.
+func (s *Server) closeAdapters() error {
+	var errs []error
+	for _, a := range s.adapters {
+		errs = append(errs, a.listener.Close())
+	}
+	s.adapters = nil
+	return errors.Join(errs...)
+}
+
+// drainAdapters lets their requests end.
+func (s *Server) drainAdapters(ctx context.Context) error {
+	var errs []error
+	for _, a := range s.adapters {
+		if err := a.server.Shutdown(ctx); err != nil {
+			errs = append(errs, err, a.server.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// AdapterAddr is where the door of a setting such as listen.auth_policy is;
+// not valid if it is off.
+func (s *Server) AdapterAddr(setting string) netip.AddrPort {
+	for _, a := range s.adapters {
+		if a.name == setting {
+			return addrPort(a.listener)
+		}
+	}
+	return netip.AddrPort{}
+}

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The watchword authors
+
+package rpc
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/watchword-project/watchword/server/internal/identity"
+	"github.com/watchword-project/watchword/server/internal/verifier"
+)
+
+// Adapter is what the doors for foreign protocols have in common. Each has a
+// listener and a credential of its own, speaks for one tenant, and translates
+// into the calls of the verifier that our own methods make.
+type Adapter struct {
+	Verifier *verifier.Verifier
+	Tenant   string
+	// Allow is the list of networks that may connect, by the socket's address.
+	Allow []netip.Prefix
+	// Secret is the credential of the door; empty means that none is asked for,
+	// which only a loopback listener may be.
+	Secret string
+	Log    *slog.Logger
+	Now    func() time.Time
+}
+
+// visit is one request on its way through an adapter.
+type visit struct {
+	http.ResponseWriter
+	req  *http.Request
+	from netip.Addr
+	code int
+}
+
+func (v *visit) WriteHeader(code int) {
+	if v.code == 0 {
+		v.code = code
+	}
+	v.ResponseWriter.WriteHeader(code)
+}
+
+func (v *visit) Write(p []byte) (int, error) {
+	if v.code == 0 {
+		v.code = http.StatusOK
+	}
+	return v.ResponseWriter.Write(p)
+}
+
+// serve guards a door: sockets outside the allow-list learn nothing, a panic
+// stays inside, and every request leaves one log line without names. The
+// handler returns an error for that line only; it has answered already.
+func (a *Adapter) serve(door string, handle func(*visit) error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s, _ := r.Context().Value(connKey{}).(socket)
+		v := &visit{ResponseWriter: w, req: r, from: s.addr}
+		id, start := newID(), a.Now()
+		var err error
+		defer func() {
+			if p := recover(); p != nil {
+				err = errPanic
+				if v.code == 0 {
+					http.Error(v, "internal error, request "+id, http.StatusInternalServerError)
+				}
+			}
+			attrs := []slog.Attr{slog.String("id", id), slog.String("method", door), slog.String("peer", s.String()),
+				slog.Int("code", v.code), slog.Duration("took", a.Now().Sub(start))}
+			level := slog.LevelInfo
+			if err != nil {
+				if c := statusOf(r.Context(), err, id).Code(); c == codes.Internal || c == codes.Unavailable {
+					level = slog.LevelError
+					attrs = append(attrs, slog.String("error", err.Error()))
+				}
+			}
+			a.Log.LogAttrs(context.WithoutCancel(r.Context()), level, "request", attrs...)
+		}()
+		h := w.Header()
+		h.Set("Cache-Control", "no-store")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("X-Request-Id", id)
+		if len(a.Allow) > 0 && !identity.Within(a.Allow, s.addr) {
+			http.Error(v, "not allowed", http.StatusForbidden)
+			return
+		}
+		err = handle(v)
+	})
+}
+
+// sameSecret compares in a time that tells neither content nor length.
+func sameSecret(a, b string) bool {
+	x, y := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b))
+	return subtle.ConstantTimeCompare(x[:], y[:]) == 1
+}
