@@ -16,6 +16,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -92,6 +93,8 @@ func TestCertificates(t *testing.T) {
 	if _, err := c.Get(t.Context(), "alice"); !errors.Is(err, client.ErrForbidden) {
 		t.Errorf("Get: %v, want ErrForbidden", err)
 	}
+	var wait sync.WaitGroup
+	defer wait.Wait()
 	for name, change := range map[string]func(*client.Options){
 		"in plaintext":          func(o *client.Options) { *o = client.Options{Addr: o.Addr, Key: s.Key} },
 		"without a certificate": func(o *client.Options) { o.CertFile, o.KeyPairFile = "", "" },
@@ -102,8 +105,11 @@ func TestCertificates(t *testing.T) {
 	} {
 		o := good
 		change(&o)
-		if err := checkWith(t.Context(), newClient(t, o)); !errors.Is(err, client.ErrUnavailable) {
-			t.Errorf("%s: %v, want ErrUnavailable", name, err)
-		}
+		refused := newClient(t, o)
+		wait.Go(func() {
+			if err := checkWith(t.Context(), refused); !errors.Is(err, client.ErrUnavailable) {
+				t.Errorf("%s: %v, want ErrUnavailable", name, err)
+			}
+		})
 	}
 }

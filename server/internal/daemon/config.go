@@ -324,9 +324,13 @@ func Read(r io.Reader) (Config, error) {
 	return c, c.check()
 }
 
-// values are what the YAML library quotes of a file: scalars, with whatever is
-// in them, and names of anchors.
-var values = regexp.MustCompile("(?s)`.*`|'[\\w-]{2,}'")
+// scalars and values are what the YAML library quotes of a file: a scalar with
+// whatever is in it, its tag, which is what a scalar that begins with "!" is
+// taken for, and names of anchors.
+var (
+	scalars = regexp.MustCompile("(?s)(cannot [a-z]+) .* (into|as) ")
+	values  = regexp.MustCompile("(?s)`.*`|'[\\w-]{2,}'")
+)
 
 // maxFaults bounds how many faults of a file one error tells.
 const maxFaults = 8
@@ -339,7 +343,7 @@ func redacted(err error) string {
 		faults = each.Errors
 	}
 	for i := range faults {
-		faults[i] = values.ReplaceAllString(faults[i], "a value")
+		faults[i] = values.ReplaceAllString(scalars.ReplaceAllString(faults[i], "$1 a value $2 "), "a value")
 	}
 	if more := len(faults) - maxFaults; more > 0 {
 		faults = append(faults[:maxFaults], fmt.Sprintf("and %d more", more))

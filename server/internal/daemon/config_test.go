@@ -93,6 +93,9 @@ func TestReadRefuses(t *testing.T) {
 		"limits: {per_key_rps: .inf}":                     "not negative",
 		"policy: {}\n---\npolicy: {}":                     "more than one document",
 		"hashing: {time: \"a`marker7731\"}":               "line 1",
+		"policy: !marker7731":                             "line 1: cannot unmarshal a value into daemon.Policy",
+		"hashing: {time: !marker7731 7}":                  "",
+		"hashing: {time: !!int marker7731}":               "",
 		"policy: *marker7731":                             "",
 		"policy: {default: \"marker7731":                  "",
 		"policy: {default: 'a', : 'marker7731', }\n\tx":   "",
@@ -179,6 +182,7 @@ func FuzzRead(f *testing.F) {
 	f.Add("policy:\n  default: a\n  VALUE: b", "default")
 	f.Add("&a VALUE: *a", "x")
 	f.Add("retention: {VALUE: VALUE}", "90d")
+	f.Add("VALUE", "!tag")
 	f.Add("limits: {per_key_rps: VALUE}", "1e308")
 	f.Fuzz(func(t *testing.T, text, value string) {
 		if len(text) > 4096 || len(value) > 256 {
