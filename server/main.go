@@ -38,6 +38,7 @@ type cli struct {
 	Init   initCmd   `cmd:"" help:"Make the data directory with its keys."`
 	Health healthCmd `cmd:"" help:"Ask the running server whether it is ready."`
 	Key    keyCmd    `cmd:"" help:"Create, list and revoke API keys of the running server."`
+	Policy policyCmd `cmd:"" help:"Examine and try policies; no server is needed."`
 }
 
 func main() {
