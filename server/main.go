@@ -42,6 +42,7 @@ type cli struct {
 	Calibrate calibrateCmd `cmd:"" help:"Measure this machine and propose a cost of hashes."`
 	AttackSim attackSimCmd `cmd:"" help:"Try the configured throttle on attacks, without a server."`
 	Corpus    corpusCmd    `cmd:"" help:"Build, update, check and export breach corpora."`
+	Policy    policyCmd    `cmd:"" help:"Examine and try policies; no server is needed."`
 	Key       keyCmd       `cmd:"" help:"Create, list and revoke API keys of the running server."`
 }
 

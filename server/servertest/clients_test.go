@@ -59,8 +59,8 @@ func clientScript(t *testing.T, dir, name string) string {
 func TestRangeClients(t *testing.T) {
 	dir := t.TempDir()
 	words := append(manyWords(3000), leaked)
-	corpus(t, filepath.Join(dir, "sha1.wwix"), wordlists.SHA1, words[len(words)-3:]...)
-	corpus(t, filepath.Join(dir, "ntlm.wwix"), wordlists.NTLM, words[len(words)-50:]...)
+	buildCorpus(t, filepath.Join(dir, "sha1.wwix"), wordlists.SHA1, words[len(words)-3:]...)
+	buildCorpus(t, filepath.Join(dir, "ntlm.wwix"), wordlists.NTLM, words[len(words)-50:]...)
 	s := servertest.Start(t, servertest.Options{Config: fmt.Sprintf(
 		"corpora: [{name: sha1, path: %s/sha1.wwix}, {name: ntlm, path: %s/ntlm.wwix}]\nrange: {anonymous_from: [127.0.0.1]}", dir, dir)})
 	t.Run("npm", func(t *testing.T) {

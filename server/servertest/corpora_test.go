@@ -31,9 +31,9 @@ import (
 // the default policy.
 const leaked = "ninth gravel teapot 31 mirror"
 
-// corpus builds a small corpus of a kind in which each word stands as often as
+// buildCorpus builds a small corpus of a kind in which each word stands as often as
 // its place says, from 1.
-func corpus(t testing.TB, path string, kind wordlists.Kind, words ...string) {
+func buildCorpus(t testing.TB, path string, kind wordlists.Kind, words ...string) {
 	t.Helper()
 	var b strings.Builder
 	for i, w := range words {
@@ -57,8 +57,8 @@ func manyWords(n int) []string {
 
 func TestCorpusAnswers(t *testing.T) {
 	dir := t.TempDir()
-	corpus(t, filepath.Join(dir, "a.wwix"), wordlists.SHA1, "something else 7 entirely", leaked)
-	corpus(t, filepath.Join(dir, "b.wwix"), wordlists.NTLM, leaked, "x", "y", "z")
+	buildCorpus(t, filepath.Join(dir, "a.wwix"), wordlists.SHA1, "something else 7 entirely", leaked)
+	buildCorpus(t, filepath.Join(dir, "b.wwix"), wordlists.NTLM, leaked, "x", "y", "z")
 	s := servertest.Start(t, servertest.Options{Config: fmt.Sprintf("corpora: [{name: a, path: %s/a.wwix}, {name: b, path: %s/b.wwix}]", dir, dir)})
 	ctx := t.Context()
 
@@ -87,7 +87,7 @@ func TestCorpusAnswers(t *testing.T) {
 func TestCheckHashes(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.wwix")
 	words := manyWords(300)
-	corpus(t, path, wordlists.SHA1, words...)
+	buildCorpus(t, path, wordlists.SHA1, words...)
 	s := servertest.Start(t, servertest.Options{Config: "corpora: [{name: a, path: " + path + "}]"})
 	ask := func(kind string, hashes []string) (int, []uint32, string) {
 		b, _ := json.Marshal(map[string]any{"kind": kind, "hashes": hashes})
@@ -139,8 +139,8 @@ func TestCheckHashes(t *testing.T) {
 func TestRangeIsThePublicForm(t *testing.T) {
 	dir := t.TempDir()
 	words := manyWords(500)
-	corpus(t, filepath.Join(dir, "a.wwix"), wordlists.SHA1, words...)
-	corpus(t, filepath.Join(dir, "b.wwix"), wordlists.NTLM, words...)
+	buildCorpus(t, filepath.Join(dir, "a.wwix"), wordlists.SHA1, words...)
+	buildCorpus(t, filepath.Join(dir, "b.wwix"), wordlists.NTLM, words...)
 	s := servertest.Start(t, servertest.Options{Config: fmt.Sprintf(
 		"corpora: [{name: a, path: %s/a.wwix}, {name: b, path: %s/b.wwix}]\nrange: {anonymous_from: [127.0.0.1]}", dir, dir)})
 	get := func(method, path string, headers ...string) (int, http.Header, string) {
@@ -211,7 +211,7 @@ func TestBrokenCorpusIsNeverSilent(t *testing.T) {
 	if _, err := servertest.TryStart(t, servertest.Options{Config: config}); err == nil {
 		t.Fatal("started without the configured corpus")
 	}
-	corpus(t, path, wordlists.SHA1, append(manyWords(50), leaked)...)
+	buildCorpus(t, path, wordlists.SHA1, append(manyWords(50), leaked)...)
 	whole, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -263,7 +263,7 @@ func wait(t *testing.T, happened func() bool) {
 // would.
 func TestDamageUnderTheMap(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.wwix")
-	corpus(t, path, wordlists.SHA1, append(manyWords(2000), leaked)...)
+	buildCorpus(t, path, wordlists.SHA1, append(manyWords(2000), leaked)...)
 	s := servertest.Start(t, servertest.Options{Config: "corpora: [{name: a, path: " + path + "}]"})
 	set(t, s, "alice", goodPassword)
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
@@ -328,7 +328,7 @@ func TestDamageUnderTheMap(t *testing.T) {
 func TestCorpusSwapUnderLoad(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "a.wwix")
-	corpus(t, path, wordlists.SHA1, manyWords(50)...)
+	buildCorpus(t, path, wordlists.SHA1, manyWords(50)...)
 	s := servertest.Start(t, servertest.Options{Config: "corpora: [{name: a, path: " + path + "}]"})
 	set(t, s, "alice", leaked)
 	var stop atomic.Bool
@@ -349,7 +349,7 @@ func TestCorpusSwapUnderLoad(t *testing.T) {
 			}
 		})
 	}
-	corpus(t, path+".new", wordlists.SHA1, append(manyWords(50), leaked)...)
+	buildCorpus(t, path+".new", wordlists.SHA1, append(manyWords(50), leaked)...)
 	if err := os.Rename(path+".new", path); err != nil {
 		t.Fatal(err)
 	}

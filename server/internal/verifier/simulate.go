@@ -6,9 +6,11 @@ package verifier
 import (
 	"context"
 	"iter"
+	"time"
 
 	"github.com/watchword-project/watchword/server/internal/password"
 	"github.com/watchword-project/watchword/server/internal/policy"
+	"github.com/watchword-project/watchword/wordlists"
 )
 
 // Simulate judges samples by a draft and a tenant's words, with the evidence
@@ -24,6 +26,13 @@ func (v *Verifier) Simulate(ctx context.Context, draft *policy.Policy, words *po
 		}
 	})
 	return report, ctx.Err()
+}
+
+// SimulateAlone is Simulate without a server: no corpus is asked, and there are
+// no words of a tenant.
+func SimulateAlone(ctx context.Context, draft *policy.Policy, use policy.Use, texts iter.Seq[password.Text]) (policy.Report, error) {
+	v := &Verifier{Config: Config{Now: time.Now}, common: wordlists.Common()}
+	return v.Simulate(ctx, draft, nil, use, texts)
 }
 
 // maxRounds bounds how often Generate makes passwords anew in the place of
