@@ -193,7 +193,20 @@ func (a *arena) patterns(m *Model, i int) {
 
 func digit(r rune) bool { return '0' <= r && r <= '9' }
 
-// num reads k digits at i, or returns -1.
+// digitsAt tells whether k digits stand at i.
+func (a *arena) digitsAt(i, k int) bool {
+	if i+k > a.n {
+		return false
+	}
+	for _, r := range a.low[i : i+k] {
+		if !digit(r) {
+			return false
+		}
+	}
+	return true
+}
+
+// num reads k ≤ 9 digits at i, or returns -1.
 func (a *arena) num(i, k int) int {
 	if i+k > a.n {
 		return -1
@@ -296,7 +309,7 @@ func (a *arena) idNumber(m *Model, i int) bool {
 	if i+18 > a.n || !isYear(a.num(i+6, 4)) || !dayOf(a.num(i+10, 2), a.num(i+12, 2)) {
 		return false
 	}
-	if a.num(i, 17) < 0 || !m.isArea(uint32(a.num(i, 6))) {
+	if !a.digitsAt(i, 17) || !m.isArea(uint32(a.num(i, 6))) {
 		return false
 	}
 	sum := 0
@@ -388,6 +401,5 @@ func (a *arena) namePhone(e *Estimate) {
 // isPhone tells whether the eleven code points at i can be a mobile number of
 // mainland China.
 func (a *arena) isPhone(i int) bool {
-	v := a.num(i, 11)
-	return v >= 0 && v/1e10 == 1 && v/1e9%10 >= 3
+	return a.digitsAt(i, 11) && a.low[i] == '1' && a.low[i+1] >= '3'
 }

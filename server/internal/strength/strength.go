@@ -85,7 +85,9 @@ type Estimate struct {
 	// Score is the band of GuessesLog10: 0 below 4, 1 below 6, 2 below 8,
 	// 3 below 10, 4 from 10.
 	Score int
-	// Listed says that exactly this password is on the built-in list.
+	// Listed says that exactly this password, full-width forms read as
+	// ASCII, is on the built-in list. One in some millions of others is
+	// taken for listed by chance.
 	Listed bool
 	// Rank is the approximate place on that list, from 1, within 6 %;
 	// 0 when the password is not listed.
