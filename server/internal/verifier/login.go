@@ -65,7 +65,7 @@ func (v *Verifier) Verify(ctx context.Context, q VerifyRequest) (Login, error) {
 func (v *Verifier) confirm(ctx context.Context, tenant string, who Pseudonym, text password.Text, src Source) (*Record, throttle.Result, error) {
 	token, err := v.spend(ctx, throttle.Attempt{
 		Tenant: tenant, Subject: who, IP: src.IP, Device: src.Device, Channel: src.Channel,
-		Tag: v.Keys.guess(tenant, who, text), ChallengePassed: src.ChallengePassed,
+		Tag: v.Keys.guess(tenant, text), ChallengePassed: src.ChallengePassed,
 	})
 	if err != nil {
 		return nil, throttle.Result{}, err

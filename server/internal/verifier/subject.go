@@ -69,9 +69,11 @@ func (k Keys) pseudonym(tenant, canonical string) Pseudonym {
 	return p
 }
 
-// guess is the tag by which the throttle knows a repeated guess.
-func (k Keys) guess(tenant string, p Pseudonym, text password.Text) []byte {
-	return mac(k.Guess, []byte(tenant), p[:], text.Reveal())
+// guess is the tag by which the throttle knows a repeated guess. It does not
+// depend on the subject: one password tried on many is what a spray looks
+// like. The throttle keeps 16 bits of it, keyed by the subject too.
+func (k Keys) guess(tenant string, text password.Text) []byte {
+	return mac(k.Guess, []byte(tenant), text.Reveal())
 }
 
 // mac is HMAC-SHA-256 over parts, each behind its length.
