@@ -100,6 +100,46 @@ func BenchmarkDecision(b *testing.B) {
 	}
 }
 
+// BenchmarkAttack compares attempts of which 95 in 100 are at accounts that
+// wait already, through the whole Limiter, with as many calls of redis_rate.
+func BenchmarkAttack(b *testing.B) {
+	s := start(b)
+	store, err := redisthrottle.Open(redisthrottle.Config{Addrs: []string{s.addr()}, Timeout: 500 * time.Millisecond})
+	if err != nil {
+		b.Fatal(err)
+	}
+	l := open(b, throttle.Config{}, store)
+	for n := range 100 {
+		for range 10 * freeNIST {
+			if _, err := l.Report(b.Context(), throttle.Attempt{Subject: subject(n)}, throttle.BadSecret); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	client := redis.NewClient(&redis.Options{Addr: s.addr(), PoolSize: 64})
+	defer client.Close()
+	limiter := redis_rate.NewLimiter(client)
+	ours := &contestant{decide: func(n int) error {
+		if n%20 != 0 {
+			n = n % 100
+		}
+		_, err := l.Begin(b.Context(), throttle.Attempt{Subject: subject(n), ChallengePassed: true})
+		return err
+	}}
+	theirs := &contestant{decide: func(n int) error {
+		_, err := limiter.Allow(b.Context(), "u"+strconv.Itoa(n%100), redis_rate.PerMinute(3))
+		return err
+	}}
+	for range 7 {
+		ours.round(b, s, 64, 8000, 1_000_000)
+		theirs.round(b, s, 64, 8000, 1_000_000)
+	}
+	slices.Sort(ours.took)
+	slices.Sort(theirs.took)
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(float64(theirs.took[3])/float64(ours.took[3]), "x-rate1")
+}
+
 func numbered(kind, n int) (x throttle.Name) {
 	binary.LittleEndian.PutUint64(x[:], uint64(n)+1)
 	x[15] = byte(kind)

@@ -6,6 +6,7 @@ package redisthrottle_test
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -267,6 +268,13 @@ func TestDownAtStart(t *testing.T) {
 	}
 	if !l.Degraded() {
 		t.Error("not degraded without a store")
+	}
+	strict, err := redisthrottle.Open(redisthrottle.Config{Addrs: []string{"127.0.0.1:" + strconv.Itoa(port)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := open(t, throttle.Config{DenyOnLoss: true}, strict).Begin(t.Context(), throttle.Attempt{}); !errors.Is(err, throttle.ErrStore) {
+		t.Errorf("Begin with DenyOnLoss and no store: %v, want ErrStore", err)
 	}
 	s := &server{t: t, port: port, dir: t.TempDir()}
 	s.run()
@@ -662,4 +670,65 @@ func TestSentinelFailover(t *testing.T) {
 			t.Errorf("%s: %d guesses over the failover, want at most %d", how, admitted, 2*freeNIST)
 		}
 	}
+}
+
+// TestRefusalsAreRemembered hammers a lane that waits: the store hardly hears of
+// it, and still nobody is kept out after a reset, or let in a moment early.
+func TestRefusalsAreRemembered(t *testing.T) {
+	s := start(t)
+	node := func() *throttle.Limiter {
+		store, err := redisthrottle.Open(redisthrottle.Config{Addrs: []string{s.addr()}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return open(t, throttle.Config{}, store)
+	}
+	one, two := node(), node()
+	runs := func() int {
+		for line := range strings.Lines(s.do("info", "commandstats")) {
+			if rest, ok := strings.CutPrefix(line, "cmdstat_evalsha:calls="); ok {
+				n, _, _ := strings.Cut(rest, ",")
+				calls, err := strconv.Atoi(n)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return calls
+			}
+		}
+		return 0
+	}
+	guesses(t, one, 1, freeNIST)
+	if got := guesses(t, two, 1, 1); got != 0 {
+		t.Fatal("the second server admits more")
+	}
+	guesses(t, one, 1, 1)
+	before := runs()
+	if got := guesses(t, one, 1, 500); got != 0 {
+		t.Errorf("%d guesses admitted during the wait", got)
+	}
+	if grown := runs() - before; grown > 5 {
+		t.Errorf("500 refusals took %d calls of the store", grown)
+	}
+	// Attempts that share an awaited guess are never refused from memory.
+	var tokens []string
+	for range 10 {
+		d, err := one.Begin(t.Context(), throttle.Attempt{Subject: subject(2), Tag: []byte("right")})
+		if err != nil || d.Verdict != throttle.Allow {
+			t.Fatalf("%v %v, %v", d.Verdict, d.Reasons, err)
+		}
+		tokens = append(tokens, d.Token)
+		guess(t, one, 2)
+	}
+	for _, token := range tokens {
+		if _, err := two.Finish(t.Context(), "", token, throttle.Success); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := one.Reset(t.Context(), throttle.Query{Subject: subject(1)}); err != nil {
+		t.Fatal(err)
+	}
+	if !guess(t, one, 1) {
+		t.Error("refused right after a reset on the same server")
+	}
+	eventually(t, healed+500*time.Millisecond, func() bool { return guess(t, two, 1) })
 }

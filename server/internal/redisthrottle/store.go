@@ -332,7 +332,7 @@ func (s *Store) Begin(ctx context.Context, r *throttle.Request) (throttle.Grant,
 	}
 	g := throttle.Grant{
 		Why: throttle.Reason(a.take(4)), Retry: int64(a.take(6)), Kind: throttle.Kind(a.take(1)),
-		Tag: uint16(a.take(2)), Known: a.take(1) == 1, At: int64(a.take(6)), NoneOpen: a.take(1) == 1,
+		Tag: uint16(a.take(2)), Known: a.take(1) == 1, At: int64(a.take(6)), NoneOpen: a.take(1) == 1, Firm: a.take(1) == 1,
 	}
 	if !a.ok {
 		return throttle.Grant{}, errShort

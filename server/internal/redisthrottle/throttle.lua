@@ -407,7 +407,8 @@ run[1] = function() -- begin
     local rateWhy, rateRetry = tryRates(lanes, values, kind == 0 and CHARGED or kind, now, go)
     why, retry, go = why + rateWhy, max(retry, rateRetry), go and rateWhy == 0
   end
-  local kept = 0
+  local kept, firm = 0, 0
+  if (bit(why, 0) or bit(why, 1)) and charged(p) == p.fails then firm = 1 end
   if go then
     kept = charge(p, r, now, kind, tag, tagged)
     save(key, p, now)
@@ -417,7 +418,7 @@ run[1] = function() -- begin
   end
   local none = 0
   if bit(why, 1) then none = noneOpen(KEYS[base + 2], KEYS[base + 1], channel, now) end
-  return pack('<I4I4I6BI2BI6B', echo, why, retry, kind, kept, isKnown and 1 or 0, now, none)
+  return pack('<I4I4I6BI2BI6BB', echo, why, retry, kind, kept, isKnown and 1 or 0, now, none, firm)
 end
 
 run[2] = function(packed, keys) -- settle

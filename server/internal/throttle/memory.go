@@ -314,6 +314,7 @@ func (m *Memory) Begin(_ context.Context, r *Request) (Grant, error) {
 		}
 	} else {
 		g.Kind = 0
+		g.Firm = why&(LaneWaits|LaneClosed) != 0 && p.pending == 0
 		if slot >= 0 && moved {
 			m.save(t, s, slot, k, p, rules, now)
 		}

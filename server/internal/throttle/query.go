@@ -121,7 +121,8 @@ func (l *Limiter) State(ctx context.Context, q Query) (State, error) {
 }
 
 // Reset opens and empties every lane of a subject, after its authenticator was
-// bound anew, or of an address. Known devices stay known. The error is
+// bound anew, or of an address. Known devices stay known. Other servers on a
+// shared store may go on refusing for up to five seconds. The error is
 // ErrBadAttempt, or ErrStore if the shared store could not be told; this server
 // tells it when it answers again, unless it is stopped before.
 func (l *Limiter) Reset(ctx context.Context, q Query) error {
@@ -132,6 +133,7 @@ func (l *Limiter) Reset(ctx context.Context, q Query) error {
 	if err := l.local.Reset(ctx, &t, l.now().UnixMilli()); err != nil || l.remote == nil {
 		return err
 	}
+	defer l.remote.firm[t.Subject[0]%64].forget(t.Subject)
 	return l.remote.insist(ctx, func(ctx context.Context) error { return l.remote.store.Reset(ctx, &t, 0) })
 }
 
@@ -146,6 +148,7 @@ func (l *Limiter) RevokeDevices(ctx context.Context, tenant string, subject [16]
 	if err := l.local.Revoke(ctx, n, l.now().UnixMilli()); err != nil || l.remote == nil {
 		return err
 	}
+	defer l.remote.firm[n[0]%64].forget(n)
 	return l.remote.insist(ctx, func(ctx context.Context) error { return l.remote.store.Revoke(ctx, n, 0) })
 }
 

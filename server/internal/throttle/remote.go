@@ -28,6 +28,7 @@ const (
 
 type remote struct {
 	store Store
+	firm  [64]refusals
 	deny  bool
 	log   *slog.Logger
 	// lost: the breaker is open. row counts errors since the last answer.
@@ -194,6 +195,89 @@ func (r *remote) missSettlement(s Settlement) {
 	})
 }
 
+// refusals remembers for a few seconds which lanes are shut, so that somebody
+// who hammers a locked account costs the shared store next to nothing. Only
+// firm refusals are kept: while one lasts nobody can be let in, except after a
+// reset or a reported success, which other servers notice firmLife later at
+// most.
+type refusals struct {
+	sync.Mutex
+	m map[lane]refusal
+}
+
+type lane struct {
+	subject Name
+	channel Channel
+	device  uint32
+}
+
+type refusal struct {
+	until int64 // by this server's clock, ms
+	end   int64 // of the wait
+	g     Grant
+}
+
+const (
+	firmLife = 5000
+	firmMost = 1 << 12 // in each of 64 shards
+)
+
+func (f *refusals) recall(r *Request) (Grant, bool) {
+	f.Lock()
+	defer f.Unlock()
+	k := lane{r.Subject, r.Channel, r.Device}
+	x, ok := f.m[k]
+	if !ok {
+		return Grant{}, false
+	}
+	if r.Now >= x.until || r.Now < x.until-firmLife {
+		delete(f.m, k)
+		return Grant{}, false
+	}
+	x.g.Retry = max(1, x.end-r.Now)
+	return x.g, true
+}
+
+func (f *refusals) keep(r *Request, g Grant) {
+	if g.Retry < 1000 {
+		return
+	}
+	f.Lock()
+	defer f.Unlock()
+	if f.m == nil {
+		f.m = make(map[lane]refusal)
+	}
+	if len(f.m) >= firmMost {
+		for k, x := range f.m {
+			if r.Now >= x.until || len(f.m) >= firmMost {
+				delete(f.m, k)
+			}
+		}
+	}
+	// A little short of the wait: the clocks of server and store may drift.
+	life := min(g.Retry-500, firmLife)
+	f.m[lane{r.Subject, r.Channel, r.Device}] = refusal{until: r.Now + life, end: r.Now + g.Retry, g: g}
+}
+
+func (f *refusals) drop(lanes ...lane) {
+	f.Lock()
+	defer f.Unlock()
+	for _, l := range lanes {
+		delete(f.m, l)
+	}
+}
+
+// forget drops every lane of a subject.
+func (f *refusals) forget(subject Name) {
+	f.Lock()
+	defer f.Unlock()
+	for k := range f.m {
+		if k.subject == subject {
+			delete(f.m, k)
+		}
+	}
+}
+
 // begin asks the shared store if there is one and it is well, else the local one.
 func (l *Limiter) begin(ctx context.Context, r *Request, v6 bool) (g Grant, local bool, err error) {
 	l.rules.apply(&r.Lanes, v6)
@@ -202,9 +286,16 @@ func (l *Limiter) begin(ctx context.Context, r *Request, v6 bool) (g Grant, loca
 		return g, true, err
 	}
 	if !l.remote.lost.Load() {
+		known := &l.remote.firm[r.Subject[0]%64]
+		if g, ok := known.recall(r); ok {
+			return g, false, nil
+		}
 		g, err = l.remote.store.Begin(ctx, r)
 		if ctx.Err() == nil {
 			l.answered(err)
+		}
+		if err == nil && g.Firm {
+			known.keep(r, g)
 		}
 		if err == nil || !errors.Is(err, ErrStore) || ctx.Err() != nil {
 			return g, false, err
@@ -230,6 +321,9 @@ func (l *Limiter) finish(ctx context.Context, s *Settlement, x *reservation) (Se
 	l.rules.apply(&s.Lanes, x.v6)
 	if l.remote == nil {
 		return l.local.Settle(ctx, s)
+	}
+	if s.Outcome == Success {
+		defer l.remote.firm[s.Subject[0]%64].drop(lane{s.Subject, s.Channel, 0}, lane{s.Subject, s.Channel, s.Device})
 	}
 	mirror := *s
 	mirror.Report = true

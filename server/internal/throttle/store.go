@@ -98,6 +98,9 @@ type Grant struct {
 	Known    bool   // the device is on the subject's list
 	At       int64  // when it was charged, by the store's clock, in ms
 	NoneOpen bool   // no lane of the subject is left open on this channel
+	// Firm: the guess lane refuses and no outcome is awaited on it, so that only
+	// time, a reset or a report can change that.
+	Firm bool
 }
 
 // Settlement is the outcome of a granted attempt.
