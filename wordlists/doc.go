@@ -41,16 +41,16 @@
 // it was never finished. Open reads header, table and footer only. CRC is
 // CRC-32C (RFC 3720, B.4). The header is
 //
-//	  0  8   magic "WWIX\r\n\x1a\n"        40  8   time of the build, Unix seconds
-//	  8  2   version, 1                    48  8   length of the file
-//	 10  1   kind: 1 SHA-1, 2 NTLM         56  1   length of the name
-//	 11  1   flags: 1 full, 2 partial,     57  64  name
-//	         4 words; others are refused  127  1   number of canaries
-//	 12  1   bits of the segment id, 12   128  24  each canary: hash 20, count 4
-//	 16  8   entries                     4092  4   CRC of the bytes before
-//	 24  8   sum of the counts
-//	 32  4   entries of the fullest prefix
-//	 36  4   entries of the emptiest
+//	 0  8   magic "WWIX\r\n\x1a\n"        40  8   time of the build, Unix seconds
+//	 8  2   version, 1                    48  8   length of the file
+//	10  1   kind: 1 SHA-1, 2 NTLM         56  1   length of the name
+//	11  1   flags: 1 full, 2 partial,     57  64  name
+//	        4 words; others are refused  127  1   number of canaries
+//	12  1   bits of the segment id, 12   128  24  each canary: hash 20, count 4
+//	16  8   entries                     4092  4   CRC of the bytes before
+//	24  8   sum of the counts
+//	32  4   entries of the fullest prefix
+//	36  4   entries of the emptiest
 //
 // and all other bytes are zero. A canary is an entry of the list by which an
 // open file is asked whether it answers. A row of the table is
