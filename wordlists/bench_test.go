@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The watchword authors
 
+//go:build linux
+
 package wordlists_test
 
 import (
+	"bufio"
+	"bytes"
 	"cmp"
 	"encoding/binary"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -28,23 +33,22 @@ var (
 	benchN    = flag.Int("wordlists.n", 1_000_000, "entries of the benchmarks' corpus")
 	benchDir  = flag.String("wordlists.dir", "", "folder that keeps the benchmarks' corpora between runs")
 	benchHuge = flag.Bool("wordlists.huge", false, "run the benchmarks on huge pages (PreloadMemory)")
-	benchFull = flag.Bool("wordlists.full", false, "run the range benchmark on this many entries too")
 )
 
 const benchSeed = 42
 
-// benchCorpus builds, or finds, the corpus of the benchmarks. Keys are made
-// from the seed alone, so nothing but the index is kept.
-func benchCorpus(b *testing.B, full bool) *wordlists.Index {
+// benchFile builds, or finds, the corpus of the benchmarks. Keys are made from
+// the seed alone, so nothing but the index is kept.
+func benchFile(b *testing.B) string {
 	b.Helper()
 	dir := *benchDir
 	if dir == "" {
 		dir = b.TempDir()
 	}
-	path := filepath.Join(dir, fmt.Sprintf("bench-%d-%t.wwix", *benchN, full))
+	path := filepath.Join(dir, fmt.Sprintf("bench-%d.wwix", *benchN))
 	if _, err := os.Stat(path); err != nil {
 		mean := float64(*benchN) / (1 << 20)
-		_, err := wordlists.BuildSegments(b.Context(), wordlists.BuildOptions{Out: path, Full: full, Partial: true, Workers: 2},
+		_, err := wordlists.BuildSegments(b.Context(), wordlists.BuildOptions{Out: path, Partial: true, Workers: 2},
 			func(id int, add func(wordlists.Key, uint32) error) error {
 				var buf []entry
 				for p := range uint32(256) {
@@ -61,12 +65,18 @@ func benchCorpus(b *testing.B, full bool) *wordlists.Index {
 			b.Fatal(err)
 		}
 	}
+	return path
+}
+
+// benchCorpus opens the corpus and reads every page of it in.
+func benchCorpus(b *testing.B) *wordlists.Index {
+	b.Helper()
 	opts := wordlists.Options{Preload: wordlists.PreloadMapped}
 	if *benchHuge {
 		opts.Preload = wordlists.PreloadMemory
 	}
-	x := openIndex(b, path, opts)
-	if err := x.Verify(b.Context()); err != nil { // reads every page in
+	x := openIndex(b, benchFile(b), opts)
+	if err := x.Verify(b.Context()); err != nil {
 		b.Fatal(err)
 	}
 	return x
@@ -187,7 +197,7 @@ func BenchmarkLatency(b *testing.B) {
 	if !fence.Works {
 		b.Skip("no fence on this architecture")
 	}
-	x := benchCorpus(b, false)
+	x := benchCorpus(b)
 	f := wordlists.NewFloor(x)
 	hits, misses := sampleKeys(1_500_000)
 	for _, set := range []struct {
@@ -213,7 +223,7 @@ func BenchmarkPeers(b *testing.B) {
 	if !fence.Works {
 		b.Skip("no fence on this architecture")
 	}
-	x := benchCorpus(b, false)
+	x := benchCorpus(b)
 	heads := make([]uint64, 0, *benchN)
 	records := sortedFile(b, &heads)
 	fuse, err := xorfilter.NewBinaryFuse[uint16](slices.Clone(heads))
@@ -293,7 +303,7 @@ func sortedFile(b *testing.B, heads *[]uint64) []byte {
 // BenchmarkBatch measures CountBatch, in small and in large batches, against a
 // plain loop of Count and against independent reads of random lines.
 func BenchmarkBatch(b *testing.B) {
-	x := benchCorpus(b, false)
+	x := benchCorpus(b)
 	hits, _ := sampleKeys(4_000_000)
 	dst := make([]uint32, len(hits))
 	batch := func(size int) func([]wordlists.Key) uint64 {
@@ -321,7 +331,7 @@ func BenchmarkBatch(b *testing.B) {
 
 // BenchmarkThreads measures two threads looking up at once against one.
 func BenchmarkThreads(b *testing.B) {
-	x := benchCorpus(b, false)
+	x := benchCorpus(b)
 	hits, _ := sampleKeys(1_500_000)
 	one := benchCount(b, x, false)
 	wall := func(threads int) float64 {
@@ -341,25 +351,110 @@ func BenchmarkThreads(b *testing.B) {
 	b.ReportMetric(ratios[len(ratios)/2], "x-one-thread")
 }
 
-// BenchmarkRange measures range answers of a warm file.
+// BenchmarkRange measures range answers of a warm file, as dense as a corpus
+// of two billion entries.
 func BenchmarkRange(b *testing.B) {
-	n := *benchN
-	if !*benchFull {
-		*benchN = 20_000_000 / 16
-		defer func() { *benchN = n }()
+	const mean, segments = 1950, 4
+	path := filepath.Join(b.TempDir(), "dense.wwix")
+	_, err := wordlists.BuildSegments(b.Context(), wordlists.BuildOptions{Out: path, Full: true, Partial: true},
+		func(id int, add func(wordlists.Key, uint32) error) error {
+			if id >= segments {
+				return nil
+			}
+			for _, e := range generateIn(benchSeed, mean, wordlists.SHA1, uint32(id)) {
+				if err := add(e.key, e.count); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	if err != nil {
+		b.Fatal(err)
 	}
-	x := benchCorpus(b, true)
-	r := rng(5)
-	var body []byte
-	lines := 0
-	b.ReportAllocs()
-	begin := threadTime()
+	x := openIndex(b, path, wordlists.Options{})
+	for _, padding := range []struct {
+		name string
+		wordlists.Padding
+	}{{"plain", wordlists.PadNone}, {"padded", wordlists.PadFull}} {
+		b.Run(padding.name, func(b *testing.B) {
+			r := rng(5)
+			var body []byte
+			var times []float64
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			b.ReportAllocs()
+			for b.Loop() {
+				prefix := uint32(r.next() % (segments * 256))
+				begin := threadTime()
+				var err error
+				if body, _, err = x.AppendRange(body[:0], prefix, padding.Padding); err != nil {
+					b.Fatal(err)
+				}
+				times = append(times, float64(threadTime()-begin)/float64(bytes.Count(body, []byte{'\n'})+1))
+			}
+			slices.Sort(times)
+			b.ReportMetric(times[len(times)/2], "ns/line")
+		})
+	}
+}
+
+// BenchmarkOpen measures how long a file takes to open and answer once.
+func BenchmarkOpen(b *testing.B) {
+	path := benchFile(b)
+	key := openIndex(b, path, wordlists.Options{}).Info().Canaries[0].Key
 	for b.Loop() {
-		var err error
-		if body, _, err = x.AppendRange(body[:0], uint32(r.next()>>44), wordlists.PadNone); err != nil {
+		y, err := wordlists.Open(path, wordlists.Options{})
+		if err != nil {
 			b.Fatal(err)
 		}
-		lines += len(body) / 38
+		if found, err := y.Contains(key); !found || err != nil {
+			b.Fatal(found, err)
+		}
+		y.Close()
 	}
-	b.ReportMetric(float64(threadTime()-begin)/float64(lines), "ns/line")
+}
+
+// BenchmarkBuild measures the processor time of a build from text, by one
+// worker.
+func BenchmarkBuild(b *testing.B) {
+	path := filepath.Join(b.TempDir(), "hashes.txt")
+	f, err := os.Create(path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	w := bufio.NewWriterSize(f, 1<<20)
+	var buf []entry
+	var line []byte
+	n := 0
+	for p := range uint32(1 << 20) {
+		buf = rangeOf(buf[:0], benchSeed, p, float64(*benchN)/(1<<20), wordlists.SHA1)
+		for i := range buf {
+			line = appendHex(line[:0], &buf[i].key, 0, 40)
+			line = fmt.Appendf(line, ":%d\n", buf[i].count)
+			w.Write(line)
+			n++
+		}
+	}
+	if err := errors.Join(w.Flush(), f.Close()); err != nil {
+		b.Fatal(err)
+	}
+	for _, full := range []bool{false, true} {
+		b.Run(map[bool]string{false: "heads", true: "full"}[full], func(b *testing.B) {
+			var before, after unix.Rusage
+			unix.Getrusage(unix.RUSAGE_SELF, &before)
+			var size int64
+			for b.Loop() {
+				res, err := wordlists.Build(b.Context(), wordlists.BuildOptions{In: path, Out: path + ".wwix", Partial: true, Full: full, Workers: 1})
+				if err != nil {
+					b.Fatal(err)
+				}
+				size = res.Info.Size
+			}
+			unix.Getrusage(unix.RUSAGE_SELF, &after)
+			cpu := after.Utime.Nano() - before.Utime.Nano() + after.Stime.Nano() - before.Stime.Nano()
+			b.ReportMetric(float64(cpu)/float64(b.N)/float64(n), "cpu-ns/entry")
+			b.ReportMetric(float64(size)/float64(n), "B/entry")
+			b.ReportMetric(float64(after.Maxrss)/1024, "MiB-peak")
+		})
+	}
 }

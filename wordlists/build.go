@@ -260,20 +260,25 @@ func (w *worker) pack(id int) (tableEntry, []byte, *segmentHeader, error) {
 
 func (w *worker) reset() {
 	w.b.reset()
-	w.sample.canaries = w.sample.canaries[:0]
+	w.sample.reset()
 	w.copied, w.homes = nil, 0
 }
 
 // sample keeps the sixteen entries with the smallest scrambled heads: an even
 // choice over the whole list that does not depend on how it was cut up.
-type sample struct{ canaries []Canary }
+type sample struct {
+	canaries []Canary
+	above    uint64 // scrambled heads from here on are of no interest; 0 for none
+}
 
 func (s *sample) offer(key *Key, count uint32) {
-	if n := len(s.canaries); n == maxCanaries && scramble(key) >= scramble(&s.canaries[n-1].Key) {
+	if s.above != 0 && scramble(key) >= s.above {
 		return
 	}
 	s.insert(Canary{*key, count})
 }
+
+func (s *sample) reset() { s.canaries, s.above = s.canaries[:0], 0 }
 
 func (s *sample) insert(c Canary) {
 	at, _ := slices.BinarySearchFunc(s.canaries, c, func(a, b Canary) int {
@@ -289,6 +294,9 @@ func (s *sample) insert(c Canary) {
 		s.canaries = s.canaries[:maxCanaries-1]
 	}
 	s.canaries = slices.Insert(s.canaries, at, c)
+	if len(s.canaries) == maxCanaries {
+		s.above = scramble(&s.canaries[maxCanaries-1].Key)
+	}
 }
 
 func scramble(key *Key) uint64 {
@@ -700,7 +708,9 @@ func (a *assembly) takeOver(ident string) (taken []logLine, err error) {
 		taken = append(taken, line)
 	}
 	if a.writing > 0 {
-		a.canaries.canaries = taken[a.writing-1].canaries()
+		for _, c := range taken[a.writing-1].canaries() {
+			a.canaries.insert(c)
+		}
 	}
 	a.first = a.header.entries
 	a.next, a.res.Resumed = a.writing, a.writing

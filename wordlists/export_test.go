@@ -51,7 +51,7 @@ func (f Floor) Read(key *Key) byte {
 	return *(*byte)(unsafe.Add(f.base, n*lineSize))
 }
 
-// Lines is the share of the file that lines take, in bytes.
+// HeadBytes is the share of the file that look-ups can touch.
 func (x *Index) HeadBytes() (n int64) {
 	for id := range x.cold {
 		n += int64(len(x.cold[id].head))

@@ -11,6 +11,8 @@ import (
 	"errors"
 	"io"
 	"math/bits"
+	"strings"
+	"sync"
 )
 
 const (
@@ -120,6 +122,7 @@ type entryReader struct {
 	key     Key
 	last    Key
 	any     bool
+	pairs   *[1 << 16]uint16
 	counted int8 // 0 unknown, 1 lines carry counts, -1 they do not
 }
 
@@ -127,6 +130,9 @@ type entryReader struct {
 // *InputError for what the format does not allow.
 func (e *entryReader) next() (uint32, error) {
 	for {
+		if count := e.nextPlain(); count > 0 {
+			return count, nil
+		}
 		text, err := e.lines.read()
 		if err != nil {
 			if errors.Is(err, ErrSyntax) {
@@ -165,6 +171,102 @@ func (e *entryReader) next() (uint32, error) {
 		e.any = true
 		return count, nil
 	}
+}
+
+// nextPlain reads an entry of the usual form, a whole hash with a count, that
+// lies in the buffer and is above the one before. It returns 0, having done
+// nothing, for everything else.
+func (e *entryReader) nextPlain() uint32 {
+	l := e.lines
+	if e.prefixBits != 0 || e.counted < 0 || l.to-l.from < maxHashLine || l.max < maxHashLine {
+		return 0
+	}
+	b := (*[maxHashLine]byte)(l.buf[l.from:])
+	if e.pairs == nil {
+		e.pairs = hexPairs()
+	}
+	pairs := e.pairs
+	head, bad := eightPairs(pairs, (*[16]byte)(b[0:]))
+	middle, bad2 := eightPairs(pairs, (*[16]byte)(b[16:]))
+	at, low := 32, uint32(0)
+	if e.kind == SHA1 {
+		for i := 32; i < 40; i += 2 {
+			v := pairs[binary.LittleEndian.Uint16(b[i:])]
+			bad |= v
+			low = low<<8 | uint32(v)
+		}
+		at = 40
+	}
+	if (bad|bad2)&badPair != 0 || b[at] != ':' {
+		return 0
+	}
+	at++
+	count := uint64(b[at] - '0')
+	if count-1 > 8 {
+		return 0
+	}
+	for at++; ; at++ {
+		d := uint64(b[at] - '0')
+		if d > 9 || count > 1<<32 {
+			break
+		}
+		count = count*10 + d
+	}
+	if b[at] == '\r' {
+		at++
+	}
+	if b[at] != '\n' || count > 1<<32-1 {
+		return 0
+	}
+	if e.any {
+		if was := e.key.head(); head <= was {
+			if head < was || middle < binary.BigEndian.Uint64(e.key[8:]) ||
+				middle == binary.BigEndian.Uint64(e.key[8:]) && low <= binary.BigEndian.Uint32(e.key[16:]) {
+				return 0
+			}
+		}
+	}
+	e.last, e.any, e.counted = e.key, true, 1
+	binary.BigEndian.PutUint64(e.key[0:], head)
+	binary.BigEndian.PutUint64(e.key[8:], middle)
+	binary.BigEndian.PutUint32(e.key[16:], low)
+	l.from += at + 1
+	l.scanned = 0
+	l.line++
+	l.offset = l.next
+	l.next += int64(at + 1)
+	return uint32(count)
+}
+
+// badPair marks two characters that are not both hexadecimal digits.
+const badPair = 1 << 15
+
+// hexPairs gives the byte that two digits make, by the digits as they lie in
+// memory. Of its 128 KiB real text touches sixteen short stretches.
+var hexPairs = sync.OnceValue(func() *[1 << 16]uint16 {
+	t := new([1 << 16]uint16)
+	value := func(c byte) int { return strings.IndexByte("0123456789abcdef", c|0x20) }
+	for i := range t {
+		a, b := byte(i), byte(i>>8)
+		high, low := value(a), value(b)
+		if high < 0 || low < 0 || a < '0' || b < '0' {
+			t[i] = badPair
+			continue
+		}
+		t[i] = uint16(high<<4 | low)
+	}
+	return t
+})
+
+// eightPairs decodes sixteen digits; bad has badPair set when they are not.
+func eightPairs(pairs *[1 << 16]uint16, text *[16]byte) (v uint64, bad uint16) {
+	p0, p1 := pairs[binary.LittleEndian.Uint16(text[0:])], pairs[binary.LittleEndian.Uint16(text[2:])]
+	p2, p3 := pairs[binary.LittleEndian.Uint16(text[4:])], pairs[binary.LittleEndian.Uint16(text[6:])]
+	p4, p5 := pairs[binary.LittleEndian.Uint16(text[8:])], pairs[binary.LittleEndian.Uint16(text[10:])]
+	p6, p7 := pairs[binary.LittleEndian.Uint16(text[12:])], pairs[binary.LittleEndian.Uint16(text[14:])]
+	v = uint64(p0)<<56 | uint64(p1)<<48 | uint64(p2)<<40 | uint64(p3)<<32 |
+		uint64(p4)<<24 | uint64(p5)<<16 | uint64(p6)<<8 | uint64(p7)
+	return v, p0 | p1 | p2 | p3 | p4 | p5 | p6 | p7
 }
 
 func (e *entryReader) ascending() bool {

@@ -55,7 +55,7 @@ func (x *Index) AppendRange(dst []byte, prefix uint32, padding Padding) (_ []byt
 		return dst, len(dst), ErrHeadOnly
 	}
 	defer catchFault(debug.SetPanicOnFault(true), &err)
-	body, lines, err := x.appendLines(dst, prefix, lineForm{from: 5, end: "\r\n"})
+	body, lines, err := x.appendLines(dst, prefix, lineForm{from: 5, crlf: true})
 	if err != nil {
 		return dst, len(dst), err
 	}
@@ -127,7 +127,7 @@ func (x *Index) Export(ctx context.Context, w io.Writer) (err error) {
 		if prefix%perSegment == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if text, _, err = x.appendLines(text[:0], prefix, lineForm{end: "\n"}); err != nil {
+		if text, _, err = x.appendLines(text[:0], prefix, lineForm{}); err != nil {
 			return err
 		}
 		if _, err = out.Write(text); err != nil {
@@ -138,10 +138,10 @@ func (x *Index) Export(ctx context.Context, w io.Writer) (err error) {
 }
 
 // lineForm is how entries are written: the number of hexadecimal digits that
-// are left out at the front, 0 or 5, and what ends each line.
+// are left out at the front, 0 or 5, and whether CRLF or LF ends each line.
 type lineForm struct {
 	from int
-	end  string
+	crlf bool
 }
 
 // appendLines appends the entries under a prefix.
@@ -149,38 +149,47 @@ func (x *Index) appendLines(dst []byte, prefix uint32, form lineForm) ([]byte, i
 	const room = 8 + 40 + 1 + 10 + 2 // the longest line and what is written over its end
 	lines := 0
 	digits := 2*x.kind.Size() - form.from
-	err := x.walkPrefix(prefix, func(head uint64, rest []byte, n uint32) {
-		if cap(dst)-len(dst) < room {
-			dst = slices.Grow(dst, room)
+	rest := uint64(x.kind.Size() - 8)
+	w := walker{x: x, prefix: prefix}
+	for w.next() {
+		dst = slices.Grow(dst, w.n*room)
+		lines += w.n
+		for i := range w.buf[:w.n] {
+			f := &w.buf[i]
+			at := len(dst)
+			text := dst[at : at+room]
+			// Sixteen digits of the head, less the first five when they are
+			// not shown: eleven, written as two overlapping words of eight.
+			if form.from == 0 {
+				putHex(text[0:], uint32(f.head>>32))
+				putHex(text[8:], uint32(f.head))
+			} else {
+				putHex(text[0:], uint32(f.head>>12))
+				putHex(text[3:], uint32(f.head))
+			}
+			body := text[16-form.from : 16-form.from+24]
+			tail := w.tails[f.at : f.at+rest]
+			putHex(body[0:], binary.BigEndian.Uint32(tail[0:]))
+			putHex(body[8:], binary.BigEndian.Uint32(tail[4:]))
+			if len(tail) >= 12 {
+				putHex(body[16:], binary.BigEndian.Uint32(tail[8:]))
+			}
+			text[digits] = ':'
+			at += digits + 1
+			if f.count < 10 {
+				dst = dst[:at+1]
+				dst[at] = '0' + byte(f.count)
+			} else {
+				dst = strconv.AppendUint(dst[:at], uint64(f.count), 10)
+			}
+			if form.crlf {
+				dst = append(dst, '\r', '\n')
+			} else {
+				dst = append(dst, '\n')
+			}
 		}
-		at := len(dst)
-		text := dst[at : at+room]
-		// Sixteen digits of the head, less the first five when they are not
-		// shown: eleven, written as two overlapping words of eight.
-		if form.from == 0 {
-			putHex(text[0:], uint32(head>>32))
-			putHex(text[8:], uint32(head))
-		} else {
-			putHex(text[0:], uint32(head>>12))
-			putHex(text[3:], uint32(head))
-		}
-		body := text[16-form.from:]
-		putHex(body[0:], binary.BigEndian.Uint32(rest[0:]))
-		putHex(body[8:], binary.BigEndian.Uint32(rest[4:]))
-		if len(rest) > 8 {
-			putHex(body[16:], binary.BigEndian.Uint32(rest[8:]))
-		}
-		text[digits] = ':'
-		dst = dst[:at+digits+1]
-		if n < 10 {
-			dst = append(dst, '0'+byte(n))
-		} else {
-			dst = strconv.AppendUint(dst, uint64(n), 10)
-		}
-		dst = append(dst, form.end...)
-		lines++
-	})
-	return dst, lines, err
+	}
+	return dst, lines, w.err
 }
 
 // putHex writes four bytes as eight upper-case hexadecimal digits.
@@ -194,93 +203,188 @@ func putHex(dst []byte, v uint32) {
 	binary.BigEndian.PutUint64(dst, x+'0'*ones+letter*('A'-'0'-10))
 }
 
-// walkPrefix calls emit for each entry under a prefix, in order, with the
-// first 64 bits of its hash, the bytes after them (valid during the call) and
-// its count. The index must have whole hashes.
-func (x *Index) walkPrefix(prefix uint32, emit func(head uint64, rest []byte, n uint32)) error {
-	id := uint64(prefix) / perSegment
-	s, c := &x.hot[id], &x.cold[id]
+// found is one entry on its way out of an index.
+type found struct {
+	head  uint64 // first 64 bits of the hash
+	at    uint64 // where the bytes after them are in the walker's tails
+	count uint32
+}
+
+// walker goes through the entries under a prefix in order, a home line at a
+// time. The index must have whole hashes.
+type walker struct {
+	x      *Index
+	prefix uint32
+	n      int // entries next found, at the head of buf
+	tails  []byte
+	err    error
+
+	begun          bool
+	done           bool
+	id             uint64
+	home, lastHome uint64
+	skip, lastRem  uint64
+	rank           uint64
+	checked        uint64 // tails below this rank are checked
+	whole, part    uint64 // 2^64/homes and its fraction
+	cur            cursor
+	exc            exceptionCursor
+	buf            [maxRun + 1]found // a run at most
+}
+
+// next finds the entries of the next home line that has any. It returns false
+// at the end or with w.err set.
+func (w *walker) next() bool {
+	if !w.begun {
+		w.begun = true
+		w.err = w.begin()
+	}
+	for w.err == nil && !w.done {
+		if w.home > w.lastHome {
+			w.done = true
+			break
+		}
+		w.n = 0
+		if w.cur.s == nil {
+			w.err = w.plain()
+		} else {
+			w.err = w.run()
+			w.home++
+			w.skip = 0
+		}
+		if w.n > 0 && w.err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+func (w *walker) begin() error {
+	x := w.x
+	w.id = uint64(w.prefix) / perSegment
+	s := &x.hot[w.id]
 	if s.homes == 0 {
-		return x.walkPlainPrefix(c, prefix, emit)
+		var err error
+		w.rank, err = x.cold[w.id].firstPlain(w.prefix)
+		return err
 	}
 	// The runs that can hold the prefix; the first and the last may hold
 	// neighbours too, which the restored head tells apart.
-	low := uint64(prefix) << (64 - 20 + segmentBits)
-	home, skip := split(low, s.homes)
-	lastHome, lastRem := split(low|(1<<(64-20+segmentBits)-1), s.homes)
-	rank, err := x.rank(id, home)
+	low := uint64(w.prefix) << (64 - 20 + segmentBits)
+	w.home, w.skip = split(low, s.homes)
+	w.lastHome, w.lastRem = split(low|(1<<(64-20+segmentBits)-1), s.homes)
+	rank, err := x.rank(w.id, w.home)
 	if err != nil {
 		return err
 	}
-	// 2^64/homes as a whole and a 64-bit fraction: what a division by homes
-	// multiplies with. Rounding errs downwards, by less than four units of a
-	// position, so by less than one of a head.
-	whole, r := bits.Div64(1, 0, s.homes)
-	fraction, _ := bits.Div64(r, 0, s.homes)
+	w.rank = rank
+	// What a division by homes multiplies with. Rounding errs downwards, by
+	// less than four units of a position, so by less than one of a head.
+	var r uint64
+	w.whole, r = bits.Div64(1, 0, s.homes)
+	w.part, _ = bits.Div64(r, 0, s.homes)
+	w.cur = cursor{s: s, id: w.id}
+	c := &x.cold[w.id]
+	w.tails = c.tail[c.sec.tail-c.sec.tailCRC:]
+	return nil
+}
 
-	var (
-		cur    = cursor{s: s, id: id}
-		stride = c.sec.stride
-		lowBit = uint(8 * (8 - c.row.tailFrom)) // bits of the head that the tail holds
-		mask   = uint64(1)<<lowBit - 1
-		known  = lowBit / 8
-		block  []byte // rest of the current block of tails
-		exc    exceptionCursor
-	)
-	for ; home <= lastHome; home++ {
-		start, run, ok := cur.run(home)
-		if !ok {
-			return ErrCorrupt
-		}
-		over, _ := bits.Mul64(home, fraction)
-		base := home*whole + over
-		for p := start; p < start+run; p++ {
-			if !cur.seek(p / slotsPerLine) {
+// run lists the wanted entries of one home line.
+func (w *walker) run() error {
+	c := &w.x.cold[w.id]
+	start, run, ok := w.cur.run(w.home)
+	if !ok {
+		return ErrCorrupt
+	}
+	if run == 0 {
+		return nil
+	}
+	over, _ := bits.Mul64(w.home, w.part)
+	base := w.home*w.whole + over
+	stride := c.sec.stride
+	tails := w.tails
+	known := uint64(8 - c.row.tailFrom) // bytes of the head that the tail holds
+	mask := uint64(1)<<(8*known) - 1
+	number, i := start/slotsPerLine, start%slotsPerLine
+	if !w.cur.seek(number) {
+		return ErrCorrupt
+	}
+	for end := start + run; start < end; start++ {
+		if i == slotsPerLine {
+			number, i = number+1, 0
+			if !w.cur.seek(number) {
 				return ErrCorrupt
 			}
-			v := slot(cur.line, p%slotsPerLine)
-			rem := v >> 4
-			if rem < skip {
-				rank++
-				continue
-			}
-			if home == lastHome && rem > lastRem {
-				return nil
-			}
-			if len(block) == 0 {
-				b, first, ok := c.tailBlock(rank)
-				if !ok {
-					return ErrCorrupt
-				}
-				block = b[(rank-first)*stride:]
-			}
-			rank++
-			tail := block[:stride]
-			block = block[stride:]
-
-			within, _ := bits.Mul64(rem<<28, whole)
-			least := (base + within) >> segmentBits
-			held := uint64(tail[0])
-			if known == 2 {
-				held = held<<8 | uint64(tail[1])
-			}
-			head := least&^mask | held
-			if head < least {
-				head += mask + 1
-			}
-			head |= id << (64 - segmentBits)
-			if uint32(head>>(64-20)) != prefix {
-				continue
-			}
-			n := uint32(v&15) + 1
-			if v&15 == countInRow {
-				if n, ok = exc.count(c, id, p); !ok {
-					return ErrCorrupt
-				}
-			}
-			emit(head, tail[known:], n)
 		}
-		skip = 0
+		v := slot(w.cur.line, i)
+		i++
+		rank := w.rank
+		w.rank++
+		rem := v >> 4
+		if rem < w.skip {
+			continue
+		}
+		if w.home == w.lastHome && rem > w.lastRem {
+			w.done = true
+			break
+		}
+		if rank >= w.checked {
+			_, first, ok := c.tailBlock(rank)
+			if !ok {
+				return ErrCorrupt
+			}
+			w.checked = min(first+tailBlock, uint64(c.row.entries))
+		}
+		at := rank * stride
+		within, _ := bits.Mul64(rem<<28, w.whole)
+		least := (base + within) >> segmentBits
+		held := uint64(tails[at])
+		if known == 2 {
+			held = held<<8 | uint64(tails[at+1])
+		}
+		head := least&^mask | held
+		if head < least {
+			head += mask + 1
+		}
+		head |= w.id << (64 - segmentBits)
+		if uint32(head>>(64-20)) != w.prefix {
+			continue
+		}
+		n := uint32(v&15) + 1
+		if v&15 == countInRow {
+			if n, ok = w.exc.count(c, w.id, start); !ok {
+				return ErrCorrupt
+			}
+		}
+		// Field by field: a copy of the whole would wait for its parts.
+		f := &w.buf[w.n&maxRun]
+		f.head, f.at, f.count = head, at+known, n
+		w.n++
+	}
+	return nil
+}
+
+// plain lists the next entries of a segment that is stored plain, or empty.
+func (w *walker) plain() error {
+	c := &w.x.cold[w.id]
+	w.tails = c.head
+	for n := uint64(c.row.entries); w.n < len(w.buf); w.rank++ {
+		if w.rank >= n {
+			w.done = true
+			return nil
+		}
+		rec := c.plain(w.rank)
+		if rec == nil {
+			return ErrCorrupt
+		}
+		f := &w.buf[w.n]
+		f.head, f.at = binary.BigEndian.Uint64(rec), segmentHeaderSize+w.rank*plainRecord+8
+		if uint32(f.head>>(64-20)) != w.prefix {
+			w.done = true
+			return nil
+		}
+		f.count = binary.LittleEndian.Uint32(rec[20:])
+		w.n++
 	}
 	return nil
 }
@@ -296,7 +400,13 @@ func (x *Index) walkPositions(prefix uint32, straddling bool, emit func(pos uint
 	id := uint64(prefix) / perSegment
 	s, c := &x.hot[id], &x.cold[id]
 	if s.homes == 0 {
-		return x.walkPlainPrefix(c, prefix, func(head uint64, _ []byte, n uint32) { emit(head<<segmentBits, n) })
+		w := walker{x: x, prefix: prefix}
+		for w.next() {
+			for _, f := range w.buf[:w.n] {
+				emit(f.head<<segmentBits, f.count)
+			}
+		}
+		return w.err
 	}
 	low := uint64(prefix) << (64 - 20 + segmentBits)
 	high := low | (1<<(64-20+segmentBits) - 1)
@@ -373,30 +483,18 @@ func (e *exceptionCursor) count(c *coldSegment, id, p uint64) (uint32, bool) {
 	return 0, false
 }
 
-func (x *Index) walkPlainPrefix(c *coldSegment, prefix uint32, emit func(head uint64, rest []byte, n uint32)) error {
-	size := x.kind.Size()
+// firstPlain is the first record of a plain segment that is not below a prefix.
+func (c *coldSegment) firstPlain(prefix uint32) (uint64, error) {
 	damaged := false
-	n := int(c.row.entries)
-	first := sort.Search(n, func(i int) bool {
+	at := sort.Search(int(c.row.entries), func(i int) bool {
 		rec := c.plain(uint64(i))
 		damaged = damaged || rec == nil
 		return damaged || uint32(binary.BigEndian.Uint64(rec)>>(64-20)) >= prefix
 	})
 	if damaged {
-		return ErrCorrupt
+		return 0, ErrCorrupt
 	}
-	for i := uint64(first); i < uint64(n); i++ {
-		rec := c.plain(i)
-		if rec == nil {
-			return ErrCorrupt
-		}
-		head := binary.BigEndian.Uint64(rec)
-		if uint32(head>>(64-20)) != prefix {
-			break
-		}
-		emit(head, rec[8:size], binary.LittleEndian.Uint32(rec[20:]))
-	}
-	return nil
+	return uint64(at), nil
 }
 
 // hexUpper writes whole groups of four bytes.

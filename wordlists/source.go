@@ -173,9 +173,10 @@ func (s *fileSource) read(ctx context.Context, id int, r io.Reader, w *worker) e
 	e := entryReader{lines: w.lines, kind: s.kind, file: s.name, counted: s.counted}
 	for i := 0; ; i++ {
 		count, err := e.next()
-		if errors.Is(err, io.EOF) {
-			return nil
-		} else if err != nil {
+		if err != nil {
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
 			return err
 		}
 		if int(e.key.head()>>(64-segmentBits)) != id {
@@ -242,10 +243,11 @@ func (s *streamSource) segment(ctx context.Context, id int, w *worker) error {
 				return nil
 			}
 			var err error
-			if s.count, err = s.e.next(); errors.Is(err, io.EOF) {
-				s.done = true
-				return nil
-			} else if err != nil {
+			if s.count, err = s.e.next(); err != nil {
+				if errors.Is(err, io.EOF) {
+					s.done = true
+					return nil
+				}
 				return err
 			}
 			s.pending = true

@@ -281,11 +281,15 @@ func (s *updateSource) copySegment(id int, w *worker) error {
 func (s *updateSource) carry(id int, prefix uint32, w *worker) error {
 	if s.old.full {
 		var key Key
-		return s.old.walkPrefix(prefix, func(head uint64, rest []byte, n uint32) {
-			putHead(&key, head)
-			copy(key[8:], rest)
-			w.b.add(&key, n)
-		})
+		old := walker{x: s.old, prefix: prefix}
+		for old.next() {
+			for _, f := range old.buf[:old.n] {
+				putHead(&key, f.head)
+				copy(key[8:s.old.kind.Size()], old.tails[f.at:])
+				w.b.add(&key, f.count)
+			}
+		}
+		return old.err
 	}
 	if s.old.cold[id].row.layout == layoutEmpty {
 		return nil
