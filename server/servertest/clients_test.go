@@ -14,24 +14,8 @@ import (
 	"github.com/watchword-project/watchword/wordlists"
 )
 
-// program finds a program that a test runs. Without it the test is skipped on
-// a developer's machine, and fails in CI.
-func program(t *testing.T, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	switch {
-	case err == nil:
-		return path
-	case os.Getenv("CI") != "":
-		t.Fatalf("%s is not installed, and CI must have it", name)
-	default:
-		t.Skipf("%s is not installed", name)
-	}
-	return ""
-}
-
-// run runs a program and shows what it printed if it fails.
-func run(t *testing.T, dir, name string, args ...string) {
+// finish runs a program to its end and shows what it printed if it fails.
+func finish(t *testing.T, dir, name string, args ...string) {
 	t.Helper()
 	cmd := exec.Command(name, args...)
 	cmd.Dir = dir
@@ -65,16 +49,16 @@ func TestRangeClients(t *testing.T) {
 		"corpora: [{name: sha1, path: %s/sha1.wwix}, {name: ntlm, path: %s/ntlm.wwix}]\nrange: {anonymous_from: [127.0.0.1]}", dir, dir)})
 	t.Run("npm", func(t *testing.T) {
 		node, npm := program(t, "node"), program(t, "npm")
-		run(t, dir, npm, "install", "--silent", "--no-audit", "--no-fund", "--prefix", dir,
+		finish(t, dir, npm, "install", "--silent", "--no-audit", "--no-fund", "--prefix", dir,
 			"hibp@15.2.1", "@zxcvbn-ts/core@3.0.4", "@zxcvbn-ts/matcher-pwned@3.0.4")
-		run(t, dir, node, clientScript(t, dir, "hibp.mjs"), s.URL, leaked, "3")
-		run(t, dir, node, clientScript(t, dir, "pwned.cjs"), s.URL+"/range/", leaked)
+		finish(t, dir, node, clientScript(t, dir, "hibp.mjs"), s.URL, leaked, "3")
+		finish(t, dir, node, clientScript(t, dir, "pwned.cjs"), s.URL+"/range/", leaked)
 	})
 	t.Run("Symfony", func(t *testing.T) {
 		php := program(t, "php")
 		if _, err := os.Stat("/usr/share/php/Symfony/Component/HttpClient/autoload.php"); err != nil && os.Getenv("CI") == "" {
 			t.Skip("Symfony's validator and HTTP client are not installed")
 		}
-		run(t, dir, php, clientScript(t, dir, "symfony.php"), s.URL+"/range/%s", leaked)
+		finish(t, dir, php, clientScript(t, dir, "symfony.php"), s.URL+"/range/%s", leaked)
 	})
 }
