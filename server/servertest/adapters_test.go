@@ -162,8 +162,8 @@ func policyServer(t *testing.T, more string) *servertest.Server {
 		secretFile(t, "Bearer "+doorSecret) + "'}\n" + more})
 }
 
-// policy sends a command to the auth-policy door.
-func policy(t testing.TB, s *servertest.Server, command, body string) (int, string) {
+// authPolicy sends a command to the auth-policy door.
+func authPolicy(t testing.TB, s *servertest.Server, command, body string) (int, string) {
 	t.Helper()
 	req, err := http.NewRequest(http.MethodPost, s.AuthPolicyURL+"/?command="+command, strings.NewReader(body))
 	if err != nil {
@@ -305,7 +305,7 @@ service anvil {
 		t.Errorf("Dovecot's log does not tell why (%v):\n%s", err, b)
 	}
 	want("somebody else", login("bob", "right horse"), "OK ")
-	if code, text := policy(t, s, "reset", `{"login":"alice"}`); code != 200 || text != `{"status":"ok"}` {
+	if code, text := authPolicy(t, s, "reset", `{"login":"alice"}`); code != 200 || text != `{"status":"ok"}` {
 		t.Fatalf("reset: %d %s", code, text)
 	}
 	want("the right password after a reset", login("alice", "right horse"), "OK ")
@@ -320,7 +320,7 @@ func TestAuthPolicyForm(t *testing.T) {
 	s := policyServer(t, "")
 	ask := func(command, body, want string) {
 		t.Helper()
-		if code, text := policy(t, s, command, body); code != 200 || text != want {
+		if code, text := authPolicy(t, s, command, body); code != 200 || text != want {
 			t.Errorf("%s %s = %d %s, want %s", command, body, code, text, want)
 		}
 	}
@@ -363,7 +363,7 @@ func TestAuthPolicyForm(t *testing.T) {
 	for range 5 {
 		ask("allow", `{"login":"dave","remote":"not an address","session_id":"s"}`, yes)
 	}
-	if code, text := policy(t, s, "allow", `{"login":"dave","session_id":"s"}`); code != 200 || !strings.Contains(text, `"status":-1`) {
+	if code, text := authPolicy(t, s, "allow", `{"login":"dave","session_id":"s"}`); code != 200 || !strings.Contains(text, `"status":-1`) {
 		t.Errorf("the sixth question without a hash: %d %s", code, text)
 	}
 	ask("allow", `{"login":""}`, `{"status":-1,"msg":"This is not a login name.","r_attrs":{}}`)
@@ -384,7 +384,7 @@ func TestAuthPolicyForm(t *testing.T) {
 		{"an unknown command", "addBLEntry", `{}`, 404},
 		{"no command", "", `{}`, 404},
 	} {
-		if code, text := policy(t, s, x.command, x.body); code != x.code || !strings.Contains(text, `"failure"`) || strings.Contains(text, "alice") {
+		if code, text := authPolicy(t, s, x.command, x.body); code != x.code || !strings.Contains(text, `"failure"`) || strings.Contains(text, "alice") {
 			t.Errorf("%s: %d %s, want %d", x.name, code, text, x.code)
 		}
 	}
@@ -419,7 +419,7 @@ func TestAuthPolicyRace(t *testing.T) {
 				body = fmt.Sprintf(`{"login":"alice %v","remote":"192.0.2.7","session_id":"s","pwhash":"%064x"}`, withHash, i)
 			}
 			wg.Go(func() {
-				if _, text := policy(t, s, "allow", body); strings.Contains(text, `"status":0`) {
+				if _, text := authPolicy(t, s, "allow", body); strings.Contains(text, `"status":0`) {
 					let.Add(1)
 				}
 			})
