@@ -261,7 +261,7 @@ func TestDamageOfPages(t *testing.T) {
 	file := bytes.TrimRight(filled(t), "\x00")
 	file = append(file, make([]byte, 10*4096-len(file)%4096)...)
 	path := filepath.Join(t.TempDir(), boltstore.FileName)
-	opened, step := 0, count(53, 1) // of all bits; a prime, so that it meets all kinds
+	opened, step := 0, count(211, 1) // of all bits; a prime, so that it meets all kinds
 	const first, last = 8, 16 + 6*16
 	for n := 0; n < (len(file)/4096-12)*(last-first)*8; n += step {
 		bit := (2*4096+n/8/(last-first)*4096+first+n/8%(last-first))*8 + n%8

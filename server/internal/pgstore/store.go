@@ -196,9 +196,10 @@ const walkChunk = 500
 // All implements verifier.Store, in the order of tenant and subject.
 func (s *Store) All(ctx context.Context) iter.Seq2[verifier.Record, error] {
 	return func(yield func(verifier.Record, error) bool) {
-		var last verifier.Record
-		for first := true; ; first = false {
-			chunk, err := s.recordsAfter(ctx, last, first)
+		// The first chunk begins before the least key there can be.
+		tenant, subject := "", []byte{}
+		for {
+			chunk, err := s.recordsAfter(ctx, tenant, subject)
 			if err != nil {
 				yield(verifier.Record{}, failed("reading credentials", err))
 				return
@@ -211,14 +212,15 @@ func (s *Store) All(ctx context.Context) iter.Seq2[verifier.Record, error] {
 			if len(chunk) < walkChunk {
 				return
 			}
-			last = chunk[len(chunk)-1]
+			last := chunk[len(chunk)-1]
+			tenant, subject = last.Tenant, last.Subject[:]
 		}
 	}
 }
 
-func (s *Store) recordsAfter(ctx context.Context, last verifier.Record, first bool) ([]verifier.Record, error) {
+func (s *Store) recordsAfter(ctx context.Context, tenant string, subject []byte) ([]verifier.Record, error) {
 	rows, err := s.pool.Query(ctx, `SELECT `+columns+` FROM watchword_credentials
-WHERE $1 OR (tenant, subject) > ($2, $3) ORDER BY tenant, subject LIMIT $4`, first, last.Tenant, last.Subject[:], walkChunk)
+WHERE (tenant, subject) > ($1, $2) ORDER BY tenant, subject LIMIT $3`, tenant, subject, walkChunk)
 	if err != nil {
 		return nil, err
 	}
@@ -369,9 +371,9 @@ const listChunk = 16
 // List implements objects.Store.
 func (s *Store) List(ctx context.Context, kind, tenant string) iter.Seq2[objects.Object, error] {
 	return func(yield func(objects.Object, error) bool) {
-		var last objects.Object
-		for first := true; ; first = false {
-			chunk, err := s.objectsAfter(ctx, kind, tenant, last, first)
+		var last objects.Object // names have a byte at least, so this comes before all
+		for {
+			chunk, err := s.objectsAfter(ctx, kind, tenant, last)
 			if err != nil {
 				yield(objects.Object{}, failed("reading objects", err))
 				return
@@ -389,10 +391,16 @@ func (s *Store) List(ctx context.Context, kind, tenant string) iter.Seq2[objects
 	}
 }
 
-func (s *Store) objectsAfter(ctx context.Context, kind, tenant string, last objects.Object, first bool) ([]objects.Object, error) {
-	rows, err := s.pool.Query(ctx, `SELECT tenant, name, version, data FROM watchword_objects
-WHERE kind = $1 AND ($2 OR tenant = $3) AND ($4 OR (tenant, name) > ($5, $6)) ORDER BY tenant, name LIMIT $7`,
-		kind, tenant == objects.AllTenants, tenant, first, last.Tenant, last.Name, listChunk)
+func (s *Store) objectsAfter(ctx context.Context, kind, tenant string, last objects.Object) ([]objects.Object, error) {
+	query := `SELECT tenant, name, version, data FROM watchword_objects
+WHERE kind = $1 AND tenant = $2 AND name > $3 ORDER BY name LIMIT $4`
+	from := tenant
+	if tenant == objects.AllTenants {
+		query = `SELECT tenant, name, version, data FROM watchword_objects
+WHERE kind = $1 AND (tenant, name) > ($2, $3) ORDER BY tenant, name LIMIT $4`
+		from = last.Tenant
+	}
+	rows, err := s.pool.Query(ctx, query, kind, from, last.Name, listChunk)
 	if err != nil {
 		return nil, err
 	}
