@@ -199,16 +199,20 @@ func TestFetchMisbehavingServer(t *testing.T) {
 	checkFolder(t, dir, all, wordlists.SHA1)
 
 	// What does not pass ends the download with the range's name.
+	s.mu.Lock()
 	s.misdeeds["03A11"] = make([]http.HandlerFunc, 100)
 	for i := range s.misdeeds["03A11"] {
 		s.misdeeds["03A11"][i] = status(500)
 	}
+	s.mu.Unlock()
 	o := fetchOptions(url, dir, wordlists.SHA1, prefixes)
 	o.Force, o.Attempts = true, 3
 	if _, err := wordlists.Fetch(t.Context(), o); err == nil || !strings.Contains(err.Error(), "03A11") {
 		t.Errorf("Fetch: %v, want an error that names 03A11", err)
 	}
+	s.mu.Lock()
 	s.misdeeds["03A11"] = []http.HandlerFunc{status(403)}
+	s.mu.Unlock()
 	if _, err := wordlists.Fetch(t.Context(), o); err == nil || !strings.Contains(err.Error(), "403") {
 		t.Errorf("Fetch: %v, want 403 at once", err)
 	}

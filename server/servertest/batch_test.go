@@ -237,7 +237,7 @@ func TestBatchLines(t *testing.T) {
 		{"blank lines", "\n\n  \n" + line(0) + "\r\n\n" + line(1), "JJ"},
 		{"no line feed at the end", strings.TrimSpace(line(0)), "J"},
 		{"64 KiB", row(64<<10) + line(1), "JJ"},
-		{"64 KiB and a byte", row(64<<10+1) + line(1), "EJ"},
+		{"64 KiB and a byte", row(64<<10+2) + line(1), "EJ"},
 		{"8 MiB", `{"password":"` + strings.Repeat("x", 8<<20) + `"}` + "\n" + line(1), "EJ"},
 		{"cut within a row", line(0) + `{"password":"zq`, "JE"},
 		{"two objects in a line", `{"password":"a"}{"password":"b"}` + "\n" + line(1), "EJ"},

@@ -66,8 +66,8 @@ func TestNoSecretLeavesTheServer(t *testing.T) {
 			post(route, b, s.Key)
 			post(route, b, canary)
 		}
-		if short == "PolicyService/AddWords" {
-			continue // whose first field is a list of words to keep
+		if short == "PolicyService/AddWords" || short == "LoginThrottleService/WatchSignals" {
+			continue // the one keeps its first field, the other answers for as long as it is asked
 		}
 		var reply []byte
 		err := conn.Invoke(ctx, method, []byte("\x0a\x1f"+canary), &reply, rawCodec)

@@ -578,15 +578,15 @@ func TestUnknownSubjectsCountAlike(t *testing.T) {
 	})
 }
 
-// clock is a test's own time.
-type clock struct{ offset atomic.Int64 }
+// throttleClock is a test's own time.
+type throttleClock struct{ offset atomic.Int64 }
 
-func (c *clock) now() time.Time       { return time.Now().Add(time.Duration(c.offset.Load())) }
-func (c *clock) step(d time.Duration) { c.offset.Add(int64(d)) }
+func (c *throttleClock) now() time.Time       { return time.Now().Add(time.Duration(c.offset.Load())) }
+func (c *throttleClock) step(d time.Duration) { c.offset.Add(int64(d)) }
 
 // TestDeniedAttemptsNeverExtendALock knocks all through a wait.
 func TestDeniedAttemptsNeverExtendALock(t *testing.T) {
-	var c clock
+	var c throttleClock
 	s := servertest.Start(t, servertest.Options{Now: c.now})
 	exhaust(t, s, "alice", client.Source{}, 5)
 	for range 28 {
@@ -603,11 +603,11 @@ func TestDeniedAttemptsNeverExtendALock(t *testing.T) {
 	}
 }
 
-// TestClockSteps moves the clock and back.
+// TestClockSteps moves the throttleClock and back.
 func TestClockSteps(t *testing.T) {
 	for _, step := range []time.Duration{time.Hour, -time.Hour, 365 * 24 * time.Hour, -365 * 24 * time.Hour} {
 		t.Run(step.String(), func(t *testing.T) {
-			var c clock
+			var c throttleClock
 			s := servertest.Start(t, servertest.Options{Now: c.now})
 			exhaust(t, s, "alice", client.Source{IP: "192.0.2.1"}, 5)
 			admitted := 0
@@ -680,7 +680,7 @@ func TestLastLaneDisablesTheCredential(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var c clock
+			var c throttleClock
 			s := servertest.Start(t, servertest.Options{Now: c.now})
 			set(t, s, "alice", goodPassword)
 			for i := range 99 {

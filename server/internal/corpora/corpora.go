@@ -190,9 +190,11 @@ func (s *Shelf) Breach(text password.Text, similar bool) policy.Breach {
 	if len(s.corpora) == 0 {
 		return policy.Breach{Status: policy.Skipped}
 	}
-	b := policy.Breach{Status: policy.Performed, CorpusVersion: s.version()}
+	b := policy.Breach{Status: policy.Performed}
+	var versions []string
 	for _, c := range s.corpora {
 		err := c.with(func(x *wordlists.Index) error {
+			versions = append(versions, c.Name+"@"+x.Info().Version)
 			n, found, err := x.Count(x.Kind().Key(text.Reveal()))
 			b.Found = b.Found || found
 			b.Count = max(b.Count, uint64(n))
@@ -202,6 +204,7 @@ func (s *Shelf) Breach(text password.Text, similar bool) policy.Breach {
 			b.Status = policy.Degraded
 		}
 	}
+	b.CorpusVersion = strings.Join(versions, ",")
 	if similar && !b.Found && b.Status == policy.Performed {
 		b.Similar = s.similar(text)
 	}
@@ -232,17 +235,6 @@ func (s *Shelf) similar(text password.Text) bool {
 		}
 	}
 	return false
-}
-
-// version names what answers: name@version of each corpus.
-func (s *Shelf) version() string {
-	var parts []string
-	for _, c := range s.corpora {
-		if info := c.info.Load(); info != nil {
-			parts = append(parts, c.Name+"@"+info.Version)
-		}
-	}
-	return strings.Join(parts, ",")
 }
 
 // Counts looks digests up in all corpora of a kind; the largest count wins.

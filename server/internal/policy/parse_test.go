@@ -226,7 +226,7 @@ func TestExampleDocument(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := policy.Needs{Blocklist: true, Breach: true, Estimate: true, Dictionary: true, Context: true, Previous: true, Age: true, History: 5}
+	want := policy.Needs{Blocklist: true, Breach: true, Similar: true, Estimate: true, Dictionary: true, Context: true, Previous: true, Age: true, History: 5}
 	if p.Needs() != want {
 		t.Errorf("Needs = %+v", p.Needs())
 	}
