@@ -458,6 +458,48 @@ func TestThreeServersOneBudget(t *testing.T) {
 	noKeyWithoutTTL(t, s)
 }
 
+// TestRightLoginsOnAWaitingLane sends 32 right logins at once over three servers to
+// a lane that has one guess to give.
+func TestRightLoginsOnAWaitingLane(t *testing.T) {
+	s := start(t)
+	rules, err := throttle.ProfileRules("nist")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for c := range rules.Unknown {
+		rules.Unknown[c].First = 50 * time.Millisecond
+	}
+	var nodes []*throttle.Limiter
+	for range 3 {
+		store, err := redisthrottle.Open(redisthrottle.Config{Addrs: []string{s.addr()}, Timeout: 500 * time.Millisecond})
+		if err != nil {
+			t.Fatal(err)
+		}
+		nodes = append(nodes, open(t, throttle.Config{Rules: &rules}, store))
+	}
+	for n := range 5 {
+		for range freeNIST {
+			guess(t, nodes[0], n)
+		}
+		time.Sleep(60 * time.Millisecond)
+		var wg sync.WaitGroup
+		for i := range 32 {
+			wg.Go(func() {
+				d, err := nodes[i%3].Begin(t.Context(), throttle.Attempt{Subject: subject(n), Tag: []byte("right")})
+				if err != nil || d.Verdict != throttle.Allow {
+					t.Errorf("right login: %v %v, %v", d.Verdict, d.Reasons, err)
+					return
+				}
+				time.Sleep(20 * time.Millisecond)
+				if _, err := nodes[i%3].Finish(t.Context(), "", d.Token, throttle.Success); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+	}
+}
+
 func TestClusterFailover(t *testing.T) {
 	t.Parallel()
 	all := cluster(t)

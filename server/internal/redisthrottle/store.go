@@ -167,6 +167,7 @@ const (
 	flagChallenged = 2
 	flagAsked      = 4
 	flagRates      = 8
+	flagShare      = 128
 )
 
 // numbers are the packed arguments that every operation takes.
@@ -319,6 +320,9 @@ func (s *Store) Begin(ctx context.Context, r *throttle.Request) (throttle.Grant,
 	if r.Demand {
 		n.flags |= flagAsked
 	}
+	if r.Share {
+		n.flags |= flagShare
+	}
 	keys := []string{slot + "l", poolKey(slot, r.Channel), deviceKey(slot, r.Channel, r.Device)}
 	keys = pairKey(keys, slot, &r.Lanes, &n)
 	address, which := addressKeys(&r.Address, &r.Limits)
@@ -326,13 +330,14 @@ func (s *Store) Begin(ctx context.Context, r *throttle.Request) (throttle.Grant,
 		keys = append(keys, address...)
 		n.flags |= which
 	}
-	a, err := s.call(ctx, opBegin, keys, &n)
+	a, err := s.call(ctx, opBegin, keys, &n, byte(r.Spare), byte(r.Spare>>8))
 	if err != nil {
 		return throttle.Grant{}, err
 	}
 	g := throttle.Grant{
 		Why: throttle.Reason(a.take(4)), Retry: int64(a.take(6)), Kind: throttle.Kind(a.take(1)),
-		Tag: uint16(a.take(2)), Known: a.take(1) == 1, At: int64(a.take(6)), NoneOpen: a.take(1) == 1, Firm: a.take(1) == 1,
+		Tag: uint16(a.take(2)), Tagged: a.take(1) == 1, Known: a.take(1) == 1, At: int64(a.take(6)), NoneOpen: a.take(1) == 1,
+		Twin: a.take(1) == 1, Firm: a.take(1) == 1,
 	}
 	if !a.ok {
 		return throttle.Grant{}, errShort
@@ -356,7 +361,7 @@ func (s *Store) Begin(ctx context.Context, r *throttle.Request) (throttle.Grant,
 		}
 	}
 	undo := throttle.Settlement{
-		Lanes: r.Lanes, Now: r.Now, At: g.At, Kind: g.Kind, Tag: g.Tag, Tagged: r.Tagged, Outcome: throttle.Cancelled,
+		Lanes: r.Lanes, Now: r.Now, At: g.At, Kind: g.Kind, Tag: g.Tag, Tagged: g.Tagged, Outcome: throttle.Cancelled,
 	}
 	undo.Address = [3]throttle.Name{}
 	binary.LittleEndian.PutUint32(undo.Nonce[:], n.echo)

@@ -99,14 +99,14 @@ func (p *pair) step(ctx context.Context) {
 	case n < 50:
 		q := throttle.Request{
 			Lanes: p.lanes(), Now: p.now, Tag: uint16(r.IntN(12)), Tagged: r.IntN(6) > 0,
-			Challenged: r.IntN(3) == 0, Demand: r.IntN(20) == 0,
+			Challenged: r.IntN(3) == 0, Demand: r.IntN(20) == 0, Share: r.IntN(2) == 0, Spare: uint16(r.IntN(12)),
 		}
 		x, errX := p.a.Begin(ctx, &q)
 		y, errY := p.b.Begin(ctx, &q)
 		p.same("Begin", x, y, errX, errY)
 		if x.Kind != 0 {
 			s := throttle.Settlement{
-				Lanes: q.Lanes, At: x.At, Kind: x.Kind, Tag: x.Tag, Tagged: q.Tagged, OnList: x.Known,
+				Lanes: q.Lanes, At: x.At, Kind: x.Kind, Tag: x.Tag, Tagged: x.Tagged, OnList: x.Known,
 			}
 			binary.LittleEndian.PutUint64(s.Nonce[:], uint64(p.steps))
 			p.tokens = append(p.tokens, s)

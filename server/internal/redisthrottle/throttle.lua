@@ -160,9 +160,9 @@ local function add(p, at, tag, tagged, pending)
   p.g[#p.g + 1] = {at = at, tag = tag, refs = pending and 1 or 0, pending = pending, tagged = tagged}
 end
 
-local function admit(p, r, now, tag, tagged, challenged)
+local function admit(p, r, now, tag, tagged, same, challenged)
   if p.closed == 1 then return 0, CLOSED, r.longest end
-  local i = tagged and find(p, tag, true)
+  local i = same and find(p, tag, tagged)
   local late = max(p.rep, now) + REPEAT_COST - now - REPEAT_ROOM
   if i and p.g[i].pending then
     if p.g[i].refs == MAX_REFS then return 0, TOO_PARALLEL, PARALLEL end
@@ -365,7 +365,7 @@ end
 -- keys, now, channel, device, tag, flags, two ladders, four rates, echo, and
 -- then what the operation alone needs. Flags: 1 tagged, 2 challenged, 4 a
 -- challenge is asked for; 8 and the next three: pair and the three prefixes
--- are among the keys.
+-- are among the keys; 128 the guess may be shared.
 local U, K, L = {}, {}, {{}, {}, {}, {}}
 local base = 0
 local now, channel, device, tag, flags, echo, rest
@@ -385,8 +385,8 @@ end
 
 local run = {}
 
-run[1] = function() -- begin
-  -- KEYS: list, subject lane, device lane, rates
+run[1] = function(packed) -- begin
+  -- KEYS: list, subject lane, device lane, rates; further: I2 spare
   local key, r, isKnown = KEYS[base + 2], U, false
   local tagged, challenged = bit(flags, 0), bit(flags, 1)
   if device ~= 0 and known(loadList(KEYS[base + 1]), device, now) then
@@ -401,7 +401,14 @@ run[1] = function() -- begin
   local p, had = load(values[1])
   local moved
   p, moved = settle(p, r, now)
-  local kind, why, retry = admit(p, r, now, tag, tagged, challenged or isKnown)
+  local twin = 0
+  if tagged and not bit(flags, 7) then
+    local i = find(p, tag, true)
+    if i and p.g[i].pending then
+      twin, tag, tagged = 1, unstruct('<I2', packed, rest), false
+    end
+  end
+  local kind, why, retry = admit(p, r, now, tag, tagged, tagged or bit(flags, 7), challenged or isKnown)
   local go = why == 0 and not (bit(flags, 2) and not challenged and not isKnown)
   if not isKnown then
     local rateWhy, rateRetry = tryRates(lanes, values, kind == 0 and CHARGED or kind, now, go)
@@ -412,13 +419,14 @@ run[1] = function() -- begin
   if go then
     kept = charge(p, r, now, kind, tag, tagged)
     save(key, p, now)
+    twin = 0
   else
-    kind = 0
+    kind, tagged = 0, false
     if had and moved then save(key, p, now) end
   end
   local none = 0
   if bit(why, 1) then none = noneOpen(KEYS[base + 2], KEYS[base + 1], channel, now) end
-  return pack('<I4I4I6BI2BI6BB', echo, why, retry, kind, kept, isKnown and 1 or 0, now, none, firm)
+  return pack('<I4I4I6BI2BBI6BBB', echo, why, retry, kind, kept, tagged and 1 or 0, isKnown and 1 or 0, now, none, twin, firm)
 end
 
 run[2] = function(packed, keys) -- settle

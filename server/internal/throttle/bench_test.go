@@ -73,7 +73,7 @@ func benchStore(b *testing.B, subjects int) (throttle.Store, throttle.Request) {
 		b.Fatal(err)
 	}
 	ladder := throttle.Numbers{Free: 5, Close: 100, First: 30_000, Longest: 3_600_000, SlowCost: 25_920_000, SlowRoom: 2_592_000_000, Pending: 60_000}
-	return m, throttle.Request{Lanes: throttle.Lanes{Unknown: ladder, Known: ladder}, Now: 1_800_000_000_000, Tagged: true}
+	return m, throttle.Request{Share: true, Lanes: throttle.Lanes{Unknown: ladder, Known: ladder}, Now: 1_800_000_000_000, Tagged: true}
 }
 
 // median runs two things in turns and returns the medians of their times, so

@@ -50,7 +50,7 @@ func Survive(b []byte, now int64, tag uint16) bool {
 	c := compile(&rules)
 	n := &c.unknown[0]
 	p.settle(n, now)
-	k, why, retry := p.admit(n, now, tag, true, false)
+	k, why, retry := p.admit(n, now, tag, true, true, false)
 	if (k == 0) == (why == 0) || retry < 0 || why&LaneWaits != 0 && retry > n.Longest {
 		return false
 	}

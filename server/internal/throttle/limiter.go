@@ -51,6 +51,7 @@ type Limiter struct {
 	watch   *watch
 	devices bool
 	count   counters
+	flight  flight
 
 	tenants struct {
 		sync.Mutex
@@ -99,6 +100,7 @@ func New(c Config, store Store) (*Limiter, error) {
 	}
 	l.strict = l.rules
 	l.tenants.tat = make(map[string]int64)
+	l.flight.init(rules.Pending)
 	if store != nil {
 		strict := rules.stricter(c.Nodes)
 		l.strict = compile(&strict)
@@ -209,15 +211,16 @@ func (l *Limiter) Begin(ctx context.Context, a Attempt) (Decision, error) {
 	r.Tag, r.Tagged = l.guess(&tenant, &a, now, &x)
 	soft := l.watch.suspect(now, &x) | l.tenantFull(a.Tenant, now)
 	r.Demand = soft != 0
+	r.Spare = binary.LittleEndian.Uint16(x.nonce[2:])
 
-	g, local, err := l.begin(ctx, &r, v6)
+	g, local, err := l.flight.begin(ctx, &r, &a, func() (Grant, bool, error) { return l.begin(ctx, &r, v6) })
 	if err != nil {
 		return Decision{}, err
 	}
 	d := Decision{KnownDevice: g.Known, Closed: g.NoneOpen}
 	asked := r.Demand && !r.Challenged && !g.Known
 	if g.Why == 0 && !asked {
-		x.kind, x.at, x.tag, x.tagged, x.known, x.local = g.Kind, g.At, g.Tag, r.Tagged, g.Known, local
+		x.kind, x.at, x.tag, x.tagged, x.known, x.local = g.Kind, g.At, g.Tag, g.Tagged, g.Known, local
 		x.device = r.Device
 		x.booked = g.Kind == Charged && !g.Known && l.tenantBook(a.Tenant, now, 1)
 		l.watch.begun(now, &x, a.IP)
@@ -286,6 +289,7 @@ func (l *Limiter) Finish(ctx context.Context, tenant, token string, o Outcome) (
 			Pair: x.pair, Address: x.address,
 		},
 	}
+	defer l.flight.landed(&s)
 	return l.settle(ctx, tenant, &tk, &x, &s)
 }
 

@@ -259,7 +259,12 @@ func (m *Memory) Begin(_ context.Context, r *Request) (Grant, error) {
 	slot := s.find(k)
 	var scratch pool
 	p, moved := m.load(s, slot, k, &scratch, rules, now)
-	kind, why, retry := p.admit(rules, now, r.Tag, r.Tagged, r.Challenged || g.Known)
+	tag, tagged := r.Tag, r.Tagged
+	twin := tagged && !r.Share && p.twin(tag)
+	if twin {
+		tag, tagged = r.Spare, false
+	}
+	kind, why, retry := p.admit(rules, now, tag, tagged, tagged || r.Share, r.Challenged || g.Known)
 	g.Kind, g.Why, g.Retry = kind, why, retry
 	asked := r.Demand && !r.Challenged && !g.Known
 	var room [4]rateLane
@@ -301,7 +306,7 @@ func (m *Memory) Begin(_ context.Context, r *Request) (Grant, error) {
 		}
 	}
 	if g.Why == 0 && !asked {
-		g.Tag = p.charge(rules, now, kind, r.Tag, r.Tagged)
+		g.Tag, g.Tagged = p.charge(rules, now, kind, tag, tagged), tagged
 		if !m.save(t, s, slot, k, p, rules, now) {
 			g.Why, g.Retry = StoreFull, fullWait
 		}
@@ -313,9 +318,12 @@ func (m *Memory) Begin(_ context.Context, r *Request) (Grant, error) {
 			a.s.touch(a.slot)
 		}
 	} else {
-		g.Kind = 0
+		g.Kind, g.Tag, g.Tagged = 0, 0, false
+		g.Twin = twin
 		g.Firm = why&(LaneWaits|LaneClosed) != 0 && p.pending == 0
 		if slot >= 0 && moved {
+			// Time has changed it, not the attempt: silence became a failure, or the
+			// clock went back.
 			m.save(t, s, slot, k, p, rules, now)
 		}
 	}

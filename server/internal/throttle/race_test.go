@@ -42,7 +42,7 @@ type checkThenAct struct{ throttle.Store }
 
 func (f checkThenAct) Begin(ctx context.Context, r *throttle.Request) (throttle.Grant, error) {
 	v, err := f.View(ctx, &throttle.Target{Subject: r.Subject, Unknown: [3]throttle.Numbers{r.Unknown, r.Unknown, r.Unknown}}, r.Now)
-	g := throttle.Grant{At: r.Now, Kind: throttle.Charged, Tag: r.Tag}
+	g := throttle.Grant{At: r.Now, Kind: throttle.Charged, Tag: r.Tag, Tagged: r.Tagged}
 	if v.Unknown[r.Channel].Failures >= r.Unknown.Free {
 		g.Kind, g.Why, g.Retry = 0, throttle.LaneWaits, 1
 	}
@@ -139,6 +139,14 @@ func TestRacingGuesses(t *testing.T) {
 		}
 		if err := l.Reset(t.Context(), throttle.Query{IP: home}); err != nil {
 			t.Fatal(err)
+		}
+	}
+	if *long { // a million attempts in all
+		for n := range 1300 {
+			l := open(t, throttle.Config{Now: c.now, Memory: throttle.MemoryConfig{Subjects: 1024}}, nil)
+			if got := race(t, l, 256, byte(n)); got != 5 {
+				t.Errorf("round %d: %d guesses admitted, want 5", n, got)
+			}
 		}
 	}
 	mutant := open(t, throttle.Config{Now: c.now}, checkThenAct{memory(t)})
@@ -315,3 +323,25 @@ func TestHistoriesAreLinearizable(t *testing.T) {
 
 // noClock serves a store that keeps nothing on disk.
 func noClock(int64) func() int64 { return func() int64 { return 0 } }
+
+// TestSixteenBitsAreNotAGuess begins guesses that look the same to a store but
+// are not: each costs, and the one too many is refused with a hint.
+func TestSixteenBitsAreNotAGuess(t *testing.T) {
+	store := memory(t)
+	ladder := throttle.Numbers{Free: 5, Close: 100, First: 30_000, Longest: 3_600_000, Pending: 60_000}
+	r := throttle.Request{Lanes: throttle.Lanes{Subject: throttle.Name{1}, Unknown: ladder, Known: ladder}, Now: 1_800_000_000_000, Tag: 7, Tagged: true}
+	for i := range 6 {
+		r.Spare = uint16(100 + i)
+		g, err := store.Begin(t.Context(), &r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if admitted := g.Kind == throttle.Charged; admitted != (i < 5) || g.Tagged != (i == 0) || g.Twin != (i == 5) {
+			t.Errorf("guess %d of six with one tag: %+v", i+1, g)
+		}
+	}
+	r.Share = true
+	if g, err := store.Begin(t.Context(), &r); err != nil || g.Kind != throttle.Shared {
+		t.Errorf("the very same guess again: %+v, %v, want it shared", g, err)
+	}
+}

@@ -27,8 +27,8 @@ const (
 	repeatShare = 10                          // a repeated guess weighs a tenth on the address lanes
 )
 
-// refs counts the open attempts on one pending guess, tag is the guess, at the
-// time it was charged: at<<22 | tag<<6 | refs.
+// An entry is one guess: at<<22 | tag<<6 | refs. At is when it was charged, tag
+// what is kept of it, refs how many attempts with it await their outcome.
 type entry uint64
 
 func makeEntry(at int64, tag uint16, refs int) entry {
@@ -227,15 +227,22 @@ const (
 	Known                   // the same guess as one that was wrong
 )
 
+// twin reports whether an awaited guess has this tag.
+func (p *pool) twin(tag uint16) bool {
+	i := p.find(tag, true)
+	return i >= 0 && p.pending&(1<<i) != 0
+}
+
 // admit says whether a guess may be tried now. It changes nothing; the caller
 // charges once every other lane has agreed. The pool must be settled.
-func (p *pool) admit(r *Numbers, now int64, tag uint16, tagged, challenged bool) (k Kind, why Reason, retry int64) {
+// same says that the guess can be told from others by its number.
+func (p *pool) admit(r *Numbers, now int64, tag uint16, tagged, same, challenged bool) (k Kind, why Reason, retry int64) {
 	if p.closed {
 		return 0, LaneClosed, r.Longest
 	}
 	i := -1
-	if tagged {
-		i = p.find(tag, true)
+	if same {
+		i = p.find(tag, tagged)
 	}
 	if i >= 0 && p.pending&(1<<i) != 0 {
 		if p.guess[i].refs() == maxRefs {

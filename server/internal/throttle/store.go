@@ -83,6 +83,12 @@ type Request struct {
 	Now    int64
 	Tag    uint16 // the guess; without Tagged a random number
 	Tagged bool
+	// Share: the caller has an attempt with this very guess under way, kept as
+	// Tag and Tagged say. Without it an awaited guess with the same tag is taken
+	// for another guess, since sixteen bits cannot tell, and this one is charged
+	// under Spare, a random number.
+	Share bool
+	Spare uint16
 	// Challenged: the subject has passed a challenge. Demand: it must have, for
 	// reasons the store does not know.
 	Challenged, Demand bool
@@ -95,9 +101,13 @@ type Grant struct {
 	Retry    int64 // ms until it is worth asking again; 0 if Why is zero
 	Kind     Kind
 	Tag      uint16 // the number under which the guess is kept
+	Tagged   bool   // it is the request's tag
 	Known    bool   // the device is on the subject's list
 	At       int64  // when it was charged, by the store's clock, in ms
 	NoneOpen bool   // no lane of the subject is left open on this channel
+	// Twin: refused, but a guess with the same tag is awaited, which may be the
+	// same; its outcome may change the answer.
+	Twin bool
 	// Firm: the guess lane refuses and no outcome is awaited on it, so that only
 	// time, a reset or a report can change that.
 	Firm bool

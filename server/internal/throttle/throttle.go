@@ -95,7 +95,8 @@ type Attempt struct {
 	Channel Channel
 	// Tag is the caller's keyed MAC of the guess, at most 32 bytes; nil if there
 	// is none. It is cut to 16 bits under a key that changes every day before it
-	// is kept. Attempts without a tag are all distinct guesses.
+	// is kept. Parallel attempts with one tag share one charge; attempts without a
+	// tag are all distinct guesses.
 	Tag []byte
 	// ChallengePassed: the caller has run the challenge it was asked for.
 	ChallengePassed bool
