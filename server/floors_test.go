@@ -51,7 +51,8 @@ var floors = map[string][]string{
 	"server/internal/throttle/attacksim": {"server/internal/throttle"},
 	"server/internal/redisthrottle":      {"server/internal/throttle"},
 	"server/internal/boltstore":          {"server/internal/objects", "server/internal/verifier"},
-	"server/internal/pgstore":            {"server/internal/objects", "server/internal/verifier"},
+	"server/internal/pgstore":            {"server/internal/objects", "server/internal/policy", "server/internal/verifier"},
+	"server/internal/redisstore":         {"server/internal/objects", "server/internal/verifier"},
 	"server/internal/storetest/procs":    nil,
 	"server/internal/storetest":          {"server/internal/objects", "server/internal/verifier"},
 	"server/internal/storetest/powercut": nil,
@@ -60,7 +61,7 @@ var floors = map[string][]string{
 
 	// Where the rooms meet.
 	"server/internal/daemon": {"api/watchword/v1", "server/internal/boltstore", "server/internal/corpora", "server/internal/identity", "server/internal/objects",
-		"server/internal/password", "server/internal/pepper", "server/internal/policybook", "server/internal/redisthrottle",
+		"server/internal/password", "server/internal/pepper", "server/internal/pgstore", "server/internal/policybook", "server/internal/redisstore", "server/internal/redisthrottle",
 		"server/internal/rpc", "server/internal/throttle", "server/internal/verifier"},
 	"server": {"api/watchword/v1", "server/internal/daemon", "server/internal/password",
 		"server/internal/throttle/attacksim", "wordlists"},
@@ -74,7 +75,7 @@ var homes = map[string][]string{
 	"google.golang.org/grpc":                 {"api/watchword/v1", "client", "server", "server/internal/daemon", "server/internal/rpc"},
 	"github.com/grpc-ecosystem/grpc-gateway": {"api/watchword/v1", "server/internal/rpc"},
 	"github.com/fullstorydev/grpchan":        {"server/internal/rpc"},
-	"github.com/redis/go-redis":              {"server/internal/redisthrottle", "server/internal/daemon"},
+	"github.com/redis/go-redis":              {"server/internal/redisstore", "server/internal/redisthrottle"},
 	"github.com/jackc/pgx":                   {"server/internal/pgstore"},
 	"filippo.io/age":                         {"server/internal/daemon"},
 	"go.etcd.io/bbolt":                       {"server/internal/boltstore"},
