@@ -102,6 +102,6 @@ func tabulate(w io.Writer, p password.Proposal) error {
 // proposal is the chosen row as a piece of configuration.
 func proposal(p password.Proposal) string {
 	c := p.Choice
-	return fmt.Sprintf("hashing:\n  memory: %dMiB\n  time: %d\n  parallelism: %d\n  memory_budget: %dMiB\n",
-		c.Params.Memory>>10, c.Params.Time, c.Params.Parallelism, max(c.Memory>>20, 1))
+	return fmt.Sprintf("hashing:\n  memory: %dMiB\n  time: %d\n  parallelism: %d\n  memory_budget: %dMiB\n  calibrated: %s\n",
+		c.Params.Memory>>10, c.Params.Time, c.Params.Parallelism, max(c.Memory>>20, 1), time.Now().Format(time.DateOnly))
 }

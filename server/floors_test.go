@@ -52,7 +52,7 @@ var floors = map[string][]string{
 	"server/internal/redisthrottle":      {"server/internal/throttle"},
 	"server/internal/boltstore":          {"server/internal/objects", "server/internal/verifier"},
 	"server/internal/redisstore":         {"server/internal/objects", "server/internal/verifier"},
-	"server/internal/pgstore":            {"server/internal/objects", "server/internal/verifier"},
+	"server/internal/pgstore":            {"server/internal/objects", "server/internal/policy", "server/internal/verifier"},
 	"server/internal/storetest/procs":    nil,
 	"server/internal/storetest":          {"server/internal/objects", "server/internal/verifier"},
 	"server/internal/storetest/powercut": nil,
@@ -61,7 +61,7 @@ var floors = map[string][]string{
 
 	// Where the rooms meet.
 	"server/internal/daemon": {"api/watchword/v1", "server/internal/boltstore", "server/internal/corpora", "server/internal/identity", "server/internal/objects",
-		"server/internal/password", "server/internal/pepper", "server/internal/policybook", "server/internal/redisthrottle",
+		"server/internal/password", "server/internal/pepper", "server/internal/pgstore", "server/internal/policybook", "server/internal/redisstore", "server/internal/redisthrottle",
 		"server/internal/rpc", "server/internal/throttle", "server/internal/verifier"},
 	"server": {"api/watchword/v1", "server/internal/daemon", "server/internal/password", "server/internal/policy",
 		"server/internal/policybook", "server/internal/throttle/attacksim", "server/internal/verifier", "wordlists"},

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"syscall"
 	"time"
@@ -100,8 +101,15 @@ func (s *serveCmd) Run(c *cli) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	// A hash holds its thread until it ends. With as many threads again as may
+	// hash, there is always one to take in requests and to refuse them at once.
+	slots := runtime.GOMAXPROCS(0)
+	if config.Hashing.Slots > 0 {
+		slots = config.Hashing.Slots
+	}
+	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + slots)
 	begin := time.Now()
-	server, err := daemon.Start(ctx, daemon.Options{Config: config, DataDir: c.DataDir, Log: log})
+	server, err := daemon.Start(ctx, daemon.Options{Config: config, DataDir: c.DataDir, Log: log, Slots: slots})
 	if err != nil {
 		return err
 	}

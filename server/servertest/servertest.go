@@ -191,6 +191,11 @@ func (s *Server) Routes() map[string]string { return s.daemon.RPC().Routes() }
 // Hashes counts the password hashes that were begun.
 func (s *Server) Hashes() uint64 { return s.daemon.Hashes() }
 
+// Backup writes a backup to nowhere, and tells whether that went well.
+func (s *Server) Backup(ctx context.Context) error {
+	return daemon.Backup(ctx, s.DataDir, nil, io.Discard)
+}
+
 // Post sends JSON to a REST route with the owner's key, and gives status and
 // body.
 func (s *Server) Post(path, body string) (int, string) {

@@ -122,6 +122,11 @@ var (
 	_ objects.Store     = (*Store)(nil)
 )
 
+// Lock takes a data directory that holds no store for this process, until unlock
+// is called or the process ends, however it ends. It returns ErrInUse when
+// another process has the directory.
+func Lock(dir string) (unlock func() error, err error) { return lock(filepath.Join(dir, lockName)) }
+
 // Open opens the store in the directory dir, which must exist, and makes one if
 // there is none. The file gets mode 0600. Open checks both header pages, the
 // list of free pages and the upper levels of the tree before it trusts the file;

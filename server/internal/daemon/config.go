@@ -124,6 +124,13 @@ type OIDC struct {
 
 // Hashing is the cost of new hashes, and how many run at a time.
 type Hashing struct {
+	// Scheme of new hashes: argon2id (default), or pbkdf2-sha256,
+	// pbkdf2-sha512 or pbkdf2-sm3 where a standard asks for an approved one.
+	// Hashes of another scheme stay valid, and are replaced at their next login.
+	Scheme string `yaml:"scheme"`
+	// Rounds are PBKDF2's. Default, and least: the floor of OWASP ASVS 5.0
+	// 11.4.2, 600000, or 210000 with SHA-512.
+	Rounds int `yaml:"rounds"`
 	// Memory, Time and Parallelism are argon2id's. Defaults 19MiB, 2, 1. Below
 	// the floors of OWASP ASVS 5.0 11.4.2 the server does not start.
 	Memory      Bytes `yaml:"memory"`
@@ -132,10 +139,28 @@ type Hashing struct {
 	// MemoryBudget bounds the memory of all hashes together, and of any one
 	// stored hash. Default 256MiB.
 	MemoryBudget Bytes `yaml:"memory_budget"`
+	// Slots is the most hashes that run at the same moment. Default: one for
+	// each processor, as far as MemoryBudget holds them.
+	Slots int `yaml:"slots"`
 	// QueueWait is how long a login may wait for its turn. Default 500ms.
 	QueueWait time.Duration `yaml:"queue_wait"`
+	// Kernel is the implementation of argon2: auto (default, the fastest that
+	// passes its self-test), avx2, generic or x/crypto.
+	Kernel string `yaml:"kernel"`
+	// Firebase is needed to verify hashes exported from Firebase Authentication.
+	Firebase Firebase `yaml:"firebase"`
+	// Calibrated is the day, YYYY-MM-DD, on which calibrate proposed these
+	// numbers for this machine. Empty means that nobody measured.
+	Calibrated string `yaml:"calibrated"`
 	// InsecureTestCost permits costs under the floor, for tests.
 	InsecureTestCost bool `yaml:"insecure_test_cost"`
+}
+
+// Firebase names the files of a project's hash parameters, each as the console
+// shows it, in base64.
+type Firebase struct {
+	SignerKeyFile     string `yaml:"signer_key_file"`
+	SaltSeparatorFile string `yaml:"salt_separator_file"`
 }
 
 // Policy names the policy that judges when a request names none.
@@ -263,7 +288,7 @@ func Default() Config {
 	return Config{
 		Listen: Listen{GRPC: "127.0.0.1:9443", HTTP: "127.0.0.1:8443", Allow: []string{"127.0.0.0/8", "::1/128"},
 			ForwardAuthDenyStatus: 429, ForwardedHeader: "X-Forwarded-For", AdapterTenant: identity.DefaultTenant},
-		Hashing:  Hashing{Memory: 19 << 20, Time: 2, Parallelism: 1, MemoryBudget: 256 << 20, QueueWait: 500 * time.Millisecond},
+		Hashing:  Hashing{Scheme: string(password.Argon2id), Kernel: "auto", Memory: 19 << 20, Time: 2, Parallelism: 1, MemoryBudget: 256 << 20, QueueWait: 500 * time.Millisecond},
 		Policy:   Policy{Default: "nist-800-63b-4"},
 		Throttle: Throttle{Store: "memory", Profile: "nist", OnStoreFailure: "degrade"},
 		Store:    Store{Kind: "embedded"},
@@ -271,6 +296,9 @@ func Default() Config {
 		Events:   Events{Sink: "file"},
 	}
 }
+
+// maxSlots bounds hashing.slots.
+const maxSlots = 1024
 
 // maxConfig bounds a configuration file.
 const maxConfig = 1 << 20
@@ -365,6 +393,7 @@ func (c Config) check() error {
 		oneOf("throttle.store", c.Throttle.Store, "memory", "redis"),
 		oneOf("throttle.on_store_failure", c.Throttle.OnStoreFailure, "degrade", "deny"),
 		oneOf("store.kind", c.Store.Kind, "embedded", "postgres", "redis"),
+		oneOf("hashing.scheme", c.Hashing.Scheme, string(password.Argon2id), string(password.PBKDF2SHA256), string(password.PBKDF2SHA512), string(password.PBKDF2SM3)),
 		oneOf("redis.mode", c.Redis.Mode, "single", "sentinel", "cluster"),
 		oneOf("events.sink", c.Events.Sink, "file"),
 	} {
@@ -394,6 +423,12 @@ func (c Config) check() error {
 	if c.Hashing.Time < 1 || c.Hashing.Time > math.MaxUint8 || c.Hashing.Parallelism < 1 || c.Hashing.Parallelism > math.MaxUint8 {
 		return errors.New("configuration: hashing.time and hashing.parallelism must be from 1 to 255")
 	}
+	if c.Hashing.Rounds < 0 || c.Hashing.Rounds > math.MaxInt32 || c.Hashing.Slots < 0 || c.Hashing.Slots > maxSlots {
+		return fmt.Errorf("configuration: hashing.rounds and hashing.slots must not be negative, and slots at most %d", maxSlots)
+	}
+	if _, err := time.Parse(time.DateOnly, c.Hashing.Calibrated); err != nil && c.Hashing.Calibrated != "" {
+		return errors.New("configuration: hashing.calibrated is not a day such as 2026-01-31")
+	}
 	if !(c.Limits.PerKeyRPS >= 0) || math.IsInf(c.Limits.PerKeyRPS, 1) || c.Limits.PerKeyConcurrency < 0 { // NaN is not >= 0
 		return errors.New("configuration: limits must be numbers that are not negative")
 	}
@@ -405,6 +440,7 @@ func (c *Config) resolve(base string) {
 	paths := []*string{&c.Listen.TLS.Cert, &c.Listen.TLS.Key, &c.Listen.TLS.ClientCA, &c.Listen.AuthPolicySecretFile,
 		&c.Listen.ForwardAuthSecretFile,
 		&c.Policy.Dir, &c.Redis.PasswordFile, &c.Redis.TLS.CA, &c.Redis.TLS.Cert, &c.Redis.TLS.Key, &c.Postgres.DSNFile,
+		&c.Hashing.Firebase.SignerKeyFile, &c.Hashing.Firebase.SaltSeparatorFile,
 		&c.Events.Path, &c.Events.Checkpoint, &c.Webhook.SecretFile}
 	for i := range c.Corpora {
 		paths = append(paths, &c.Corpora[i].Path)

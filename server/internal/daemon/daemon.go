@@ -20,10 +20,11 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/watchword-project/watchword/server/internal/boltstore"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"github.com/watchword-project/watchword/server/internal/corpora"
 	"github.com/watchword-project/watchword/server/internal/identity"
-	"github.com/watchword-project/watchword/server/internal/objects"
 	"github.com/watchword-project/watchword/server/internal/password"
 	"github.com/watchword-project/watchword/server/internal/pepper"
 	"github.com/watchword-project/watchword/server/internal/policybook"
@@ -42,8 +43,15 @@ type Server struct {
 	hasher  *password.Hasher
 	book    *policybook.Book
 	pepper  *peppers
-	store   *boltstore.Store
+	store   *keep
 	corpora *corpora.Shelf // nil: none configured
+	legacy  func() map[string]time.Duration
+	config  Config
+
+	announced struct {
+		sync.Mutex
+		ready bool
+	}
 
 	adapters []adapter
 	signals  signals
@@ -61,8 +69,11 @@ type Options struct {
 	// DataDir is made, with its keys, when it does not exist and all doors are
 	// on the loopback.
 	DataDir string
-	Log     *slog.Logger
-	Now     func() time.Time
+	// Slots is the most hashes that run at the same moment, unless
+	// hashing.slots says it; zero means GOMAXPROCS.
+	Slots int
+	Log   *slog.Logger
+	Now   func() time.Time
 }
 
 // Start starts a server. When it returns nil the doors are open.
@@ -79,6 +90,7 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 		}
 	}()
 	c := o.Config
+	s.config = c
 	if err := c.supported(); err != nil {
 		return nil, err
 	}
@@ -87,23 +99,15 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	store, err := boltstore.Open(o.DataDir, boltstore.Options{})
+	if s.store, err = openStore(ctx, c, dir); err != nil {
+		return nil, err
+	}
+	s.onClose(func(context.Context) error { return s.store.close() })
+	v, err := s.verifier(ctx, c, dir, o)
 	if err != nil {
 		return nil, err
 	}
-	s.onClose(func(context.Context) error { return store.Close() })
-	s.store = store
-	keyring, err := identity.NewKeyring(ctx, store, o.Now)
-	if err != nil {
-		return nil, err
-	}
-	if fresh {
-		if err := firstKey(ctx, keyring, dir, o.Now()); err != nil {
-			return nil, err
-		}
-		o.Log.Info("made the data directory with its keys", "dir", o.DataDir, "admin_key", dir.path(adminFile))
-	}
-	v, err := s.verifier(ctx, c, dir, store, store, o)
+	keyring, err := s.keyring(ctx, c, dir, fresh, o)
 	if err != nil {
 		return nil, err
 	}
@@ -129,6 +133,29 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 		})
 	})
 	s.spawn(func() { v.Run(run) })
+	if s.store.durability != nil {
+		// A server that must not be asked for its settings is no reason not to start.
+		findings, err := s.store.durability(ctx)
+		if err != nil {
+			o.Log.Warn("the store's settings could not be read", "error", err)
+		}
+		for _, f := range findings {
+			o.Log.Warn(f)
+		}
+		if c.Throttle.Store != "redis" {
+			o.Log.Warn("servers that share this store count login attempts each on its own: set throttle.store to redis unless this is the only one")
+		}
+	}
+	s.spawn(func() {
+		s.store.watch(run, func(err error) {
+			if err != nil {
+				o.Log.Error("the store is lost: nothing can be said about any subject", "error", err)
+			} else {
+				o.Log.Info("the store answers again")
+			}
+			s.announce()
+		})
+	})
 	if s.corpora != nil {
 		s.spawn(func() {
 			s.corpora.Run(run, func(name string, err error) {
@@ -150,7 +177,6 @@ func (c Config) supported() error {
 		key string
 		set bool
 	}{
-		{"store.kind other than embedded", c.Store.Kind != "embedded"},
 		{"auth.oidc", c.Auth.OIDC.Issuer != ""},
 		{"listen.console", c.Listen.Console != ""},
 		{"events.path", c.Events.Path != "" || c.Events.Checkpoint != ""},
@@ -165,6 +191,47 @@ func (c Config) supported() error {
 	return nil
 }
 
+// keyring reads the API keys, and makes the first for a store that has none, if
+// nobody but this machine can reach the server.
+func (s *Server) keyring(ctx context.Context, c Config, dir dataDir, fresh bool, o Options) (*identity.Keyring, error) {
+	keyring, err := identity.NewKeyring(ctx, s.store, o.Now)
+	if err != nil {
+		return nil, err
+	}
+	exposed, err := c.exposed(ctx)
+	if err != nil {
+		return nil, err
+	}
+	made := false
+	if exposed == "" {
+		if made, err = firstKey(ctx, keyring, s.store, dir, o.Now()); err != nil {
+			return nil, err
+		}
+	}
+	switch {
+	case made:
+		o.Log.Info("made the data directory with its keys", "dir", o.DataDir, "admin_key", dir.path(adminFile))
+	case fresh:
+		o.Log.Info("made the data directory with its keys; the store has API keys already", "dir", o.DataDir)
+	}
+	return keyring, nil
+}
+
+// exposed names a door that others than this machine can reach, if there is
+// one.
+func (c Config) exposed(ctx context.Context) (string, error) {
+	for _, d := range append(c.doors(), c.adapterDoors()...) {
+		ap, err := resolve(ctx, d)
+		if err != nil {
+			return "", err
+		}
+		if !ap.Addr().Unmap().IsLoopback() {
+			return d.name, nil
+		}
+	}
+	return "", nil
+}
+
 // prepare makes a new data directory, or checks the one there is.
 func (s *Server) prepare(ctx context.Context, c Config, dir dataDir) (fresh bool, err error) {
 	done, err := dir.initialised()
@@ -174,14 +241,11 @@ func (s *Server) prepare(ctx context.Context, c Config, dir dataDir) (fresh bool
 	if done {
 		return false, dir.check()
 	}
-	for _, d := range append(c.doors(), c.adapterDoors()...) {
-		ap, err := resolve(ctx, d)
-		if err != nil {
-			return false, err
-		}
-		if !ap.Addr().Unmap().IsLoopback() {
-			return false, fmt.Errorf("the data directory has no keys yet: start once on the loopback, or run watchword-server init, before %s is opened to others", d.name)
-		}
+	switch door, err := c.exposed(ctx); {
+	case err != nil:
+		return false, err
+	case door != "":
+		return false, fmt.Errorf("the data directory has no keys yet: start once on the loopback, or run watchword-server init, before %s is opened to others", door)
 	}
 	return true, Init(string(dir))
 }
@@ -211,44 +275,24 @@ func Init(dir string) error {
 	return d.sync()
 }
 
-// firstKey makes the owner's key: all scopes, from the loopback only.
-func firstKey(ctx context.Context, keyring *identity.Keyring, dir dataDir, now time.Time) error {
-	k, secret := identity.NewKey(now)
-	k.Name, k.Tenant, k.Preset = "owner", identity.DefaultTenant, identity.PresetOwner
-	k.Scopes, _ = identity.Preset(identity.PresetOwner)
-	for _, n := range identity.Loopback {
-		k.Networks = append(k.Networks, n.String())
-	}
-	if err := keyring.Create(ctx, k); err != nil {
-		return err
-	}
-	if err := writeSecret(dir.path(adminFile), secret); err != nil {
-		return fmt.Errorf("data directory: %w", err)
-	}
-	return dir.sync()
-}
-
 // verifier builds everything below the edge.
-func (s *Server) verifier(ctx context.Context, c Config, dir dataDir, store verifier.Store, objs objects.Store, o Options) (*verifier.Verifier, error) {
+func (s *Server) verifier(ctx context.Context, c Config, dir dataDir, o Options) (*verifier.Verifier, error) {
 	master, err := readKey(dir.path(signingFile))
 	if err != nil {
 		return nil, err
 	}
-	s.pepper, err = openPepper(ctx, dir, c.Pepper.Keys, objs)
+	if err := bindStore(ctx, s.store, master); err != nil {
+		return nil, err
+	}
+	s.pepper, err = openPepper(ctx, dir, c.Pepper.Keys, s.store)
 	if err != nil {
 		return nil, err
 	}
-	hasher, err := password.NewHasher(password.Config{
-		Params:       c.Hashing.Params(),
-		MemoryBudget: int64(c.Hashing.MemoryBudget), QueueWait: c.Hashing.QueueWait, Insecure: c.Hashing.InsecureTestCost,
-	})
-	if err != nil {
+	if err := s.pepper.settle(ctx, s.store); err != nil {
 		return nil, err
 	}
-	s.hasher = hasher
-	s.onClose(func(context.Context) error { hasher.Close(); return nil })
-	if c.Hashing.InsecureTestCost {
-		s.log.Warn("INSECURE: hashing.insecure_test_cost is on: hashes may be far too cheap to guess")
+	if s.hasher, err = s.newHasher(c.Hashing, o.Slots); err != nil {
+		return nil, err
 	}
 	limiter, err := s.limiter(c, dir, master, o.Now)
 	if err != nil {
@@ -261,7 +305,7 @@ func (s *Server) verifier(ctx context.Context, c Config, dir dataDir, store veri
 			defaults[t.Name] = t.Policy
 		}
 	}
-	s.book, err = policybook.New(ctx, policybook.Config{Store: objs, Dir: c.Policy.Dir, Default: c.Policy.Default, Defaults: defaults,
+	s.book, err = policybook.New(ctx, policybook.Config{Store: s.store, Dir: c.Policy.Dir, Default: c.Policy.Default, Defaults: defaults,
 		Key: derive(master, "rollout"), Now: o.Now})
 	if err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
@@ -276,7 +320,7 @@ func (s *Server) verifier(ctx context.Context, c Config, dir dataDir, store veri
 		shelf = s.corpora
 	}
 	v, err := verifier.New(ctx, verifier.Config{
-		Store: store, Objects: objs, Hasher: hasher, Throttle: limiter, Pepper: s.pepper.Ring,
+		Store: s.store, Objects: s.store, Hasher: s.hasher, Throttle: limiter, Pepper: s.pepper.Ring,
 		Keys:     verifier.Keys{Subject: derive(master, "subject"), Guess: derive(master, "guess"), Proof: derive(master, "proof")},
 		Policies: s.book, Corpora: shelf, Tenants: tenants, Log: s.log, Now: o.Now,
 	})
@@ -284,6 +328,7 @@ func (s *Server) verifier(ctx context.Context, c Config, dir dataDir, store veri
 		return nil, err
 	}
 	s.onClose(func(ctx context.Context) error { v.Close(ctx); return nil })
+	s.legacy = v.LegacyWaits
 	return v, nil
 }
 
@@ -389,16 +434,29 @@ func (s *Server) onClose(f func(context.Context) error) { s.closers = append(s.c
 
 func (s *Server) setReady(ready bool) {
 	s.ready.Store(ready)
-	s.rpc.Serving(ready)
+	s.announce()
+}
+
+// announce tells the health service of a change.
+func (s *Server) announce() {
+	s.announced.Lock()
+	defer s.announced.Unlock()
+	if ready := s.unready() == nil; ready != s.announced.ready {
+		s.announced.ready = ready
+		s.rpc.Serving(ready)
+	}
 }
 
 var errNotReady = errors.New("not ready")
 
-// unready says why the service is not ready: it starts or stops, or a corpus
-// cannot be trusted any more.
+// unready says why the service is not ready: it starts or stops, the store is
+// lost, or a corpus cannot be trusted any more.
 func (s *Server) unready() error {
 	if !s.ready.Load() {
 		return errNotReady
+	}
+	if err := s.store.ready(); err != nil {
+		return err
 	}
 	if s.corpora != nil {
 		return s.corpora.Ready()
@@ -410,6 +468,9 @@ func (s *Server) unready() error {
 // every hash sealed under it while logins go on.
 func (s *Server) rotatePepper(v *verifier.Verifier) func(context.Context, string) (string, int, int, error) {
 	return func(ctx context.Context, id string) (string, int, int, error) {
+		if s.store.embedded == nil && len(s.config.Pepper.Keys) == 0 {
+			return "", 0, 0, errSharedPepper
+		}
 		id, err := s.pepper.rotate(ctx, id)
 		if err != nil {
 			return "", 0, 0, err
@@ -419,8 +480,16 @@ func (s *Server) rotatePepper(v *verifier.Verifier) func(context.Context, string
 	}
 }
 
+var (
+	errSharedPepper = status.Error(codes.FailedPrecondition, "several servers may share this store: list the new key in pepper.keys of each, first as decrypt-only, before one makes it active")
+	errForeignStore = status.Error(codes.FailedPrecondition, "the credentials are not in the data directory: back the database up with its own tools, and keep pepper.key and signing.key elsewhere")
+)
+
 func (s *Server) backup(ctx context.Context, w io.Writer) error {
-	return s.pepper.backup(s.store)(ctx, w)
+	if s.store.embedded == nil {
+		return errForeignStore
+	}
+	return s.pepper.backup(s.store.embedded)(ctx, w)
 }
 
 func openCorpora(list []Corpus) (*corpora.Shelf, error) {

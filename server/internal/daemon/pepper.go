@@ -27,6 +27,8 @@ const (
 	kindPepper = "pepper"
 	checksName = "checks" // check values, by key id
 	activeName = "active" // id of the active key, for keys of the data directory
+
+	unusedPrefix = "unused-" // with a key id: that nothing is sealed under it
 )
 
 // localPepper is the id of the first key in the data directory; the next ones
@@ -154,6 +156,49 @@ func (p *peppers) install(ctx context.Context, keys []pepper.Key) error {
 		}
 	}
 	p.ring.Store(ring)
+	return nil
+}
+
+// settle makes sure that nothing is sealed under a retired key any more. Each
+// key is looked for once: while it stays retired nothing can be sealed under it.
+func (p *peppers) settle(ctx context.Context, credentials verifier.Store) error {
+	var retired []string // not known to be unused
+	for _, k := range p.keys {
+		o, err := p.store.Load(ctx, kindPepper, "", unusedPrefix+k.ID)
+		switch found := err == nil; {
+		case !found && !errors.Is(err, objects.ErrNotFound):
+			return err
+		case found && k.State != "retired": // it is in use again
+			if err := p.store.Delete(ctx, kindPepper, "", o.Name, o.Version); err != nil && !errors.Is(err, objects.ErrConflict) {
+				return err
+			}
+		case !found && k.State == "retired":
+			retired = append(retired, k.ID)
+		}
+	}
+	if len(retired) == 0 {
+		return nil
+	}
+	left := make(map[string]int)
+	for r, err := range credentials.All(ctx) {
+		if err != nil {
+			return err
+		}
+		for _, sealed := range append(r.History, r.Hash) {
+			if id, err := pepper.KeyID(sealed); err == nil {
+				left[id]++
+			}
+		}
+	}
+	for _, id := range retired {
+		if n := left[id]; n > 0 {
+			return &pepper.KeyError{ID: id, Problem: fmt.Sprintf("is retired, but %d stored hashes are still sealed under it: make it decrypt-only, rotate the pepper until nothing remains, and then retire it", n)}
+		}
+		err := p.store.Save(ctx, objects.Object{Kind: kindPepper, Name: unusedPrefix + id, Version: 1})
+		if err != nil && !errors.Is(err, objects.ErrConflict) {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -38,6 +38,12 @@ func (e *BusyError) Error() string {
 	return fmt.Sprintf("hashing capacity is used up, retry after %v", e.RetryAfter.Round(time.Millisecond))
 }
 
+// ErrAbandoned is wrapped, beside the context's own error, by the error of a
+// call whose context ended while its hash was running: the work was done, and
+// nobody has seen the result. An error of a context without it means that no
+// hash began.
+var ErrAbandoned = errors.New("the caller went away while the hash was running")
+
 // ErrClosed is returned by a Hasher after Close.
 var ErrClosed = errors.New("password hasher is closed")
 
@@ -143,11 +149,11 @@ func (p *pool) do(ctx context.Context, j *job) error {
 		return err
 	}
 	p.dispatch()
-	waiting := j.place != nil
+	queued := j.place != nil
 	p.mu.Unlock()
 
 	var limit <-chan time.Time
-	if waiting && j.class == Interactive {
+	if queued && j.class == Interactive {
 		// One service time above the limit that let the job in: an estimate
 		// that is a little short must not turn it away at the door.
 		timer := time.NewTimer(p.wait + j.est)
@@ -159,11 +165,18 @@ func (p *pool) do(ctx context.Context, j *job) error {
 		case <-j.done:
 			return j.err
 		case <-ctx.Done():
-			p.leave(j, false)
+			switch p.leave(j, nil) {
+			case running:
+				return fmt.Errorf("%w: %w", ErrAbandoned, ctx.Err())
+			case ended:
+				<-j.done // closed already, or about to be
+				return j.err
+			}
 			return ctx.Err()
 		case <-limit:
-			if err := p.leave(j, true); err != nil {
-				return err
+			var busy *BusyError
+			if p.leave(j, &busy) == waiting {
+				return busy
 			}
 			limit = nil
 		}
@@ -230,24 +243,38 @@ func (p *pool) busy(wait time.Duration) *BusyError {
 	return &BusyError{RetryAfter: wait + time.Duration(rand.Int64N(int64(wait)))}
 }
 
-// leave takes j out of its queue if it still waits there. With timedOut it
-// then returns *BusyError.
-func (p *pool) leave(j *job, timedOut bool) error {
+// A stage is how far a job has come.
+type stage uint8
+
+const (
+	waiting stage = iota // in a queue
+	running
+	ended // or refused
+)
+
+// leave takes j out of its queue if it still waits there, and tells where it
+// was. A job that waited too long, and not whose caller went away, has timedOut
+// for its answer.
+func (p *pool) leave(j *job, timedOut **BusyError) stage {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if j.place == nil {
-		if _, running := p.running[j]; running && !timedOut {
+		if _, runs := p.running[j]; !runs {
+			return ended
+		}
+		if timedOut == nil {
 			p.stats.Orphans++
 		}
-		return nil
+		return running
 	}
 	p.remove(j)
 	p.dispatch() // j may have held back smaller jobs
-	if timedOut {
-		return p.busy(p.backlog(time.Now()))
+	if timedOut != nil {
+		*timedOut = p.busy(p.backlog(time.Now()))
+	} else {
+		p.stats.Left++
 	}
-	p.stats.Left++
-	return nil
+	return waiting
 }
 
 func (p *pool) remove(j *job) {

@@ -17,12 +17,14 @@ import (
 	"fmt"
 	"iter"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/watchword-project/watchword/server/internal/objects"
+	"github.com/watchword-project/watchword/server/internal/policy"
 	"github.com/watchword-project/watchword/server/internal/verifier"
 )
 
@@ -101,7 +103,7 @@ func (s *Store) Close() error { s.pool.Close(); return nil }
 // values in it; those stand in its detail, which is not part of the text.
 func failed(what string, err error) error { return fmt.Errorf("postgres: %s: %w", what, err) }
 
-const columns = `tenant, subject, version, state, hash, history, norm, policy, policy_version, created, changed, last_login, tombstone`
+const columns = `tenant, subject, version, revision, state, exhausted, use, hash, history, norm, policy, policy_version, created, changed, last_login, tombstone`
 
 // values returns the values of the columns.
 func values(r verifier.Record) []any {
@@ -117,7 +119,7 @@ func values(r verifier.Record) []any {
 		history = []string{}
 	}
 	return []any{
-		r.Tenant, r.Subject[:], int64(r.Version), int16(r.State), r.Hash, history, r.Norm, r.Policy, r.PolicyVersion,
+		r.Tenant, r.Subject[:], int64(r.Version), int64(r.Revision), int16(r.State), r.Exhausted, int16(r.Use), r.Hash, history, r.Norm, r.Policy, r.PolicyVersion,
 		moment(r.Created), moment(r.Changed), moment(r.LastLogin), r.Tombstone,
 	}
 }
@@ -125,10 +127,10 @@ func values(r verifier.Record) []any {
 func scanRecord(row pgx.Row) (verifier.Record, error) {
 	var r verifier.Record
 	var subject []byte
-	var version int64
-	var state int16
+	var version, revision int64
+	var state, use int16
 	var created, changed, lastLogin *time.Time
-	err := row.Scan(&r.Tenant, &subject, &version, &state, &r.Hash, &r.History, &r.Norm, &r.Policy, &r.PolicyVersion,
+	err := row.Scan(&r.Tenant, &subject, &version, &revision, &state, &r.Exhausted, &use, &r.Hash, &r.History, &r.Norm, &r.Policy, &r.PolicyVersion,
 		&created, &changed, &lastLogin, &r.Tombstone)
 	if err != nil {
 		return verifier.Record{}, err
@@ -137,7 +139,10 @@ func scanRecord(row pgx.Row) (verifier.Record, error) {
 		return verifier.Record{}, errors.New("a subject is malformed")
 	}
 	copy(r.Subject[:], subject)
-	r.Version, r.State = uint64(version), verifier.State(state)
+	if revision < 0 || revision > math.MaxUint32 || use < 0 || use > math.MaxUint8 {
+		return verifier.Record{}, errors.New("a credential is malformed")
+	}
+	r.Version, r.Revision, r.State, r.Use = uint64(version), uint32(revision), verifier.State(state), policy.Use(use)
 	for to, from := range map[*time.Time]*time.Time{&r.Created: created, &r.Changed: changed, &r.LastLogin: lastLogin} {
 		if from != nil {
 			*to = from.UTC()
@@ -160,10 +165,10 @@ func (s *Store) Get(ctx context.Context, tenant string, subject verifier.Pseudon
 
 const (
 	insertRecord = `INSERT INTO watchword_credentials (` + columns + `)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING`
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) ON CONFLICT DO NOTHING`
 	updateRecord = `UPDATE watchword_credentials SET
-version = $3::bigint, state = $4, hash = $5, history = $6, norm = $7, policy = $8, policy_version = $9,
-created = $10, changed = $11, last_login = $12, tombstone = $13
+version = $3::bigint, revision = $4, state = $5, exhausted = $6, use = $7, hash = $8, history = $9, norm = $10, policy = $11, policy_version = $12,
+created = $13, changed = $14, last_login = $15, tombstone = $16
 WHERE tenant = $1 AND subject = $2 AND version = $3::bigint - 1`
 )
 
@@ -287,9 +292,8 @@ func (s *Store) copyRecords(ctx context.Context, rs []verifier.Record) (written 
 		if _, err := tx.Exec(ctx, `CREATE TEMPORARY TABLE watchword_import (LIKE watchword_credentials) ON COMMIT DROP`); err != nil {
 			return err
 		}
-		names := []string{"tenant", "subject", "version", "state", "hash", "history", "norm", "policy", "policy_version", "created", "changed", "last_login", "tombstone"}
 		source := pgx.CopyFromSlice(len(rs), func(i int) ([]any, error) { return values(rs[i]), nil })
-		if _, err := tx.CopyFrom(ctx, pgx.Identifier{"watchword_import"}, names, source); err != nil {
+		if _, err := tx.CopyFrom(ctx, pgx.Identifier{"watchword_import"}, strings.Split(columns, ", "), source); err != nil {
 			return err
 		}
 		rows, err := tx.Query(ctx, `INSERT INTO watchword_credentials (`+columns+`)

@@ -35,7 +35,7 @@ func Sample(tenant string, subject verifier.Pseudonym, version uint64) verifier.
 		return fmt.Sprintf("$argon2id$v=19$m=19456,t=2,p=1,keyid=k1$%022d$%059d", v, binary.BigEndian.Uint64(subject[8:]))
 	}
 	r := verifier.Record{
-		Tenant: tenant, Subject: subject, Version: version, State: verifier.StateActive,
+		Tenant: tenant, Subject: subject, Version: version, Revision: 1<<31 + uint32(version), State: verifier.StateActive, Use: 1,
 		Hash: hash(version), Norm: "nfc-1",
 		Policy: "nist-800-63b-4", PolicyVersion: "3",
 		Created: day, Changed: day.Add(time.Duration(version) * 1234567 * time.Microsecond), LastLogin: day.AddDate(0, 0, 1),
@@ -93,7 +93,7 @@ func roundTrip(t testing.TB, open func(testing.TB) Instance) {
 	old.Created = time.Date(1969, 12, 31, 23, 59, 59, 999999000, time.UTC)
 	for _, st := range []verifier.State{verifier.StateActive, verifier.StateMustChange, verifier.StateCompromised, verifier.StateDisabled} {
 		r := Sample("states", Subject(int(st)), 1)
-		r.State = st
+		r.State, r.Exhausted = st, st == verifier.StateDisabled
 		mustPut(t, s, r)
 		wantRecord(t, s, r)
 	}

@@ -52,17 +52,20 @@ func (e *DeniedError) Error() string { return "login attempt not allowed: " + e.
 
 // StoreError is returned when a store failed, so that the outcome of a write
 // is unknown and nothing can be said about a subject.
-type StoreError struct{ err error }
+type StoreError struct {
+	Cause error // the store's own
+}
 
-func (e *StoreError) Error() string { return "store: " + e.err.Error() }
+func (e *StoreError) Error() string { return "store: " + e.Cause.Error() }
 
-// Unwrap gives the store's own error.
-func (e *StoreError) Unwrap() error { return e.err }
+// Unwrap gives the cause.
+func (e *StoreError) Unwrap() error { return e.Cause }
 
 // stored sorts the errors of a store: its sentinels pass, the rest is a
 // failure of the store.
 func stored(err error) error {
-	if err == nil || errors.Is(err, ErrConflict) || errors.Is(err, ErrUnknownSubject) {
+	var sorted *StoreError
+	if err == nil || errors.Is(err, ErrConflict) || errors.Is(err, ErrUnknownSubject) || errors.As(err, &sorted) {
 		return err
 	}
 	return &StoreError{err}

@@ -73,6 +73,14 @@ func (l *legacyTimes) floor(tenant string) time.Duration {
 	return l.floors[tenant]
 }
 
+// LegacyWaits tells, by tenant, how long every "no match" takes at least where
+// imported hashes are kept as they were made elsewhere.
+func (v *Verifier) LegacyWaits() map[string]time.Duration {
+	v.legacy.mu.Lock()
+	defer v.legacy.mu.Unlock()
+	return maps.Clone(v.legacy.floors)
+}
+
 func (l *legacyTimes) has(tenant, scheme string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

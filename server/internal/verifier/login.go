@@ -79,12 +79,12 @@ func (v *Verifier) confirm(ctx context.Context, tenant string, who Pseudonym, te
 	switch {
 	case err == nil && match:
 		outcome = throttle.Success
-	case err != nil && !refundable(err):
-		// The caller went away while the hash ran: nobody has seen the answer,
-		// but the work was done, and giving the attempt back would let a guesser
-		// have hashes for nothing. It counts as a failure when it expires.
+	case errors.Is(err, password.ErrAbandoned):
+		// Nobody has seen the answer, but the work was done, and giving the
+		// attempt back would let a guesser have hashes for nothing. It counts as
+		// a failure when it expires.
 		return nil, throttle.Result{}, err
-	case err != nil:
+	case err != nil: // the fault was ours, or no hash began
 		outcome = throttle.Cancelled
 	}
 	settled, serr := v.Throttle.Finish(context.WithoutCancel(ctx), tenant, token, outcome)
@@ -103,12 +103,6 @@ func (v *Verifier) confirm(ctx context.Context, tenant string, who Pseudonym, te
 		return nil, settled, nil
 	}
 	return &r, settled, nil
-}
-
-// refundable tells whether an attempt that ended in an error gets its charge
-// back: whenever the fault was ours and no hash was finished.
-func refundable(err error) bool {
-	return !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
 }
 
 // spend reserves one attempt.
@@ -194,9 +188,49 @@ func (v *Verifier) exhaust(ctx context.Context, tenant string, who Pseudonym) {
 	}
 }
 
+// reviewWait bounds how long a login waits for the judgement of its password;
+// it takes a millisecond or so unless the machine, or the disk under a corpus,
+// is in trouble.
+const reviewWait = 250 * time.Millisecond
+
+// maxReviews bounds the judgements under way, those included that nobody waits
+// for any more.
+const maxReviews = 256
+
 // review judges a password that is already in use, while it is at hand. What
-// goes wrong here never touches the login.
+// goes wrong here never touches the login: it has no findings then, and the
+// next one has.
 func (v *Verifier) review(ctx context.Context, r *Record, text password.Text) []policy.Violation {
+	select {
+	case v.reviews <- struct{}{}:
+	default:
+		v.Log.WarnContext(ctx, "a password in use was not judged: too many judgements are under way")
+		return nil
+	}
+	found := make(chan []policy.Violation, 1)
+	v.background.Add(1)
+	go func() {
+		defer func() { <-v.reviews; v.background.Done() }()
+		defer func() {
+			if recover() != nil { // what a panic says may hold the password
+				v.Log.ErrorContext(ctx, "judging a password in use panicked")
+				found <- nil
+			}
+		}()
+		found <- v.judgeInUse(ctx, *r, text)
+	}()
+	late := time.NewTimer(reviewWait)
+	defer late.Stop()
+	select {
+	case f := <-found:
+		return f
+	case <-late.C:
+		v.Log.WarnContext(ctx, "a password in use was not judged in time")
+		return nil
+	}
+}
+
+func (v *Verifier) judgeInUse(ctx context.Context, r Record, text password.Text) []policy.Violation {
 	p, err := v.Policies.Policy(r.Tenant, r.Policy, r.Subject)
 	if errors.Is(err, ErrUnknownPolicy) {
 		p, err = v.Policies.Policy(r.Tenant, "", r.Subject)

@@ -76,7 +76,8 @@ type Verifier struct {
 	measuring sync.Mutex // one scheme is measured at a time
 
 	background sync.WaitGroup
-	slots      chan struct{}
+	slots      chan struct{} // of upgrades
+	reviews    chan struct{}
 	stop       context.Context
 	cancel     context.CancelFunc
 }
@@ -97,7 +98,7 @@ func New(ctx context.Context, c Config) (*Verifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &Verifier{Config: c, common: wordlists.Common(), legacy: legacy, slots: make(chan struct{}, maxBackground)}
+	v := &Verifier{Config: c, common: wordlists.Common(), legacy: legacy, slots: make(chan struct{}, maxBackground), reviews: make(chan struct{}, maxReviews)}
 	if v.decoy, err = v.newDecoy(ctx); err != nil {
 		return nil, err
 	}
