@@ -21,7 +21,7 @@ func TestLintPolicies(t *testing.T) {
 	for name, doc := range map[string]string{
 		config:                               "policy: {dir: policies}\n",
 		filepath.Join(policies, "base.yaml"): "version: 1\nextends: nist-800-63b-4\nrules:\n  length: {min: 20, min_mfa: 9}\n",
-		filepath.Join(dir, "child.yaml"):     "version: 1\nextends: base\nrules:\n  min_age: {enabled: true, hours: 48}\n",
+		filepath.Join(dir, "child.yaml"):     "version: 1\nextends: base\nrules:\n  min_age: {mode: enforce, hours: 48}\n",
 		filepath.Join(dir, "weak.yaml"):      "version: 1\nrules:\n  length: {min: 6}\n",
 		filepath.Join(dir, "bad.yaml"):       "version: 1\nrules:\n  lenght: {min: 6}\n",
 	} {

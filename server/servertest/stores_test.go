@@ -296,7 +296,7 @@ func TestStartNeedsTheStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, c := range map[string]struct{ config, want string }{
-		"no redis":      {fmt.Sprintf("store: {kind: redis}\nredis: {addrs: ['127.0.0.1:%d']}", port), "store.kind redis: Redis, connecting"},
+		"no redis":      {fmt.Sprintf("store: {kind: redis}\nredis: {addrs: ['127.0.0.1:%d']}", port), "store.kind redis: redis: connecting"},
 		"no postgres":   {fmt.Sprintf("store: {kind: postgres}\npostgres: {dsn_file: %q}", secretFile(t, fmt.Sprintf("postgres://u:hunter2@127.0.0.1:%d/db", port))), "store.kind postgres: connecting to PostgreSQL"},
 		"no file":       {"store: {kind: postgres}", "postgres.dsn_file is empty"},
 		"others' file":  {fmt.Sprintf("store: {kind: postgres}\npostgres: {dsn_file: %q}", open), "mode is 0644"},

@@ -10,7 +10,6 @@ import (
 	"net"
 	"os"
 
-	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
 
 	"github.com/watchword-project/watchword/server/internal/rpc"
@@ -30,11 +29,14 @@ func openAdmin(path string, s *rpc.Server) (*adminDoor, error) {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("admin socket: %w", err)
 	}
-	old := unix.Umask(0o177)
 	l, err := net.Listen("unix", path)
-	unix.Umask(old)
 	if err != nil {
 		return nil, fmt.Errorf("admin socket: %w", err)
+	}
+	// Until here nobody else came near: the data directory has mode 0700. The
+	// umask would say it in one step, but for every file of the process.
+	if err := os.Chmod(path, 0o600); err != nil {
+		return nil, errors.Join(fmt.Errorf("admin socket: %w", err), l.Close())
 	}
 	return &adminDoor{server: s.Admin(), l: &sameUser{l.(*net.UnixListener)}, path: path}, nil
 }
