@@ -110,6 +110,9 @@ type serveCmd struct {
 
 func (s *serveCmd) Run(c *cli) error {
 	log := logger()
+	if err := refuseDumps(); err != nil {
+		log.Warn("core dumps could not be switched off", "error", err)
+	}
 	config, err := c.config()
 	if err != nil {
 		return err
