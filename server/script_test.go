@@ -27,6 +27,11 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs the sessions in testdata: what an operator types, as typed.
 func TestScripts(t *testing.T) {
+	// Where core files are off already, nothing could be seen of the server's own
+	// doing.
+	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{Cur: 1 << 20, Max: 1 << 20}); err != nil {
+		t.Logf("core files cannot be allowed here: %v", err)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
