@@ -138,7 +138,7 @@ func (s *serveCmd) Run(c *cli) error {
 		return err
 	}
 	log.Info("ready", "grpc", server.GRPCAddr().String(), "http", server.HTTPAddr().String(),
-		"data_dir", c.DataDir, "version", version, "took", time.Since(begin).Round(time.Millisecond).String())
+		"data_dir", c.DataDir, "version", version, "took_ms", time.Since(begin).Milliseconds())
 	var failed error
 	select {
 	case <-ctx.Done():
