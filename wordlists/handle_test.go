@@ -30,7 +30,7 @@ func (h *handle) load(path string) error {
 	_, err := h.Load(context.Background(), path, wordlists.LoadOptions{Force: true})
 	return err
 }
-func (h *handle) drop()                      { h.Swap(nil) }
+func (h *handle) drop() { h.Swap(nil) }
 
 // rashHandle is a planted fault: it unmaps the old file without waiting for
 // its readers.

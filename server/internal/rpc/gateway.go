@@ -61,6 +61,7 @@ type gateway struct {
 	anyHost bool
 	anon    []netip.Prefix
 	ready   func() error
+	zippers sync.Pool // of *gzip.Writer
 }
 
 func newGateway(ctx context.Context, s *Server, cfg Config) (*gateway, error) {
@@ -148,6 +149,14 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 	if !g.hostAllowed(r.Host) || !g.originAllowed(w, r) {
 		g.refuse(w, r, a, identity.ErrRefused)
+		return
+	}
+	if r.Method == http.MethodOptions && r.Header.Get("Origin") != "" && r.Header.Get("Access-Control-Request-Method") != "" {
+		// A browser asks before it lets a page of a configured origin call. It
+		// cannot bring a key for that, and learns nothing but what is written here.
+		h.Set("Access-Control-Allow-Methods", "GET, HEAD, POST")
+		h.Set("Access-Control-Allow-Headers", "Add-Padding, Authorization, Content-Type, If-None-Match")
+		w.WriteHeader(http.StatusNoContent)
 		return
 	}
 	switch r.URL.Path {
