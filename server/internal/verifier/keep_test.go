@@ -220,3 +220,69 @@ func TestRehashNeverLowersTheCost(t *testing.T) {
 		closed()
 	}
 }
+
+// When the cost of new hashes has changed, old rows take another time than a
+// stranger's decoy: both wait for the slower.
+func TestChangedCostDoesNotShowInTime(t *testing.T) {
+	slow := password.Params{Memory: 8 << 10, Time: 4, Parallelism: 1}
+	for name, costs := range map[string][2]password.Params{"raised": {low, slow}, "lowered": {slow, low}} {
+		t.Run(name, func(t *testing.T) {
+			g := newGate(t)
+			v, closed := open(t, g, costs[0])
+			set(t, v, oldPassword)
+			closed()
+			v, closed = open(t, g, costs[1])
+			defer closed()
+			ask := func(subject string, n int) (took time.Duration) {
+				for range n {
+					begin := time.Now()
+					login, err := v.Verify(t.Context(), verifier.VerifyRequest{Subject: subject, Password: text(t, "a wrong guess")})
+					if err != nil || login.Match {
+						t.Fatalf("Verify = %v, %v", login.Match, err)
+					}
+					took += time.Since(begin)
+				}
+				return took
+			}
+			var known, unknown time.Duration
+			for range 4 { // a budget of five guesses
+				known += ask("alice", 1)
+				unknown += ask("nobody", 1)
+			}
+			// The one hash takes milliseconds, the other a twentieth of one.
+			if q := float64(known) / float64(unknown); q < 0.7 || q > 1.4 {
+				t.Errorf("four answers took %v for a row of the old cost and %v for nobody", known, unknown)
+			}
+		})
+	}
+}
+
+// Costs that nobody used leave no wait behind.
+func TestUnusedCostIsForgotten(t *testing.T) {
+	g := newGate(t)
+	_, closed := open(t, g, password.Params{Memory: 8 << 10, Time: 8, Parallelism: 1})
+	closed()
+	v, closed := open(t, g, low)
+	defer closed()
+	begin := time.Now()
+	for range 4 {
+		if matches(t, v, "a wrong guess") {
+			t.Fatal("a match for nobody")
+		}
+	}
+	within := time.Since(begin)
+	begin = time.Now()
+	h, err := password.NewHasher(password.Config{Params: password.Params{Memory: 8 << 10, Time: 8, Parallelism: 1}, Insecure: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	for range 4 {
+		if err := h.Decoy(t.Context(), password.Batch, text(t, "x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if full := time.Since(begin); within > full/2 {
+		t.Errorf("four answers took %v, four hashes at the unused cost %v", within, full)
+	}
+}

@@ -162,6 +162,9 @@ func (v *Verifier) newDecoy(ctx context.Context) (decoy, error) {
 	if err != nil {
 		return decoy{}, err
 	}
+	if err := v.measureOwn(ctx, phc); err != nil {
+		return decoy{}, err
+	}
 	var d decoy
 	rand.Read(d.owner[:])
 	sealed, err := v.Pepper().Seal(ctx, phc, owner("", d.owner))
