@@ -5,6 +5,7 @@ package redisthrottle
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync"
 
@@ -14,6 +15,7 @@ import (
 // call is one operation of the script.
 type call struct {
 	keys   []string
+	rules  string
 	packed []byte
 	text   string
 	err    error
@@ -95,11 +97,20 @@ func (s *Store) send(batch []*call) {
 // exchange runs the calls and returns those that met a server without the script.
 func (s *Store) exchange(ctx context.Context, batch []*call, whole bool) (unknown []*call) {
 	one := func(p redis.Cmdable, calls []*call) *redis.Cmd {
-		keys := make([]string, 0, 7*len(calls))
-		args := make([]any, len(calls))
-		for i, c := range calls {
+		keys := make([]string, 0, 8*len(calls))
+		args := make([]any, 1, 1+2*len(calls))
+		for _, c := range calls {
 			keys = append(keys, c.keys...)
-			args[i] = c.packed
+			set := slices.Index(args, any(c.rules))
+			if set < 0 {
+				set = len(args)
+				args = append(args, c.rules)
+			}
+			c.packed[rulesAt] = byte(set)
+		}
+		args[0] = len(args) - 1
+		for _, c := range calls {
+			args = append(args, c.packed)
 		}
 		if whole {
 			return p.Eval(ctx, source, keys, args...)

@@ -6,22 +6,31 @@
 -- step equal to the Go code, so read the comments there.
 --
 -- Records, little-endian:
---   pool  I6 last I6 slow I6 repeat I2 fails B closed B n I2 pending I2 tagged, n times I6 at I2 tag B refs
+--   pool  B 1 I6 base I6 last I6 slow I6 repeat I2 fails B closed, then for each
+--         guess I4 what I2 tag, where what is
+--           base - at                                     if it was wrong,
+--           2^31 + tagged * 2^30 + refs * 2^24 + base - at  if it is awaited,
+--         and base is when the youngest was charged
 --   list  B n, n times I4 id I2 day B closed
 --   rate  decimal text
 -- Every write sets a TTL. One run makes any number of decisions, each seeing
--- what those before it wrote: each ARGV is one, packed, and takes the next of
--- the KEYS. The answer is an array of packed strings.
+-- what those before it wrote. ARGV is the number of rule sets, the rule sets,
+-- and then the decisions, each packed; a decision takes the next of the KEYS.
+-- The answer is an array of packed strings.
+--
+-- A server runs little else than this while it is guessed at. So what costs
+-- most is kept rare: calls, numbers that become text, and tables.
 
 local TAG_LIFE, QUIET_LIFE, QUIET_MOST, CLOSED_LIFE = 86400000, 2592000000, 13, 315360000000
 local REPEAT_COST, REPEAT_ROOM, MAX_REFS, PARALLEL = 1000, 100000, 63, 1000
-local ENTRIES, DEVICES, GRACE, ENTRY = 10, 8, 60000, 'I6I2B'
+local ENTRIES, DEVICES, GRACE = 10, 8, 60000
+local HEAD, ENTRY, AWAITED, TAGGED, REF = 28, 6, 2147483648, 1073741824, 16777216
 local WAITS, CLOSED, TOO_PARALLEL, SLOW = 1, 2, 4, 8
-local RATE_WHY = {128, 16, 32, 64}
 local CHARGED, SHARED, KNOWN = 1, 2, 3
 local SUCCESS, BAD, SECOND, CANCELLED = 1, 2, 3, 4
-local max, min, floor = math.max, math.min, math.floor
-local call, pack, unstruct = redis.call, struct.pack, struct.unpack
+local max, min, floor, remove = math.max, math.min, math.floor, table.remove
+local call, pack, unstruct, format, byte = redis.call, struct.pack, struct.unpack, string.format, string.byte
+local KEYS, ARGV = KEYS, ARGV
 
 local time
 local function clock(given)
@@ -33,40 +42,54 @@ local function clock(given)
   return time
 end
 
-local function bit(n, i) return floor(n / 2 ^ i) % 2 == 1 end
+-- has reports whether the bit worth m is set in n.
+local function has(n, m) return floor(n / m) % 2 == 1 end
+
+-- put is SET with a TTL; the client of a script would write numbers with 17 digits.
+local function put(key, value, ttl) call('SET', key, value, 'PX', format('%d', ttl)) end
+
+-- A pool's guesses are p.g, each with at, tag, tagged and refs; one whose
+-- outcome is awaited has refs over 0.
+local function empty() return {last = 0, slow = 0, rep = 0, fails = 0, closed = 0, g = {}} end
 
 local function load(s)
-  local p = {last = 0, slow = 0, rep = 0, fails = 0, closed = 0, g = {}}
+  local p = empty()
   if not s then return p, false end
-  local n = string.byte(s, 22)
-  if not n or n > ENTRIES or #s ~= 26 + 9 * n then
+  local n = (#s - HEAD) / ENTRY
+  if n < 0 or n > ENTRIES or n % 1 ~= 0 or byte(s) ~= 1 then
     -- Not what was written: the lane is closed until somebody looks at it.
     p.closed = 1
     return p, true
   end
-  local pending, tagged, at
-  p.last, p.slow, p.rep, p.fails, p.closed, n, pending, tagged, at = unstruct('<I6I6I6I2BBI2I2', s)
+  local base, from
+  base, p.last, p.slow, p.rep, p.fails, p.closed, from = unstruct('<I6I6I6I6I2B', s, 2)
   for i = 1, n do
-    local g = {}
-    g.at, g.tag, g.refs, at = unstruct('<I6I2B', s, at)
-    g.pending, g.tagged = bit(pending, i - 1), bit(tagged, i - 1)
-    p.g[i] = g
+    local what, tag
+    what, tag, from = unstruct('<I4I2', s, from)
+    if what < AWAITED then
+      p.g[i] = {at = base - what, tag = tag, tagged = true, refs = 0}
+    else
+      what = what - AWAITED
+      local tagged = what >= TAGGED
+      if tagged then what = what - TAGGED end
+      p.g[i] = {at = base - what % REF, tag = tag, tagged = tagged, refs = floor(what / REF)}
+    end
   end
   return p, true
 end
 
+-- charged returns how many guesses count against the lane, and when the latest
+-- of them was charged.
 local function charged(p)
-  local m = p.fails
-  local all = p.g
-  for i = 1, #all do local g = all[i] if g.pending then m = m + 1 end end
-  return m
-end
-
-local function latest(p)
-  local t = p.last
-  local all = p.g
-  for i = 1, #all do local g = all[i] if g.pending then t = max(t, g.at) end end
-  return t
+  local m, t, all = p.fails, p.last, p.g
+  for i = 1, #all do
+    local g = all[i]
+    if g.refs > 0 then
+      m = m + 1
+      if g.at > t then t = g.at end
+    end
+  end
+  return m, t
 end
 
 local function wait(r, m)
@@ -78,8 +101,9 @@ end
 
 local function expiry(p, now)
   if p.closed == 1 then return now + CLOSED_LIFE end
-  local till, m = max(p.slow, p.rep), charged(p)
-  if m > 0 then till = max(till, latest(p) + QUIET_LIFE * min(m + 1, QUIET_MOST)) end
+  local till = max(p.slow, p.rep)
+  local m, latest = charged(p)
+  if m > 0 then till = max(till, latest + QUIET_LIFE * min(m + 1, QUIET_MOST)) end
   return till
 end
 
@@ -91,54 +115,53 @@ end
 
 local function keepWrong(p, i)
   local g = p.g[i]
-  if not g.tagged then table.remove(p.g, i) return false end
-  g.pending, g.refs = false, 0
-  return true
+  if g.tagged then g.refs = 0 else remove(p.g, i) end
 end
 
 -- settle returns the pool brought up to now, and whether time has changed it.
 local function settle(p, r, now)
-  local moved = p.last > now or p.slow > now + r.slowRoom or p.rep > now + REPEAT_ROOM
-  p.last, p.slow, p.rep = min(p.last, now), min(p.slow, now + r.slowRoom), min(p.rep, now + REPEAT_ROOM)
-  for _, g in ipairs(p.g) do
-    if g.at > now then g.at, moved = now, true end
+  local moved, slow, rep, all = false, now + r.slowRoom, now + REPEAT_ROOM, p.g
+  if p.last > now or p.slow > slow or p.rep > rep then
+    p.last, p.slow, p.rep, moved = min(p.last, now), min(p.slow, slow), min(p.rep, rep), true
   end
   local i = 1
-  while i <= #p.g do
-    local g = p.g[i]
-    if g.pending and g.at + r.pending <= now then
+  while i <= #all do
+    local g = all[i]
+    if g.at > now then g.at, moved = now, true end
+    if g.refs > 0 and g.at + r.pending <= now then
       fail(p, r, g.at)
+      keepWrong(p, i)
       moved = true
-      if keepWrong(p, i) then i = i + 1 end
-    elseif not g.pending and g.at + TAG_LIFE <= now then
-      table.remove(p.g, i)
+    elseif g.refs == 0 and g.at + TAG_LIFE <= now then
+      remove(all, i)
       moved = true
     else
       i = i + 1
     end
   end
-  if expiry(p, now) <= now then
-    p, moved = {last = 0, slow = 0, rep = 0, fails = 0, closed = 0, g = {}}, true
-  end
+  if expiry(p, now) <= now then return empty(), true end
   return p, moved
 end
 
 local function save(key, p, now)
-  local all, n = p.g, #p.g
-  if p.last == 0 and p.slow == 0 and p.rep == 0 and p.fails == 0 and p.closed == 0 and n == 0 then
+  local all, base = p.g, 0
+  local n = #all
+  if n == 0 and p.last == 0 and p.slow == 0 and p.rep == 0 and p.fails == 0 and p.closed == 0 then
     call('DEL', key)
     return
   end
-  local pending, tagged, weight, out = 0, 0, 1, {}
+  for i = 1, n do if all[i].at > base then base = all[i].at end end
+  local s = pack('<BI6I6I6I6I2B', 1, base, p.last, p.slow, p.rep, p.fails, p.closed)
   for i = 1, n do
     local g = all[i]
-    if g.pending then pending = pending + weight end
-    if g.tagged then tagged = tagged + weight end
-    weight = weight * 2
-    out[3 * i - 2], out[3 * i - 1], out[3 * i] = g.at, g.tag, g.refs
+    local what = base - g.at
+    if g.refs > 0 then
+      what = what + AWAITED + g.refs * REF
+      if g.tagged then what = what + TAGGED end
+    end
+    s = s .. pack('<I4I2', what, g.tag)
   end
-  call('SET', key, pack('<I6I6I6I2BBI2I2' .. ENTRY:rep(n), p.last, p.slow, p.rep, p.fails, p.closed, n, pending, tagged, unpack(out)),
-    'PX', max(expiry(p, now) - now, 0) + GRACE)
+  put(key, s, max(expiry(p, now) - now, 0) + GRACE)
 end
 
 local function find(p, tag, tagged)
@@ -152,25 +175,25 @@ local function add(p, at, tag, tagged, pending)
   if #p.g == ENTRIES then
     local oldest
     for i, g in ipairs(p.g) do
-      if not g.pending and (not oldest or g.at < p.g[oldest].at) then oldest = i end
+      if g.refs == 0 and (not oldest or g.at < p.g[oldest].at) then oldest = i end
     end
     if not oldest then return end
-    table.remove(p.g, oldest)
+    remove(p.g, oldest)
   end
-  p.g[#p.g + 1] = {at = at, tag = tag, refs = pending and 1 or 0, pending = pending, tagged = tagged}
+  p.g[#p.g + 1] = {at = at, tag = tag, tagged = tagged, refs = pending and 1 or 0}
 end
 
 local function admit(p, r, now, tag, tagged, same, challenged)
   if p.closed == 1 then return 0, CLOSED, r.longest end
   local i = same and find(p, tag, tagged)
   local late = max(p.rep, now) + REPEAT_COST - now - REPEAT_ROOM
-  if i and p.g[i].pending then
+  if i and p.g[i].refs > 0 then
     if p.g[i].refs == MAX_REFS then return 0, TOO_PARALLEL, PARALLEL end
     if late > 0 then return 0, TOO_PARALLEL, late end
     return SHARED, 0, 0
   end
-  local m = charged(p)
-  local till = latest(p) + wait(r, m)
+  local m, latest = charged(p)
+  local till = latest + wait(r, m)
   if till > now then return 0, WAITS, till - now end
   if i then
     if late > 0 then return 0, TOO_PARALLEL, late end
@@ -201,7 +224,7 @@ end
 
 local function finish(p, r, now, kind, tag, tagged, o)
   local i = find(p, tag, tagged)
-  local open, wiped = i and p.g[i].pending, 0
+  local open, wiped = i and p.g[i].refs > 0, 0
   if o == SUCCESS or o == CANCELLED then
     if kind == CHARGED then p.slow = max(0, p.slow - r.slowCost)
     elseif kind ~= 0 then p.rep = max(0, p.rep - REPEAT_COST) end
@@ -210,15 +233,15 @@ local function finish(p, r, now, kind, tag, tagged, o)
     if p.closed == 0 then
       wiped, p.fails, p.last = p.fails, 0, 0
     end
-    if open then table.remove(p.g, i) end
+    if open then remove(p.g, i) end
     local k = 1
     while k <= #p.g do
-      if p.g[k].pending then k = k + 1 else table.remove(p.g, k) end
+      if p.g[k].refs > 0 then k = k + 1 else remove(p.g, k) end
     end
   elseif o == CANCELLED then
     if open and kind ~= KNOWN then
       local g = p.g[i]
-      if g.refs > 1 then g.refs = g.refs - 1 else table.remove(p.g, i) end
+      if g.refs > 1 then g.refs = g.refs - 1 else remove(p.g, i) end
     end
   elseif o == BAD then
     if open then
@@ -231,7 +254,7 @@ local function finish(p, r, now, kind, tag, tagged, o)
   elseif o == SECOND then
     local at = now
     if open then at = p.g[i].at end
-    if i then table.remove(p.g, i) end
+    if i then remove(p.g, i) end
     fail(p, r, at)
   end
   return wiped
@@ -243,7 +266,7 @@ local function report(p, r, now, tag, tagged, o)
   if o == BAD then
     local i = tagged and find(p, tag, true)
     if i then
-      if p.g[i].pending then
+      if p.g[i].refs > 0 then
         fail(p, r, p.g[i].at)
         keepWrong(p, i)
         return CHARGED, 0
@@ -262,7 +285,7 @@ end
 local function loadList(key)
   local s, l = call('GET', key), {}
   if not s then return l end
-  local n, at = string.byte(s, 1), 2
+  local n, at = byte(s, 1), 2
   if not n or #s ~= 1 + 7 * n then return l end
   for i = 1, n do
     local d = {}
@@ -279,7 +302,7 @@ local function saveList(key, l, now)
     out[i + 1] = pack('<I4I2B', d.id, d.day, d.closed)
     last = max(last, d.day)
   end
-  call('SET', key, table.concat(out), 'PX', max((last + 1) * 86400000 - now, 0) + GRACE)
+  put(key, table.concat(out), max((last + 1) * 86400000 - now, 0) + GRACE)
 end
 
 local function today(now) return min(floor(now / 86400000), 65535) end
@@ -292,14 +315,14 @@ end
 
 local function anyOpen(l, channel, now)
   for _, d in ipairs(l) do
-    if d.day >= today(now) and not bit(d.closed, channel) then return true end
+    if d.day >= today(now) and not has(d.closed, 2 ^ channel) then return true end
   end
   return false
 end
 
 local function noneOpen(unknownKey, listKey, channel, now)
   local s = call('GET', unknownKey)
-  if not s or string.byte(s, 21) ~= 1 then return 0 end
+  if not s or load(s).closed ~= 1 then return 0 end
   return anyOpen(loadList(listKey), channel, now) and 0 or 1
 end
 
@@ -313,7 +336,7 @@ end
 
 local function setRate(key, tat, now)
   if tat <= now then call('DEL', key)
-  else call('SET', key, tat, 'PX', tat - now + GRACE) end
+  else put(key, format('%d', tat), tat - now + GRACE) end
 end
 
 local function cost(l, kind)
@@ -324,23 +347,21 @@ end
 -- tryRates asks every rate lane, whose values are given from the second on,
 -- and books on all of them if none refuses and go is true.
 local function tryRates(lanes, values, kind, now, go)
-  local why, retry = 0, 0
+  local why, retry, to = 0, 0, {}
   for i = 1, #lanes do
-    local l = lanes[i]
-    local full, c = now + l.room, l.cost
-    if kind ~= CHARGED then c = max(1, floor(c / 10)) end
-    local v = values[i + 1]
-    local tat = v and (tonumber(v) or full) or 0
+    local l, tat = lanes[i], values[i + 1]
+    local full, c = now + l.room, cost(l, kind)
+    tat = tat and (tonumber(tat) or full) or 0
     if not (tat <= full) then -- the clock went back, or it is no number at all
       tat = full
       setRate(l.key, tat, now)
     end
     tat = max(tat, now) + c
     if tat > full then why, retry = why + l.why, max(retry, tat - full) end
-    l.tat = min(tat, full)
+    to[i] = tat
   end
   if why == 0 and go then
-    for i = 1, #lanes do setRate(lanes[i].key, lanes[i].tat, now) end
+    for i = 1, #lanes do put(lanes[i].key, format('%d', to[i]), to[i] - now + GRACE) end
   end
   return why, retry
 end
@@ -361,61 +382,71 @@ local function settleRates(lanes, kind, o, reported, now)
   end
 end
 
--- What one decision is about. The packed numbers are: operation, number of
--- keys, now, channel, device, tag, flags, two ladders, four rates, echo, and
--- then what the operation alone needs. Flags: 1 tagged, 2 challenged, 4 a
--- challenge is asked for; 8 and the next three: pair and the three prefixes
--- are among the keys; 128 the guess may be shared.
-local U, K, L = {}, {}, {{}, {}, {}, {}}
-local base = 0
-local now, channel, device, tag, flags, echo, rest
+-- What one decision is about. Flags: 1 tagged, 2 challenged, 4 a challenge is
+-- asked for; 8 and the next three: pair and the three prefixes are among the
+-- keys; 128 the guess may be shared.
+local U, K = {}, {}
+local PAIR, NEAR, MIDDLE, FAR = {why = 128}, {why = 16}, {why = 32}, {why = 64}
+local base, set = 0, 0
+local keys, now, channel, device, tag, flags, echo, rest
+
+-- use makes the rules those of a set.
+local function use(packed)
+  U.free, U.close, U.first, U.longest, U.slowCost, U.slowRoom, U.pending,
+    K.free, K.close, K.first, K.longest, K.slowCost, K.slowRoom, K.pending,
+    PAIR.cost, PAIR.room, NEAR.cost, NEAR.room, MIDDLE.cost, MIDDLE.room, FAR.cost, FAR.room =
+    unstruct('<I2I2I6I6I6I6I6I2I2I6I6I6I6I6I6I6I6I6I6I6I6I6', packed)
+end
 
 -- lanesFrom returns the rate lanes whose keys begin at the given one.
 local function lanesFrom(first)
-  local out = {}
-  for i = 1, 4 do
-    if bit(flags, 2 + i) then
-      local l = L[i]
-      l.key, l.why = KEYS[base + first], RATE_WHY[i]
-      out[#out + 1], first = l, first + 1
+  local out, n, which, at = {}, 0, floor(flags / 8), base + first
+  local function lane(l)
+    if which % 2 == 1 then
+      l.key = KEYS[at]
+      n, at = n + 1, at + 1
+      out[n] = l
     end
+    which = floor(which / 2)
   end
+  lane(PAIR) lane(NEAR) lane(MIDDLE) lane(FAR)
   return out
 end
 
 local run = {}
 
 run[1] = function(packed) -- begin
-  -- KEYS: list, subject lane, device lane, rates; further: I2 spare
-  local key, r, isKnown = KEYS[base + 2], U, false
-  local tagged, challenged = bit(flags, 0), bit(flags, 1)
-  if device ~= 0 and known(loadList(KEYS[base + 1]), device, now) then
-    key, r, isKnown = KEYS[base + 3], K, true
+  -- KEYS: subject lane, list, rates, device lane if any; further: I2 spare
+  local key, r, isKnown = KEYS[base + 1], U, false
+  local tagged, challenged, share = has(flags, 1), has(flags, 2), has(flags, 128)
+  if device ~= 0 and known(loadList(KEYS[base + 2]), device, now) then
+    key, r, isKnown = KEYS[base + keys], K, true
   end
   local lanes, names = {}, {key}
   if not isKnown then
-    lanes = lanesFrom(4)
-    for i, l in ipairs(lanes) do names[i + 1] = l.key end
+    lanes = lanesFrom(3)
+    for i = 1, #lanes do names[i + 1] = lanes[i].key end
   end
   local values = call('MGET', unpack(names))
   local p, had = load(values[1])
   local moved
   p, moved = settle(p, r, now)
   local twin = 0
-  if tagged and not bit(flags, 7) then
+  if tagged and not share then
     local i = find(p, tag, true)
-    if i and p.g[i].pending then
+    if i and p.g[i].refs > 0 then
       twin, tag, tagged = 1, unstruct('<I2', packed, rest), false
     end
   end
-  local kind, why, retry = admit(p, r, now, tag, tagged, tagged or bit(flags, 7), challenged or isKnown)
-  local go = why == 0 and not (bit(flags, 2) and not challenged and not isKnown)
+  local kind, why, retry = admit(p, r, now, tag, tagged, tagged or share, challenged or isKnown)
+  local go = why == 0 and (isKnown or challenged or not has(flags, 4))
+  local firm = 0
+  if why == WAITS or why == CLOSED then firm = charged(p) == p.fails and 1 or 0 end
   if not isKnown then
     local rateWhy, rateRetry = tryRates(lanes, values, kind == 0 and CHARGED or kind, now, go)
     why, retry, go = why + rateWhy, max(retry, rateRetry), go and rateWhy == 0
   end
-  local kept, firm = 0, 0
-  if (bit(why, 0) or bit(why, 1)) and charged(p) == p.fails then firm = 1 end
+  local kept, none = 0, 0
   if go then
     kept = charge(p, r, now, kind, tag, tagged)
     save(key, p, now)
@@ -423,16 +454,15 @@ run[1] = function(packed) -- begin
   else
     kind, tagged = 0, false
     if had and moved then save(key, p, now) end
+    if has(why, CLOSED) then none = noneOpen(KEYS[base + 1], KEYS[base + 2], channel, now) end
   end
-  local none = 0
-  if bit(why, 1) then none = noneOpen(KEYS[base + 2], KEYS[base + 1], channel, now) end
   return pack('<I4I4I6BI2BBI6BBB', echo, why, retry, kind, kept, tagged and 1 or 0, isKnown and 1 or 0, now, none, twin, firm)
 end
 
-run[2] = function(packed, keys) -- settle
-  -- KEYS: list, subject lane, device lane, rates, nonce
+run[2] = function(packed) -- settle
+  -- KEYS: subject lane, list, rates, device lane if any, nonce
   local granted, kind, o, onList, enrol, till, reported = unstruct('<I6BBBI4I2B', packed, rest)
-  local tagged = bit(flags, 0)
+  local tagged = has(flags, 1)
   onList, reported = onList == 1, reported == 1
   -- A clock that went back by more than a reservation's life ends it as well.
   if not reported and (now >= granted + U.pending or now < granted - U.pending) then
@@ -442,10 +472,10 @@ run[2] = function(packed, keys) -- settle
   if not call('SET', nonce, o, 'NX', 'PX', 2 * U.pending + GRACE) then
     return pack('<I4BBBI4I4BB', echo, tonumber(call('GET', nonce)), 0, 0, 0, 0, 0, 0)
   end
-  local list = (reported or enrol ~= 0 or onList) and loadList(KEYS[base + 1]) or {}
+  local list = (reported or enrol ~= 0 or onList) and loadList(KEYS[base + 2]) or {}
   if reported then onList = known(list, device, now) ~= nil end
-  local key, r = KEYS[base + 2], U
-  if onList then key, r = KEYS[base + 3], K end
+  local key, r = KEYS[base + 1], U
+  if onList then key, r = KEYS[base + keys - 1], K end
   local p = settle(load(call('GET', key)), r, now)
   local wasClosed, wiped = p.closed == 1, 0
   if reported then
@@ -455,11 +485,11 @@ run[2] = function(packed, keys) -- settle
   end
   local closedIt = p.closed == 1 and not wasClosed
   save(key, p, now)
-  if not onList then settleRates(lanesFrom(4), kind, o, reported, now) end
+  if not onList then settleRates(lanesFrom(3), kind, o, reported, now) end
   local enrolled = 0
   if enrol ~= 0 or closedIt and onList then
     local own = known(list, device, now)
-    if own and closedIt and onList and not bit(own.closed, channel) then
+    if own and closedIt and onList and not has(own.closed, 2 ^ channel) then
       own.closed = own.closed + 2 ^ channel
     end
     if enrol ~= 0 then
@@ -476,10 +506,10 @@ run[2] = function(packed, keys) -- settle
         list[first] = {id = enrolled, day = till, closed = 0}
       end
     end
-    saveList(KEYS[base + 1], list, now)
+    saveList(KEYS[base + 2], list, now)
   end
   local none = 0
-  if p.closed == 1 then none = noneOpen(KEYS[base + 2], KEYS[base + 1], channel, now) end
+  if p.closed == 1 then none = noneOpen(KEYS[base + 1], KEYS[base + 2], channel, now) end
   return pack('<I4BBBI4I4BB', echo, 0, 0, onList and 1 or 0, enrolled, wiped, closedIt and 1 or 0, none)
 end
 
@@ -510,8 +540,8 @@ end
 run[6] = function() -- pool
   -- KEYS: one guess lane. Answers what is counted on it.
   local p = settle(load(call('GET', KEYS[base + 1])), U, now)
-  local m = charged(p)
-  local till = latest(p) + wait(U, m)
+  local m, latest = charged(p)
+  local till = latest + wait(U, m)
   if till <= now then till = 0 end
   return pack('<I4I6I2I2I6B', echo, now, m, m - p.fails, till, p.closed)
 end
@@ -525,7 +555,7 @@ run[7] = function() -- booked
   return table.concat(out)
 end
 
-run[8] = function(_, keys) -- reset
+run[8] = function() -- reset
   -- KEYS: list, then what is forgotten
   for i = 2, keys do call('DEL', KEYS[base + i]) end
   local l = loadList(KEYS[base + 1])
@@ -534,22 +564,23 @@ run[8] = function(_, keys) -- reset
   return pack('<I4', echo)
 end
 
-run[9] = function(_, keys) -- forget
+run[9] = function() -- forget
   -- KEYS: what is forgotten
   for i = 1, keys do call('DEL', KEYS[base + i]) end
   return pack('<I4', echo)
 end
 
-local answers = {}
-for i, packed in ipairs(ARGV) do
-  local op, keys
-  op, keys, now, channel, device, tag, flags,
-    U.free, U.close, U.first, U.longest, U.slowCost, U.slowRoom, U.pending,
-    K.free, K.close, K.first, K.longest, K.slowCost, K.slowRoom, K.pending,
-    L[1].cost, L[1].room, L[2].cost, L[2].room, L[3].cost, L[3].room, L[4].cost, L[4].room,
-    echo, rest = unstruct('<BBI6BI4I2BI2I2I6I6I6I6I6I2I2I6I6I6I6I6I6I6I6I6I6I6I6I6I4', packed)
+local answers, sets = {}, tonumber(ARGV[1])
+for i = 2 + sets, #ARGV do
+  local packed = ARGV[i]
+  local op, rules
+  op, keys, rules, now, channel, device, tag, flags, echo, rest = unstruct('<BBBI6BI4I2BI4', packed)
+  if rules ~= set then
+    use(ARGV[1 + rules])
+    set = rules
+  end
   now = clock(now)
-  answers[i] = run[op](packed, keys)
+  answers[i - 1 - sets] = run[op](packed)
   base = base + keys
 end
 return answers
