@@ -113,7 +113,7 @@ func (s *Store) exchange(ctx context.Context, batch []*call, whole bool) (unknow
 			args = append(args, c.packed)
 		}
 		if whole {
-			return p.Eval(ctx, source, keys, args...)
+			return p.Eval(ctx, script, keys, args...)
 		}
 		return p.EvalSha(ctx, s.sha, keys, args...)
 	}

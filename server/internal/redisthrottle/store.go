@@ -41,6 +41,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -53,6 +55,31 @@ import (
 
 //go:embed throttle.lua
 var source string
+
+// script is the source as it is sent: without comments, and with a number for
+// every name that the comment at its head lists. Redis makes locals anew for each run.
+var script = func() string {
+	var names []string
+	var code strings.Builder
+	for line := range strings.Lines(source) {
+		text := strings.TrimSpace(line)
+		if list, ok := strings.CutPrefix(text, "--"); ok {
+			if name, number, ok := strings.Cut(strings.TrimSpace(list), " = "); ok {
+				names = append(names, name, number)
+			}
+			continue
+		}
+		code.WriteString(line)
+	}
+	return words.ReplaceAllStringFunc(code.String(), func(w string) string {
+		if i := slices.Index(names, w); i >= 0 && i%2 == 0 {
+			return names[i+1]
+		}
+		return w
+	})
+}()
+
+var words = regexp.MustCompile(`[A-Za-z_]+`)
 
 // Config says where the store is.
 type Config struct {
@@ -94,7 +121,7 @@ func Open(c Config) (*Store, error) {
 	if c.Timeout < 10*time.Millisecond || c.Timeout > 500*time.Millisecond {
 		return nil, errors.New("redis throttle: timeout out of bounds, want 10ms to 500ms")
 	}
-	sum := sha1.Sum([]byte(source))
+	sum := sha1.Sum([]byte(script))
 	s := &Store{sha: hex.EncodeToString(sum[:]), timeout: c.Timeout}
 	// No retries by the client: it cannot know that a command whose answer was
 	// lost has charged already.
@@ -105,7 +132,7 @@ func Open(c Config) (*Store, error) {
 		}
 		s.client = redis.NewClient(&redis.Options{
 			Addr: c.Addrs[0], Username: c.Username, Password: c.Password, TLSConfig: c.TLS,
-			MaxRetries: -1, ContextTimeoutEnabled: true, DialerRetries: 1,
+			Protocol: 2, MaxRetries: -1, ContextTimeoutEnabled: true, DialerRetries: 1,
 			DialTimeout: c.Timeout, ReadTimeout: c.Timeout, WriteTimeout: c.Timeout, PoolTimeout: c.Timeout,
 		})
 	case "sentinel":
@@ -115,13 +142,13 @@ func Open(c Config) (*Store, error) {
 		s.client = redis.NewFailoverClient(&redis.FailoverOptions{
 			MasterName: c.Master, SentinelAddrs: c.Addrs,
 			Username: c.Username, Password: c.Password, TLSConfig: c.TLS,
-			MaxRetries: -1, ContextTimeoutEnabled: true, DialerRetries: 1,
+			Protocol: 2, MaxRetries: -1, ContextTimeoutEnabled: true, DialerRetries: 1,
 			DialTimeout: c.Timeout, ReadTimeout: c.Timeout, WriteTimeout: c.Timeout, PoolTimeout: c.Timeout,
 		})
 	case "cluster":
 		s.cluster = redis.NewClusterClient(&redis.ClusterOptions{
 			Addrs: c.Addrs, Username: c.Username, Password: c.Password, TLSConfig: c.TLS,
-			MaxRetries: -1, ContextTimeoutEnabled: true, DialerRetries: 1,
+			Protocol: 2, MaxRetries: -1, ContextTimeoutEnabled: true, DialerRetries: 1,
 			DialTimeout: c.Timeout, ReadTimeout: c.Timeout, WriteTimeout: c.Timeout, PoolTimeout: c.Timeout,
 			ClusterStateReloadInterval: 2 * time.Second,
 		})
