@@ -14,6 +14,7 @@ import (
 
 // call is one operation of the script.
 type call struct {
+	script *script
 	keys   []string
 	rules  string
 	packed []byte
@@ -95,7 +96,7 @@ func (s *Store) send(batch []*call) {
 }
 
 // exchange runs the calls and returns those that met a server without the script.
-func (s *Store) exchange(ctx context.Context, batch []*call, whole bool) (unknown []*call) {
+func (s *Store) exchange(ctx context.Context, batch []*call, inFull bool) (unknown []*call) {
 	one := func(p redis.Cmdable, calls []*call) *redis.Cmd {
 		keys := make([]string, 0, 8*len(calls))
 		args := make([]any, 1, 1+2*len(calls))
@@ -112,17 +113,17 @@ func (s *Store) exchange(ctx context.Context, batch []*call, whole bool) (unknow
 		for _, c := range calls {
 			args = append(args, c.packed)
 		}
-		if whole {
-			return p.Eval(ctx, script, keys, args...)
+		if inFull {
+			return p.Eval(ctx, calls[0].script.text, keys, args...)
 		}
-		return p.EvalSha(ctx, s.sha, keys, args...)
+		return p.EvalSha(ctx, calls[0].script.sha, keys, args...)
 	}
 	book := func(calls []*call, cmd *redis.Cmd) {
 		answers, err := cmd.StringSlice()
 		if err == nil && len(answers) != len(calls) {
 			err = errShort
 		}
-		if err != nil && !whole && strings.HasPrefix(err.Error(), "NOSCRIPT") {
+		if err != nil && !inFull && strings.HasPrefix(err.Error(), "NOSCRIPT") {
 			unknown = append(unknown, calls...)
 			return
 		}

@@ -53,33 +53,44 @@ import (
 	"github.com/watchword-project/watchword/server/internal/throttle"
 )
 
-//go:embed throttle.lua
-var source string
+var (
+	//go:embed rates.lua
+	ratesPart string
+	//go:embed subject.lua
+	subjectPart string
+	//go:embed decide.lua
+	decidePart string
 
-// script is the source as it is sent: without comments, and with a number for
-// every name that the comment at its head lists. Redis makes locals anew for each run.
-var script = func() string {
+	// whole runs every operation; addresses only those of an address's slot,
+	// since Redis makes all functions of a script anew for each run.
+	whole     = newScript(ratesPart, subjectPart, decidePart)
+	addresses = newScript(ratesPart, decidePart)
+)
+
+type script struct{ text, sha string }
+
+// newScript joins the parts as they are sent: without comments, and with a
+// number for every name that a comment gives one.
+func newScript(parts ...string) *script {
 	var names []string
 	var code strings.Builder
-	for line := range strings.Lines(source) {
-		text := strings.TrimSpace(line)
-		if list, ok := strings.CutPrefix(text, "--"); ok {
-			if name, number, ok := strings.Cut(strings.TrimSpace(list), " = "); ok {
-				names = append(names, name, number)
-			}
-			continue
+	for line := range strings.Lines(strings.Join(parts, "")) {
+		list, comment := strings.CutPrefix(strings.TrimSpace(line), "--")
+		if !comment {
+			code.WriteString(line)
+		} else if name, number, ok := strings.Cut(strings.TrimSpace(list), " = "); ok {
+			names = append(names, name, number)
 		}
-		code.WriteString(line)
 	}
-	return words.ReplaceAllStringFunc(code.String(), func(w string) string {
-		if i := slices.Index(names, w); i >= 0 && i%2 == 0 {
+	text := regexp.MustCompile(`[A-Za-z_]+`).ReplaceAllStringFunc(code.String(), func(w string) string {
+		if i := slices.Index(names, w); i >= 0 {
 			return names[i+1]
 		}
 		return w
 	})
-}()
-
-var words = regexp.MustCompile(`[A-Za-z_]+`)
+	sum := sha1.Sum([]byte(text))
+	return &script{text, hex.EncodeToString(sum[:])}
+}
 
 // Config says where the store is.
 type Config struct {
@@ -100,7 +111,6 @@ type Config struct {
 type Store struct {
 	client  redis.UniversalClient
 	cluster *redis.ClusterClient // nil unless in a cluster
-	sha     string
 	timeout time.Duration
 	group   group
 	echo    atomic.Uint32
@@ -121,8 +131,7 @@ func Open(c Config) (*Store, error) {
 	if c.Timeout < 10*time.Millisecond || c.Timeout > 500*time.Millisecond {
 		return nil, errors.New("redis throttle: timeout out of bounds, want 10ms to 500ms")
 	}
-	sum := sha1.Sum([]byte(script))
-	s := &Store{sha: hex.EncodeToString(sum[:]), timeout: c.Timeout}
+	s := &Store{timeout: c.Timeout}
 	// No retries by the client: it cannot know that a command whose answer was
 	// lost has charged already.
 	switch c.Mode {
@@ -299,7 +308,11 @@ func (s *Store) call(ctx context.Context, op byte, keys []string, n *numbers, ta
 	ctx, cancel := context.WithTimeout(ctx, 4*s.timeout)
 	defer cancel()
 	n.echo = s.echo.Add(1)
-	text, err := s.group.do(ctx, &call{keys: keys, rules: n.rules(), packed: append(n.pack(op, len(keys)), tail...)})
+	c := &call{script: whole, keys: keys, rules: n.rules(), packed: append(n.pack(op, len(keys)), tail...)}
+	if s.cluster != nil && (op == opRates || op == opRefund) {
+		c.script = addresses
+	}
+	text, err := s.group.do(ctx, c)
 	if err != nil {
 		return nil, s.failed(err)
 	}
