@@ -250,7 +250,7 @@ func BenchmarkKeyMemory(b *testing.B) {
 		base = used()
 		each(subjects, func(n int) {
 			for i := range 5 {
-				if _, err := limiter.Allow(b.Context(), fmt.Sprint(i, "user", n), redis_rate.PerMinute(100)); err != nil {
+				if _, err := limiter.Allow(b.Context(), fmt.Sprint(i, "user", n), redis_rate.PerHour(5)); err != nil {
 					b.Error(err)
 				}
 			}
