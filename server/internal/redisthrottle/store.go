@@ -632,6 +632,15 @@ type Facts struct {
 	Replicas       int
 }
 
+// Warnings says, in sentences, what is wrong with the server for counters.
+func (f Facts) Warnings() []string {
+	if f.EvictionPolicy == "noeviction" || f.EvictionPolicy == "volatile-ttl" {
+		return nil
+	}
+	return []string{"Redis runs with maxmemory-policy " + f.EvictionPolicy +
+		": under memory pressure it may forget locks before it forgets anything else; set it to noeviction, or to volatile-ttl if it keeps nothing but counters"}
+}
+
 // Inspect asks the server, or one node of a cluster, about itself.
 func (s *Store) Inspect(ctx context.Context) (Facts, error) {
 	ctx, cancel := context.WithTimeout(ctx, 4*s.timeout)
