@@ -523,6 +523,17 @@ func TestTenants(t *testing.T) {
 	if _, err := of["acme"].Check(ctx, "x", client.CheckOptions{Policy: "own"}); err != nil {
 		t.Errorf("acme does not find its own policy: %v", err)
 	}
+	// What one tenant had checked proves nothing to another.
+	o := client.CheckOptions{Policy: policy.Default}
+	j, err := of["acme"].Check(ctx, "tangled lantern orbit", o)
+	if err != nil || j.Proof == "" {
+		t.Fatalf("Check: %+v, %v", j, err)
+	}
+	for tenant, want := range map[string]error{"acme": nil, "beta": client.ErrProofStale} {
+		if _, err := of[tenant].Set(ctx, "v", "tangled lantern orbit", client.SetOptions{CheckOptions: o, Proof: j.Proof}); !errors.Is(err, want) {
+			t.Errorf("%s sets with the proof of acme: %v, want %v", tenant, err, want)
+		}
+	}
 }
 
 func TestVersionsThroughTheDoors(t *testing.T) {
@@ -918,6 +929,38 @@ func TestGeneratedPasswordsAreAccepted(t *testing.T) {
 	}
 	if len(distinct) != total || total != 24*each {
 		t.Errorf("%d different passwords of %d", len(distinct), total)
+	}
+}
+
+// TestGeneratedPasswordsSatisfyOwnPolicies does the same for policies that
+// tenants write, the hardest of their rules among them.
+func TestGeneratedPasswordsSatisfyOwnPolicies(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t)
+	ctx := t.Context()
+	call2[watchwordv1.AddWordsResponse](t, s, "PolicyService/AddWords", &watchwordv1.AddWordsRequest{Words: []string{"abacus", "women", "contoso"}})
+	for name, rules := range map[string]string{
+		"composed":  "length: {min: 24}\n  composition: {min_lower: 4, min_upper: 4, min_digits: 4, min_symbols: 4, min_classes: 4}",
+		"long":      "length: {min: 120}\n  size: {max_bytes: 256}",
+		"guesses12": "guesses: {min_log10: 12}", "guesses20": "guesses: {min_log10: 20}", "guesses30": "guesses: {min_log10: 30}", "guesses40": "guesses: {min_log10: 40}",
+		"words":    "contains: {dictionary: true, context: true, min_length: 3}\n  fuzzy: {points: 8}\n  dictionary: {mode: enforce}\n  blocklist: {mode: enforce}",
+		"patterns": "patterns: {list: [{id: no-aa, forbid: 'aa'}, {id: letter, require: '[a-z]'}]}\n  repeat: {max_run: 2, min_distinct: 10}\n  sequence: {max: 3, whole: true}",
+	} {
+		call2[watchwordv1.PutPolicyResponse](t, s, "PolicyService/PutPolicy", &watchwordv1.PutPolicyRequest{Policy: name, Yaml: "version: 1\nrules:\n  " + rules + "\n"})
+		for _, kind := range []string{client.Random, client.PassphraseEN, client.PassphrasePinyin} {
+			made, err := s.Client.Generate(ctx, kind, 100, name)
+			if err != nil || len(made) != 100 {
+				t.Errorf("%s %s: %d, %v", name, kind, len(made), err)
+				continue
+			}
+			for _, p := range made {
+				for _, multi := range []bool{false, true} {
+					if j, err := s.Client.Check(ctx, p, client.CheckOptions{Policy: name, MultiFactor: multi}); err != nil || !j.Accepted {
+						t.Fatalf("%s refuses %q: %v %v", name, p, j.Violations, err)
+					}
+				}
+			}
+		}
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 	"sync"
 )
 
-//go:generate go run ./mktables -data ../../../data -out tables.bin
+//go:generate go run ./mktables -out tables.bin
 
 //go:embed tables.bin
 var embedded []byte
