@@ -181,6 +181,7 @@ func text(t testing.TB, s string) password.Text {
 // list, an estimate) is left to the service, so passwords are added that have
 // it.
 func TestEveryRuleThroughBothDoors(t *testing.T) {
+	t.Parallel()
 	listed := []string{"password12345678", "Password1234!", "Dragon99", "dragon99", "P@ssw0rd2024!!", "iloveyouiloveyou",
 		"Summer2024", "Qwe123!@#", "Aa123456!", "Hello2024!"}
 	counts := map[string]uint64{"some-breached-thing": 3}
@@ -537,6 +538,7 @@ func TestTenants(t *testing.T) {
 }
 
 func TestVersionsThroughTheDoors(t *testing.T) {
+	t.Parallel()
 	ctx := t.Context()
 	s, _ := still(t, "")
 	putOf := func(length int, ifVersion string) (*watchwordv1.PutPolicyResponse, error) {
@@ -822,6 +824,7 @@ func TestDescribeEveryPolicyInBothLanguages(t *testing.T) {
 }
 
 func TestSimulateThroughBothDoors(t *testing.T) {
+	t.Parallel()
 	s, _ := still(t, "")
 	simulate := func(q *watchwordv1.SimulatePolicyRequest) *watchwordv1.SimulatePolicyResponse {
 		t.Helper()
@@ -895,12 +898,18 @@ func TestSimulateThroughBothDoors(t *testing.T) {
 	}
 }
 
-// TestGeneratedPasswordsAreAccepted makes a thousand passwords of each kind for
-// each profile and has every one judged for both uses.
+// TestGeneratedPasswordsAreAccepted makes passwords of each kind for each
+// profile and has every one judged for both uses: with WATCHWORD_LONG set a
+// thousand, else fewer.
 func TestGeneratedPasswordsAreAccepted(t *testing.T) {
+	t.Parallel()
 	s := servertest.New(t)
 	ctx := t.Context()
-	const each, most = 1000, 100
+	const most = 100
+	each := 2 * most
+	if os.Getenv("WATCHWORD_LONG") != "" {
+		each = 10 * most
+	}
 	distinct := map[string]bool{}
 	total := 0
 	for _, profile := range policy.Builtin().Names() {
@@ -967,6 +976,7 @@ func TestGeneratedPasswordsSatisfyOwnPolicies(t *testing.T) {
 // TestHostilePolicies: what no policy is, is refused with a reason that does
 // not repeat it, in little time, and the policy before stays in force.
 func TestHostilePolicies(t *testing.T) {
+	t.Parallel()
 	s, _ := still(t, "")
 	call2[watchwordv1.PutPolicyResponse](t, s, "PolicyService/PutPolicy", &watchwordv1.PutPolicyRequest{Policy: "own", Yaml: "version: 1\nrules:\n  length: {min: 9}\n"})
 	var bomb strings.Builder
@@ -1043,6 +1053,7 @@ func TestHostilePolicies(t *testing.T) {
 // TestHostileCandidates: large and odd input has a documented cap or a clear
 // error, and takes little time.
 func TestHostileCandidates(t *testing.T) {
+	t.Parallel()
 	s, _ := still(t, "")
 	call2[watchwordv1.PutPolicyResponse](t, s, "PolicyService/PutPolicy", &watchwordv1.PutPolicyRequest{Policy: "own", Yaml: `version: 1
 rules:
@@ -1113,6 +1124,7 @@ rules:
 // TestPolicyDirectoryIsReadAgain changes a file under a running server, breaks
 // it, and mends it.
 func TestPolicyDirectoryIsReadAgain(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	file := filepath.Join(dir, "house.yaml")
 	write := func(text string) {
