@@ -185,8 +185,9 @@ func BenchmarkOf(b *testing.B) {
 		each[i] = median(s)
 	}
 	slices.Sort(each)
-	b.ReportMetric(float64(median(theirs))/float64(median(ours)), "x-ccojocar")
-	b.ReportMetric(float64(len(pws))/median(all).Seconds(), "passwords/s")
+	// The quickest round is the one with the fewest neighbours.
+	b.ReportMetric(float64(slices.Min(theirs))/float64(slices.Min(ours)), "x-ccojocar")
+	b.ReportMetric(float64(len(pws))/slices.Min(all).Seconds(), "passwords/s")
 	b.ReportMetric(float64(each[len(each)/2])/1e3, "p50-µs")
 	b.ReportMetric(float64(each[len(each)*99/100])/1e3, "p99-µs")
 }
