@@ -4,8 +4,8 @@
 package servertest_test
 
 import (
-	"context"
 	"compress/gzip"
+	"context"
 	"crypto/md5"
 	"crypto/sha1"
 	"encoding/base64"
