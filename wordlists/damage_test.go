@@ -271,7 +271,7 @@ func TestBatch(t *testing.T) {
 	path, _ := build(t, wordlists.BuildOptions{In: hashesFile(t, all, wordlists.SHA1), Partial: true})
 	x := openIndex(t, path, wordlists.Options{})
 	r := rng(61)
-	for _, size := range []int{0, 1, 2, 15, 16, 17, 19, 20, 21, 511, 512, 513, 10_000, 16_384, 50_000} {
+	for _, size := range []int{0, 1, 2, 15, 16, 17, 19, 20, 21, 511, 512, 513, 10_000, 16_384, 1<<18 + 3} {
 		keys, want := make([]wordlists.Key, size), make([]uint32, size)
 		for i := range keys {
 			e := all[r.next()%uint64(len(all))]
