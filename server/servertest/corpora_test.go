@@ -4,8 +4,8 @@
 package servertest_test
 
 import (
-	"context"
 	"compress/gzip"
+	"context"
 	"crypto/md5"
 	"crypto/sha1"
 	"encoding/base64"
@@ -594,5 +594,23 @@ func TestSkippedIsCounted(t *testing.T) {
 	}
 	if n := listCorpora(t, s); n.Skipped != "3" || len(n.Corpora) != 0 {
 		t.Errorf("ListCorpora: %+v", n)
+	}
+}
+
+// TestEmbeddedListIsCounted: the part of the embedded list that is long enough
+// for the policy is counted at the start, and too small a part is told.
+func TestEmbeddedListIsCounted(t *testing.T) {
+	s := servertest.New(t)
+	if log := s.Log.String(); !strings.Contains(log, "embedded list counted") || strings.Contains(log, "fewer than 3,000") {
+		t.Errorf("the default policy's log: %s", log)
+	}
+	dir := t.TempDir()
+	long := "name: long\nrules:\n  length: {min: 40, min_mfa: 40}\n  blocklist: {}\n"
+	if err := os.WriteFile(filepath.Join(dir, "long.yaml"), []byte(long), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s = servertest.Start(t, servertest.Options{Config: "policy: {default: long, dir: " + dir + "}"})
+	if log := s.Log.String(); !strings.Contains(log, "fewer than 3,000") {
+		t.Errorf("the log with a policy of 40 characters: %s", log)
 	}
 }
