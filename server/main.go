@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+	"github.com/redis/go-redis/v9"
 	"google.golang.org/grpc/grpclog"
 
 	"github.com/watchword-project/watchword/server/internal/daemon"
@@ -59,6 +60,8 @@ func main() {
 	// gRPC's own log has texts of its peers in it; what matters of a request is
 	// in ours.
 	grpclog.SetLoggerV2(grpclog.NewLoggerV2(discard{}, discard{}, discard{}))
+	// So has that of the Redis client; a store that is lost is an alarm in ours.
+	redis.SetLogger(discard{})
 	if err := k.Run(&c); err != nil {
 		fmt.Fprintln(os.Stderr, "watchword-server:", err)
 		var exit exitError
@@ -89,6 +92,8 @@ type discard struct{}
 
 func (discard) Write(b []byte) (int, error) { return len(b), nil }
 
+func (discard) Printf(context.Context, string, ...any) {}
+
 // build describes the binary.
 func build() string {
 	revision := ""
@@ -110,6 +115,9 @@ type serveCmd struct {
 
 func (s *serveCmd) Run(c *cli) error {
 	log := logger()
+	if err := refuseDumps(); err != nil {
+		log.Warn("core dumps could not be switched off", "error", err)
+	}
 	config, err := c.config()
 	if err != nil {
 		return err
@@ -135,7 +143,7 @@ func (s *serveCmd) Run(c *cli) error {
 		return err
 	}
 	log.Info("ready", "grpc", server.GRPCAddr().String(), "http", server.HTTPAddr().String(),
-		"data_dir", c.DataDir, "version", version, "took", time.Since(begin).Round(time.Millisecond).String())
+		"data_dir", c.DataDir, "version", version, "took_ms", time.Since(begin).Milliseconds())
 	var failed error
 	select {
 	case <-ctx.Done():

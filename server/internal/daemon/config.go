@@ -145,7 +145,7 @@ type Hashing struct {
 	// QueueWait is how long a login may wait for its turn. Default 500ms.
 	QueueWait time.Duration `yaml:"queue_wait"`
 	// Kernel is the implementation of argon2: auto (default, the fastest that
-	// passes its self-test), avx2, generic or x/crypto.
+	// passes its self-test), avx512, avx2, generic or x/crypto.
 	Kernel string `yaml:"kernel"`
 	// Firebase is needed to verify hashes exported from Firebase Authentication.
 	Firebase Firebase `yaml:"firebase"`

@@ -152,10 +152,7 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if r.Method == http.MethodOptions && r.Header.Get("Origin") != "" && r.Header.Get("Access-Control-Request-Method") != "" {
-		// A browser asks before it lets a page of a configured origin call. It
-		// cannot bring a key for that, and learns nothing but what is written here.
-		h.Set("Access-Control-Allow-Methods", "GET, HEAD, POST")
-		h.Set("Access-Control-Allow-Headers", "Add-Padding, Authorization, Content-Type, If-None-Match")
+		preflight(h)
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
@@ -415,8 +412,17 @@ func (g *gateway) originAllowed(w http.ResponseWriter, r *http.Request) bool {
 		return false
 	}
 	w.Header().Set("Access-Control-Allow-Origin", origin)
+	w.Header().Set("Access-Control-Expose-Headers", "Retry-After, X-Request-Id")
 	w.Header().Add("Vary", "Origin")
 	return true
+}
+
+// preflight answers the question that a browser asks, without a key, before a
+// page of an allowed origin may call. It tells nothing of the routes.
+func preflight(h http.Header) {
+	h.Set("Access-Control-Allow-Methods", "GET, HEAD, POST")
+	h.Set("Access-Control-Allow-Headers", "Add-Padding, Authorization, Content-Type, If-None-Match")
+	h.Set("Access-Control-Max-Age", "600")
 }
 
 // refuse answers a request that never reached a handler, and logs it as the
