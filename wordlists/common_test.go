@@ -261,7 +261,7 @@ func randomString(dst []byte, rng *rand.Rand, chars string, n int) []byte {
 // accept. They are what the rules of Match cost, and stay under the bounds.
 func TestCommonMatchShortRandomStrings(t *testing.T) {
 	t.Parallel()
-	n := 10_000
+	n := 30_000
 	if *long {
 		n = 1_000_000
 	}
