@@ -715,3 +715,47 @@ func TestFailModes(t *testing.T) {
 		t.Errorf("ListCorpora: %+v", state)
 	}
 }
+
+// TestFetchFromOurServer downloads ranges from a server of ours, which a second
+// download finds unchanged, and builds them into the index of another one.
+func TestFetchFromOurServer(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []wordlists.Kind{wordlists.SHA1, wordlists.NTLM} {
+		dir := t.TempDir()
+		path, other := filepath.Join(dir, "a.wwix"), filepath.Join(dir, "b.wwix")
+		words := manyWords(200)
+		buildCorpus(t, path, kind, words...)
+		s := servertest.Start(t, servertest.Options{Config: "corpora: [{name: a, path: " + path + "}]\nrange: {anonymous_from: [127.0.0.1]}"})
+		var prefixes []uint32
+		for _, w := range words {
+			k := kind.Key([]byte(w))
+			prefixes = append(prefixes, uint32(k[0])<<12|uint32(k[1])<<4|uint32(k[2])>>4)
+		}
+		slices.Sort(prefixes)
+		prefixes = slices.Compact(prefixes)
+		ranges := filepath.Join(dir, "ranges")
+		fetch := wordlists.FetchOptions{BaseURL: s.URL, Dir: ranges, Kind: kind, Prefixes: prefixes, Parallel: 4}
+		for i, want := range []wordlists.FetchResult{{Fetched: len(prefixes)}, {Unchanged: len(prefixes)}} {
+			got, err := wordlists.Fetch(t.Context(), fetch)
+			if err != nil || got.Fetched != want.Fetched || got.Unchanged != want.Unchanged || got.Retries != 0 || (got.Bytes == 0) != (i == 1) {
+				t.Fatalf("Fetch = %+v, %v, want %+v", got, err, want)
+			}
+		}
+		if _, err := wordlists.Build(t.Context(), wordlists.BuildOptions{In: ranges, From: wordlists.FromRanges, Kind: kind, Out: other, Full: true, Partial: true}); err != nil {
+			t.Fatal(err)
+		}
+		var texts [2]strings.Builder
+		for i, p := range []string{path, other} {
+			x, err := wordlists.Open(p, wordlists.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(x.Export(t.Context(), &texts[i]), x.Close()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if texts[0].String() != texts[1].String() {
+			t.Errorf("%v: what was fetched is not what was served", kind)
+		}
+	}
+}
