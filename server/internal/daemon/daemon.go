@@ -322,6 +322,7 @@ func (s *Server) verifier(ctx context.Context, c Config, dir dataDir, o Options)
 		return nil, err
 	}
 	s.onClose(func(ctx context.Context) error { v.Close(ctx); return nil })
+	s.countEmbedded(v)
 	s.legacy = v.LegacyWaits
 	return v, nil
 }
@@ -494,6 +495,24 @@ func openCorpora(ctx context.Context, c *Config) (*corpora.Shelf, error) {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
 	return s, nil
+}
+
+// fittingLeast is what OWASP ASVS 5.0 6.2.4 asks for.
+const fittingLeast = 3_000
+
+// countEmbedded counts how much of the embedded list the default policy's
+// minimum lengths leave to be refused by the list.
+func (s *Server) countEmbedded(v *verifier.Verifier) {
+	chosen, err := s.book.Policy(identity.DefaultTenant, "", verifier.Pseudonym{})
+	if err != nil {
+		return // whoever asks for it is told
+	}
+	form := chosen.Policy.Form("en")
+	single, multi := v.Fitting(form.MinLength), v.Fitting(form.MinLengthMFA)
+	s.log.Info("embedded list counted", "strings", v.Fitting(0), "long_enough", single, "long_enough_multi_factor", multi)
+	if min(single, multi) < fittingLeast {
+		s.log.Warn("the default policy demands such length that the embedded list holds fewer than 3,000 passwords that fit it: configure a breach corpus (OWASP ASVS 5.0 6.2.4)")
+	}
 }
 
 // GRPCAddr and HTTPAddr are where the doors are.
