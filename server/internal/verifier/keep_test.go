@@ -44,9 +44,14 @@ func (g *gate) Put(ctx context.Context, r verifier.Record) error {
 	return g.Store.Put(ctx, r)
 }
 
-func newGate(t *testing.T) *gate {
+func newGate(t testing.TB) *gate {
 	t.Helper()
-	s, err := boltstore.Open(t.TempDir(), boltstore.Options{})
+	return openGate(t, t.TempDir())
+}
+
+func openGate(t testing.TB, dir string) *gate {
+	t.Helper()
+	s, err := boltstore.Open(dir, boltstore.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,9 +66,9 @@ var low, high = password.Params{Memory: 64, Time: 1, Parallelism: 1}, password.P
 
 // open gives a verifier on the store that hashes at p. Its close waits for what
 // it does behind logins.
-func open(t *testing.T, g *gate, p password.Params) (v *verifier.Verifier, closed func()) {
+func open(t testing.TB, g *gate, p password.Params) (v *verifier.Verifier, closed func()) {
 	t.Helper()
-	ctx := t.Context()
+	ctx := context.Background()
 	hasher, err := password.NewHasher(password.Config{Params: p, MemoryBudget: 16 << 20, QueueWait: 10 * time.Second, Insecure: true})
 	if err != nil {
 		t.Fatal(err)
@@ -92,7 +97,7 @@ func open(t *testing.T, g *gate, p password.Params) (v *verifier.Verifier, close
 	return v, func() { v.Close(context.Background()) }
 }
 
-func text(t *testing.T, s string) password.Text {
+func text(t testing.TB, s string) password.Text {
 	t.Helper()
 	p, err := password.New(s)
 	if err != nil {
