@@ -113,6 +113,7 @@ func (s *serveCmd) Run(c *cli) error {
 	if err != nil {
 		return err
 	}
+	boundGarbage()
 	log.Info("ready", "grpc", server.GRPCAddr().String(), "http", server.HTTPAddr().String(),
 		"data_dir", c.DataDir, "version", version, "took", time.Since(begin).Round(time.Millisecond).String())
 	var failed error

@@ -190,10 +190,16 @@ func manyWriters(t testing.TB, open func(testing.TB) Instance) {
 	const racers, tries = 64, 5
 	var mu sync.Mutex
 	won := map[uint64]int{}
+	var read sync.WaitGroup // nobody writes before all have read once
+	read.Add(racers)
 	race(racers, func(i int) {
-		for range tries {
+		for try := range tries {
 			var v uint64
 			r, err := s.Get(ctxOf(t), "race", Subject(1))
+			if try == 0 {
+				read.Done()
+				read.Wait()
+			}
 			switch {
 			case err == nil:
 				v = r.Version
