@@ -75,7 +75,7 @@ var homes = map[string][]string{
 	"google.golang.org/grpc":                 {"api/watchword/v1", "client", "server", "server/internal/daemon", "server/internal/rpc"},
 	"github.com/grpc-ecosystem/grpc-gateway": {"api/watchword/v1", "server/internal/rpc"},
 	"github.com/fullstorydev/grpchan":        {"server/internal/rpc"},
-	"github.com/redis/go-redis":              {"server/internal/redisstore", "server/internal/redisthrottle", "server/internal/storetest/procs"},
+	"github.com/redis/go-redis":              {"server", "server/internal/redisstore", "server/internal/redisthrottle", "server/internal/storetest/procs"},
 	"github.com/jackc/pgx":                   {"server/internal/pgstore"},
 	"filippo.io/age":                         {"server/internal/daemon"},
 	"github.com/envoyproxy/go-control-plane": {"server/internal/rpc"},

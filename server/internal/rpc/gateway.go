@@ -61,6 +61,7 @@ type gateway struct {
 	anyHost bool
 	anon    []netip.Prefix
 	ready   func() error
+	zippers sync.Pool // of *gzip.Writer
 }
 
 func newGateway(ctx context.Context, s *Server, cfg Config) (*gateway, error) {
@@ -148,6 +149,11 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 	if !g.hostAllowed(r.Host) || !g.originAllowed(w, r) {
 		g.refuse(w, r, a, identity.ErrRefused)
+		return
+	}
+	if r.Method == http.MethodOptions && r.Header.Get("Origin") != "" && r.Header.Get("Access-Control-Request-Method") != "" {
+		preflight(h)
+		w.WriteHeader(http.StatusNoContent)
 		return
 	}
 	switch r.URL.Path {
@@ -406,8 +412,17 @@ func (g *gateway) originAllowed(w http.ResponseWriter, r *http.Request) bool {
 		return false
 	}
 	w.Header().Set("Access-Control-Allow-Origin", origin)
+	w.Header().Set("Access-Control-Expose-Headers", "Retry-After, X-Request-Id")
 	w.Header().Add("Vary", "Origin")
 	return true
+}
+
+// preflight answers the question that a browser asks, without a key, before a
+// page of an allowed origin may call. It tells nothing of the routes.
+func preflight(h http.Header) {
+	h.Set("Access-Control-Allow-Methods", "GET, HEAD, POST")
+	h.Set("Access-Control-Allow-Headers", "Add-Padding, Authorization, Content-Type, If-None-Match")
+	h.Set("Access-Control-Max-Age", "600")
 }
 
 // refuse answers a request that never reached a handler, and logs it as the

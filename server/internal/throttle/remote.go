@@ -47,6 +47,14 @@ type remote struct {
 func newRemote(s Store, deny bool, log *slog.Logger) *remote {
 	r := &remote{store: s, deny: deny, log: log}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
+	// A store that is down from the start is told of before the first login is.
+	r.done.Add(1)
+	go func() {
+		defer r.done.Done()
+		if _, err := s.View(r.ctx, &Target{}, 0); errors.Is(err, ErrStore) {
+			r.trip(err)
+		}
+	}()
 	return r
 }
 
