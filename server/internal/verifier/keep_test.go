@@ -238,25 +238,23 @@ func TestChangedCostDoesNotShowInTime(t *testing.T) {
 			closed()
 			v, closed = open(t, g, costs[1])
 			defer closed()
-			ask := func(subject string, n int) (took time.Duration) {
-				for range n {
-					begin := time.Now()
-					login, err := v.Verify(t.Context(), verifier.VerifyRequest{Subject: subject, Password: text(t, "a wrong guess")})
-					if err != nil || login.Match {
-						t.Fatalf("Verify = %v, %v", login.Match, err)
-					}
-					took += time.Since(begin)
+			ask := func(subject string) time.Duration {
+				begin := time.Now()
+				login, err := v.Verify(t.Context(), verifier.VerifyRequest{Subject: subject, Password: text(t, "a wrong guess")})
+				if err != nil || login.Match {
+					t.Fatalf("Verify = %v, %v", login.Match, err)
 				}
-				return took
+				return time.Since(begin)
 			}
-			var known, unknown time.Duration
-			for range 4 { // a budget of five guesses
-				known += ask("alice", 1)
-				unknown += ask("nobody", 1)
+			// The fastest of four, as a budget of five guesses allows: a busy
+			// machine only ever makes an answer slower.
+			known, unknown := time.Hour, time.Hour
+			for range 4 {
+				known, unknown = min(known, ask("alice")), min(unknown, ask("nobody"))
 			}
 			// The one hash takes milliseconds, the other a twentieth of one.
 			if q := float64(known) / float64(unknown); q < 0.7 || q > 1.4 {
-				t.Errorf("four answers took %v for a row of the old cost and %v for nobody", known, unknown)
+				t.Errorf("an answer took %v for a row of the old cost and %v for nobody", known, unknown)
 			}
 		})
 	}
@@ -269,25 +267,27 @@ func TestUnusedCostIsForgotten(t *testing.T) {
 	closed()
 	v, closed := open(t, g, low)
 	defer closed()
-	begin := time.Now()
+	within, full := time.Hour, time.Hour
 	for range 4 {
+		begin := time.Now()
 		if matches(t, v, "a wrong guess") {
 			t.Fatal("a match for nobody")
 		}
+		within = min(within, time.Since(begin))
 	}
-	within := time.Since(begin)
-	begin = time.Now()
 	h, err := password.NewHasher(password.Config{Params: password.Params{Memory: 8 << 10, Time: 8, Parallelism: 1}, Insecure: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer h.Close()
 	for range 4 {
+		begin := time.Now()
 		if err := h.Decoy(t.Context(), password.Batch, text(t, "x")); err != nil {
 			t.Fatal(err)
 		}
+		full = min(full, time.Since(begin))
 	}
-	if full := time.Since(begin); within > full/2 {
-		t.Errorf("four answers took %v, four hashes at the unused cost %v", within, full)
+	if within > full {
+		t.Errorf("an answer took %v, a hash at the unused cost %v", within, full)
 	}
 }
