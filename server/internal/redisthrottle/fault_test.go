@@ -179,6 +179,7 @@ func faults() []fault {
 // budget more for each fault, the owner with a right password gets in, and the
 // store is used again within five seconds.
 func TestFaults(t *testing.T) {
+	t.Parallel()
 	for _, f := range faults() {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
@@ -260,6 +261,7 @@ func (failOpen) View(context.Context, *throttle.Target, int64) (throttle.View, e
 func (failOpen) Close() error { return nil }
 
 func TestDownAtStart(t *testing.T) {
+	t.Parallel()
 	port := freePort(t)
 	store, err := redisthrottle.Open(redisthrottle.Config{Addrs: []string{"127.0.0.1:" + strconv.Itoa(port)}})
 	if err != nil {
@@ -343,6 +345,7 @@ func (p *lossy) serve(c net.Conn) {
 }
 
 func TestLostAnswerChargesOnce(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	p := newLossy(t, s.addr())
 	store, err := redisthrottle.Open(redisthrottle.Config{Addrs: []string{p.l.Addr().String()}})
@@ -382,6 +385,7 @@ func TestLostAnswerChargesOnce(t *testing.T) {
 // TestAnswersOutOfStep gives a connection one answer too many, so that every
 // later command on it would read the one before.
 func TestAnswersOutOfStep(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	p := newLossy(t, s.addr())
 	store, err := redisthrottle.Open(redisthrottle.Config{Addrs: []string{p.l.Addr().String()}})
@@ -409,6 +413,7 @@ func TestAnswersOutOfStep(t *testing.T) {
 }
 
 func TestThreeServersOneBudget(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	var nodes []*throttle.Limiter
 	for range 3 {
@@ -645,7 +650,7 @@ func TestSentinelFailover(t *testing.T) {
 		conf := filepath.Join(dir, "sentinel.conf")
 		writeFile(t, conf, fmt.Sprintf("port %d\nbind 127.0.0.1\ndir %s\nlogfile %s\n"+
 			"sentinel monitor ww 127.0.0.1 %d 2\nsentinel down-after-milliseconds ww 500\n"+
-			"sentinel failover-timeout ww 2000\n", port, dir, filepath.Join(dir, "log"), master.port))
+			"sentinel failover-timeout ww 1000\n", port, dir, filepath.Join(dir, "log"), master.port))
 		cmd := exec.Command(program(t, "redis-sentinel"), conf)
 		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 		if err := cmd.Start(); err != nil {
@@ -657,6 +662,7 @@ func TestSentinelFailover(t *testing.T) {
 		})
 		one := &server{t: t, port: port, dir: dir}
 		one.await()
+		one.do("sentinel", "debug", "info-period", "300", "publish-period", "300")
 		sentinels = append(sentinels, one.addr())
 	}
 	watcher := &server{t: t, port: portOf(t, sentinels[0])}
@@ -685,8 +691,8 @@ func TestSentinelFailover(t *testing.T) {
 			eventually(t, 20*time.Second, func() bool {
 				return strings.Contains(master.try("info", "replication"), "master_link_status:up")
 			})
-			time.Sleep(2 * time.Second) // the time sentinel keeps between failovers
-			watcher.do("sentinel", "failover", "ww")
+			// Sentinels keep some time between failovers.
+			eventually(t, 10*time.Second, func() bool { return watcher.try("sentinel", "failover", "ww") == "OK" })
 		}
 		from := time.Now()
 		next := map[string]*server{"kill": replica, "demote": master}[how]
@@ -718,6 +724,7 @@ func TestSentinelFailover(t *testing.T) {
 // TestRefusalsAreRemembered hammers a lane that waits: the store hardly hears of
 // it, and still nobody is kept out after a reset, or let in a moment early.
 func TestRefusalsAreRemembered(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	node := func() *throttle.Limiter {
 		store, err := redisthrottle.Open(redisthrottle.Config{Addrs: []string{s.addr()}})

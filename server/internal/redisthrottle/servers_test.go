@@ -5,12 +5,14 @@ package redisthrottle_test
 
 import (
 	"bytes"
+	"flag"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -257,3 +259,13 @@ func portOf(t testing.TB, addr string) int {
 }
 
 func netAddr(s string) netip.Addr { return netip.MustParseAddr(s) }
+
+// TestMain lets more tests go on at once than there are processors: most of the
+// time they wait for servers.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", strconv.Itoa(max(6, runtime.GOMAXPROCS(0)))); err != nil {
+		panic(err)
+	}
+	m.Run()
+}
