@@ -94,7 +94,7 @@ func TestUpdate(t *testing.T) {
 
 		// And back, and forth.
 		for i := range 3 {
-			info, err := wordlists.Rollback(path)
+			info, err := wordlists.Rollback(t.Context(), path)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -284,8 +284,22 @@ func TestManifestAndReplace(t *testing.T) {
 	if _, err := wordlists.Replace(t.Context(), wordlists.ReplaceOptions{File: file, From: next, Force: true}); err != nil {
 		t.Errorf("Replace by half the list, forced: %v", err)
 	}
-	if info, err := wordlists.Rollback(file); err != nil || info.Version != signed.Version {
+	if _, err := wordlists.CheckManifest(t.Context(), file, pub); !errors.Is(err, wordlists.ErrSignature) {
+		t.Errorf("CheckManifest of an unsigned replacement: %v, want ErrSignature", err)
+	}
+	if info, err := wordlists.Rollback(t.Context(), file); err != nil || info.Version != signed.Version {
 		t.Errorf("Rollback = %s, %v, want version %s", info.Version, err, signed.Version)
+	}
+	if _, err := wordlists.CheckManifest(t.Context(), file, pub); err != nil {
+		t.Errorf("CheckManifest after Rollback: %v", err)
+	}
+	// What was put aside is read through before it comes back.
+	flip(t, file+".previous", 4096+4096*32+700, 4)
+	if _, err := wordlists.Rollback(t.Context(), file); !errors.Is(err, wordlists.ErrCorrupt) {
+		t.Errorf("Rollback to a damaged file: %v, want ErrCorrupt", err)
+	}
+	if _, err := wordlists.CheckManifest(t.Context(), file, pub); err != nil {
+		t.Errorf("CheckManifest after a refused Rollback: %v", err)
 	}
 	// A list of the same size but of other members.
 	other := generateIn(74, 40, wordlists.SHA1, 7, 8)

@@ -44,7 +44,7 @@ type Server struct {
 	book    *policybook.Book
 	pepper  *peppers
 	store   *keep
-	corpora *corpora.Shelf // nil: none configured
+	corpora *corpora.Shelf
 	legacy  func() map[string]time.Duration
 	config  Config
 
@@ -156,17 +156,15 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 			s.announce()
 		})
 	})
-	if s.corpora != nil {
-		s.spawn(func() {
-			s.corpora.Run(run, func(name string, err error) {
-				if err != nil {
-					o.Log.Error("a changed corpus was not taken", "corpus", name, "error", err)
-					return
-				}
-				o.Log.Info("a changed corpus was taken", "corpus", name)
-			})
+	s.spawn(func() {
+		s.corpora.Run(run, func(name string, err error) {
+			if err != nil {
+				o.Log.Error("a changed corpus was not taken", "corpus", name, "error", err)
+				return
+			}
+			o.Log.Info("a changed corpus was taken", "corpus", name)
 		})
-	}
+	})
 	s.setReady(true)
 	return s, nil
 }
@@ -311,18 +309,14 @@ func (s *Server) verifier(ctx context.Context, c Config, dir dataDir, o Options)
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
 	s.onClose(s.book.Flush)
-	var shelf verifier.Corpora
-	if len(c.Corpora) > 0 {
-		if s.corpora, err = openCorpora(c.Corpora); err != nil {
-			return nil, err
-		}
-		s.onClose(func(context.Context) error { s.corpora.Close(); return nil })
-		shelf = s.corpora
+	if s.corpora, err = openCorpora(ctx, &c); err != nil {
+		return nil, err
 	}
+	s.onClose(func(context.Context) error { s.corpora.Close(); return nil })
 	v, err := verifier.New(ctx, verifier.Config{
 		Store: s.store, Objects: s.store, Hasher: s.hasher, Throttle: limiter, Pepper: s.pepper.Ring,
 		Keys:     verifier.Keys{Subject: derive(master, "subject"), Guess: derive(master, "guess"), Proof: derive(master, "proof")},
-		Policies: s.book, Corpora: shelf, Tenants: tenants, Log: s.log, Now: o.Now,
+		Policies: s.book, Corpora: s.corpora, Tenants: tenants, Log: s.log, Now: o.Now,
 	})
 	if err != nil {
 		return nil, err
@@ -458,10 +452,7 @@ func (s *Server) unready() error {
 	if err := s.store.ready(); err != nil {
 		return err
 	}
-	if s.corpora != nil {
-		return s.corpora.Ready()
-	}
-	return nil
+	return s.corpora.Ready()
 }
 
 // rotatePepper gives the rotation of the pepper: a key is made active, and
@@ -492,12 +483,13 @@ func (s *Server) backup(ctx context.Context, w io.Writer) error {
 	return s.pepper.backup(s.store.embedded)(ctx, w)
 }
 
-func openCorpora(list []Corpus) (*corpora.Shelf, error) {
-	var sources []corpora.Source
-	for _, c := range list {
-		sources = append(sources, corpora.Source{Name: c.Name, Path: c.Path})
+// openCorpora opens the configured corpora.
+func openCorpora(ctx context.Context, c *Config) (*corpora.Shelf, error) {
+	cfg := corpora.Config{PublicPadding: c.Range.Padding == "public"}
+	for _, e := range c.Corpora {
+		cfg.Sources = append(cfg.Sources, corpora.Source{Name: e.Name, Path: e.Path, SignedBy: e.SignedBy, Unbounded: e.Unbounded})
 	}
-	s, err := corpora.Open(sources)
+	s, err := corpora.Open(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}

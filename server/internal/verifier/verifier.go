@@ -116,7 +116,7 @@ func (v *Verifier) Run(ctx context.Context) {
 			return
 		case <-t.C:
 			if err := v.legacy.refresh(ctx); err != nil && ctx.Err() == nil {
-				v.Log.Warn("times of imported schemes could not be read again", "error", err)
+				v.Log.Warn("times of older hashes could not be read again", "error", err)
 			}
 		}
 	}
