@@ -22,6 +22,7 @@ import (
 
 	"github.com/watchword-project/watchword/server/internal/redisthrottle"
 	"github.com/watchword-project/watchword/server/internal/throttle"
+	"github.com/watchword-project/watchword/server/internal/throttle/throttletest"
 )
 
 // The bounds every fault is held to.
@@ -462,6 +463,47 @@ func TestThreeServersOneBudget(t *testing.T) {
 		t.Errorf("32 right logins left %+v", st.Lanes)
 	}
 	noKeyWithoutTTL(t, s)
+}
+
+// TestHistoriesAreLinearizable records what racing clients see of one server
+// and of three that share Redis, and looks for an order of it all that a
+// single lane would have given; with planted faults there must be none.
+func TestHistoriesAreLinearizable(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	node := func(plant func(throttle.Store) throttle.Store) *throttle.Limiter {
+		store, err := redisthrottle.Open(redisthrottle.Config{Addrs: []string{s.addr()}, Timeout: 500 * time.Millisecond})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return open(t, throttle.Config{}, plant(store))
+	}
+	well := func(s throttle.Store) throttle.Store { return s }
+	one, two, three := node(well), node(well), node(well)
+	next := 0
+	for range 12 {
+		if next++; !throttletest.Linearizable(t, next, one) {
+			t.Errorf("a history of one server is not linearizable")
+		}
+		if next++; !throttletest.Linearizable(t, next, one, two, three) {
+			t.Errorf("a history of three servers is not linearizable")
+		}
+	}
+	for name, plant := range throttletest.Faults() {
+		faulty := []*throttle.Limiter{node(plant), node(plant), node(plant)}
+		passed := 0
+		for next++; throttletest.Linearizable(t, next, faulty...); next++ {
+			if passed++; passed == 50 {
+				t.Fatalf("%s: all of %d histories passed", name, passed)
+			}
+		}
+		t.Logf("%s: caught by history %d", name, passed+1)
+	}
+	for _, l := range []*throttle.Limiter{one, two, three} {
+		if l.Degraded() {
+			t.Error("the histories were made without the store")
+		}
+	}
 }
 
 // TestRightLoginsOnAWaitingLane sends 32 right logins at once over three servers to
