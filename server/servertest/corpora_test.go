@@ -4,8 +4,8 @@
 package servertest_test
 
 import (
-	"context"
 	"compress/gzip"
+	"context"
 	"crypto/md5"
 	"crypto/sha1"
 	"encoding/base64"
@@ -545,7 +545,7 @@ func TestPoisonedCorpusIsRefused(t *testing.T) {
 	} {
 		putInPlace(t, bad.content, path)
 		wait(t, func() bool { return listCorpora(t, s).Corpora[0].Refused == bad.why })
-		if now := listCorpora(t, s); now.Corpora[0].Version != before.Corpora[0].Version || now.Corpora[0].Refused != "" || now.Corpora[0].Fault != "" {
+		if now := listCorpora(t, s); now.Corpora[0].Version != before.Corpora[0].Version || now.Corpora[0].Refused != bad.why || now.Corpora[0].Fault != "" {
 			t.Errorf("%s: %+v", bad.what, now)
 		}
 		ask(bad.what)
