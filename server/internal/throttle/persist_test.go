@@ -44,6 +44,7 @@ func reopen(t *testing.T, dir string, now func() time.Time) *throttle.Limiter {
 }
 
 func TestRestart(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	c := newClock()
 	l := reopen(t, dir, c.now)
@@ -175,6 +176,7 @@ func killed(t *testing.T, dir string, base int, fault bool, after time.Duration)
 }
 
 func TestKilledProcessLosesNoLock(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	base, total := 0, 0
 	for round := range 4 {
@@ -207,6 +209,7 @@ func TestKilledProcessLosesNoLock(t *testing.T) {
 }
 
 func TestBrokenDisk(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	l, err := throttle.New(throttle.Config{
 		Keys: testKeys, Log: slog.New(slog.DiscardHandler),
@@ -246,6 +249,7 @@ func TestBrokenDisk(t *testing.T) {
 // TestTornJournal cuts the journal at every length: what was whole is there, and
 // it always opens.
 func TestTornJournal(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	c := newClock()
 	l := reopen(t, dir, c.now)
@@ -299,6 +303,7 @@ func TestTornJournal(t *testing.T) {
 }
 
 func TestDamagedState(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	c := newClock()
 	l := reopen(t, dir, c.now)
@@ -515,6 +520,7 @@ func FuzzToken(f *testing.F) {
 // TestRestartKeepsItsOwnTime steps the clock back a year while the process is
 // down: what waited goes on waiting, no longer than its wait.
 func TestRestartKeepsItsOwnTime(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	c := newClock()
 	l := reopen(t, dir, c.now)
