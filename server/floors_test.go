@@ -44,8 +44,11 @@ var floors = map[string][]string{
 	"server/internal/verifier": {"server/internal/objects", "server/internal/password", "server/internal/pepper", "server/internal/policy",
 		"server/internal/strength", "server/internal/throttle", "wordlists"},
 
-	"server/internal/corpora":    {"server/internal/password", "server/internal/policy", "server/internal/verifier", "wordlists"},
-	"server/internal/policybook": {"server/internal/objects", "server/internal/policy", "server/internal/verifier"},
+	"server/internal/corpora": {"server/internal/password", "server/internal/policy", "server/internal/verifier", "wordlists"},
+	"server/internal/audit": {"server/internal/objects", "server/internal/password", "server/internal/policy", "server/internal/strength",
+		"server/internal/verifier", "wordlists"},
+	"server/internal/audit/report": {"server/internal/audit"},
+	"server/internal/policybook":   {"server/internal/objects", "server/internal/policy", "server/internal/verifier"},
 
 	// Edges: they translate, or keep, and decide nothing.
 	"server/internal/throttle/attacksim": {"server/internal/throttle"},

@@ -89,3 +89,13 @@ func (v *Verifier) Mark(ctx context.Context, tenant string, who Pseudonym, s Sta
 	}
 	return changed && err == nil, err
 }
+
+// ParsePseudonym reads what String wrote.
+func ParsePseudonym(s string) (p Pseudonym, ok bool) {
+	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
+	if err != nil || len(b) != len(p) {
+		return p, false
+	}
+	copy(p[:], b)
+	return p, true
+}
