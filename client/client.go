@@ -22,6 +22,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/netip"
 	"os"
@@ -158,6 +159,9 @@ func (o Options) key() (string, error) {
 	key := o.Key
 	if key == "" && o.KeyFile != "" {
 		f, err := os.Open(o.KeyFile)
+		if errors.Is(err, fs.ErrNotExist) {
+			return "", fmt.Errorf("the key file: %w (a server writes admin.key to its data directory when it first starts)", err)
+		}
 		if err != nil {
 			return "", fmt.Errorf("the key file: %w", err)
 		}
