@@ -38,13 +38,12 @@
 package audit
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
+	"iter"
 	"log/slog"
 	"time"
-
-	"context"
-	"iter"
 
 	"github.com/watchword-project/watchword/server/internal/objects"
 	"github.com/watchword-project/watchword/server/internal/password"
@@ -188,9 +187,6 @@ type Progress struct {
 	Yield float64
 }
 
-// Count gives the number of findings of a kind.
-func (p Progress) Count(k Kind) int { return p.Kinds[k] }
-
 // Accounts is watchword's own store, as the verifier opens it.
 type Accounts interface {
 	Subjects(ctx context.Context, tenant string) iter.Seq2[verifier.Pseudonym, error]
@@ -251,7 +247,6 @@ type Engine struct {
 	seal  sealer
 	owner string
 	wake  chan struct{}
-	turns chan struct{} // audits at work
 }
 
 // maxAudits is how many audits one server works on at a time.
@@ -272,5 +267,5 @@ func New(c Config) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Engine{Config: c, seal: s, owner: rand.Text(), wake: make(chan struct{}, 1), turns: make(chan struct{}, maxAudits)}, nil
+	return &Engine{Config: c, seal: s, owner: rand.Text(), wake: make(chan struct{}, 1)}, nil
 }

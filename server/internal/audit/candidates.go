@@ -68,7 +68,8 @@ func Candidates(p Person, now time.Time, limit int) []Candidate {
 			c.add(d.text, d.class)
 		}
 	}
-	for _, end := range endings(digits, now) {
+	ends := endings(p.Context.BirthDate, digits, now)
+	for _, end := range ends {
 		for _, s := range stems {
 			if c.full() {
 				return c.out
@@ -77,6 +78,10 @@ func Candidates(p Person, now time.Time, limit int) []Candidate {
 			if title := capital(s.text); title != s.text {
 				c.add(title+end.text, s.class)
 			}
+		}
+	}
+	for _, end := range ends {
+		for _, s := range stems {
 			if end.before {
 				c.add(end.text+s.text, s.class)
 			}
@@ -182,24 +187,25 @@ var customary = []ending{
 	{"@1", false}, {"123@", false}, {"123.", false}, {".", false}, {"aaa", false}, {"qwe", false}, {"2", false}, {"7", false}, {"99", false},
 }
 
-// endings puts the dates of the person and the years around now among the
-// customary ones.
-func endings(digits []stem, now time.Time) []ending {
-	out := slices.Clone(customary[:5])
+// endings puts the birth date, the ends of phone numbers and the years around
+// now among the customary ones.
+func endings(birth string, digits []stem, now time.Time) []ending {
+	out := slices.Clone(customary[:4])
+	if d, err := time.Parse(time.DateOnly, birth); err == nil {
+		for _, layout := range []string{"2006", "0102", "20060102", "060102", "06", "200601"} {
+			out = append(out, ending{d.Format(layout), true})
+		}
+		out = append(out, ending{"@" + d.Format("2006"), false})
+	}
+	out = append(out, customary[4])
 	year := now.Year()
 	for back := range 3 {
 		y := strconv.Itoa(year - back)
 		out = append(out, ending{y, false}, ending{"@" + y, false})
 	}
 	for _, d := range digits {
-		if n := len(d.text); d.class == "birthDate" && n >= 4 && n <= 8 || d.class == "phone" && (n == 4 || n == 6) {
+		if n := len(d.text); d.class == "phone" && (n == 4 || n == 6) {
 			out = append(out, ending{d.text, true})
-		}
-	}
-	for _, d := range digits {
-		if d.class == "birthDate" && len(d.text) == 8 {
-			out = append(out, ending{d.text[2:4], false}, ending{"@" + d.text[:4], false})
-			break
 		}
 	}
 	out = append(out, customary[5:]...)

@@ -365,7 +365,11 @@ func (r *runner) review(ctx context.Context, id string) (Row, error) {
 	case v.LastLogin.IsZero() && r.a.Created.Sub(v.Created) > r.a.Limits.DormantAfter:
 		row.Flags |= FlagNeverLoggedIn
 	}
-	if v.State == verifier.StateMustChange && r.a.Created.Sub(v.Changed) > initialAfter {
+	since := v.Changed
+	if since.IsZero() { // imported without the time
+		since = v.Created
+	}
+	if v.State == verifier.StateMustChange && r.a.Created.Sub(since) > initialAfter {
 		row.Flags |= FlagNeverChanged
 	}
 	return row, nil
@@ -630,8 +634,12 @@ func (g *guessing) checkpoint(ctx context.Context, ended bool) error {
 	return nil
 }
 
-// turn is how many guesses are handed over at a time.
-const turn = 256
+// Guesses are handed over in turns of at most so many, and of so long, so that
+// a budget, a deadline and a cancellation are kept.
+const (
+	turn     = 256
+	turnTime = 20 * time.Millisecond
+)
 
 // row does one round for one record.
 func (g *guessing) row(ctx context.Context, i int) error {
@@ -661,7 +669,9 @@ func (g *guessing) row(ctx context.Context, i int) error {
 		if g.over() {
 			return nil
 		}
-		out, err := g.Hasher.Guess(ctx, password.Batch, texts[at:min(at+turn, len(texts))], row.Hash)
+		mean, _ := g.Hasher.ServiceTime(row.Hash)
+		n := max(1, min(turn, int(turnTime/max(mean, 1)), len(texts)-at))
+		out, err := g.Hasher.Guess(ctx, password.Batch, texts[at:at+n], row.Hash)
 		g.spent.Add(int64(out.Took))
 		g.mu.Lock()
 		g.guesses += int64(out.Tried)

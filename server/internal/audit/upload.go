@@ -129,7 +129,9 @@ func (u *Upload) resume(ctx context.Context) error {
 		return err
 	}
 	u.first, u.chunk, u.rows, u.count, u.bad = 0, len(works), nil, 0, 0
-	if n := len(works); n > 0 {
+	if u.a.Result != nil { // the chunks are gone
+		u.first = u.a.Result.Records
+	} else if n := len(works); n > 0 {
 		u.first = works[n-1].First + works[n-1].Count
 	}
 	return nil

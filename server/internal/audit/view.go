@@ -239,3 +239,25 @@ func (e *Engine) Remediate(ctx context.Context, tenant, id string, list []Kind, 
 	e.Log.Info("audit remediated", "tenant", tenant, "audit", id, "changed", changed, "unchanged", unchanged)
 	return changed, unchanged, errors.Join(err, failed)
 }
+
+// Walk gives every final finding of an audit to f, in order of records and
+// kinds, until f returns false. It returns ErrState for an audit that has not
+// ended; one that was cancelled this moment is waited for.
+func (e *Engine) Walk(ctx context.Context, tenant, id string, f func(*Finding) bool) (*Audit, error) {
+	for try := 0; ; try++ {
+		a, err := e.load(ctx, tenant, id)
+		switch {
+		case err != nil:
+			return nil, err
+		case a.Settled:
+			return a, e.final(ctx, a, f)
+		case a.State != Cancelled || try == 25:
+			return nil, ErrState
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+}
