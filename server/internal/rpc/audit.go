@@ -163,8 +163,8 @@ func (s *auditService) CreateAudit(ctx context.Context, m *watchwordv1.CreateAud
 const maxRejected = 1000
 
 // UploadRecords takes records until the stream ends. What came before a broken
-// stream is kept up to the last chunk; the caller asks with an empty stream, or
-// with its first record again, where to go on.
+// stream is kept; the caller asks where to go on with a first message that names
+// the audit and holds nothing else.
 func (s *auditService) UploadRecords(stream grpc.ClientStreamingServer[watchwordv1.UploadRecordsRequest, watchwordv1.UploadRecordsResponse]) error {
 	ctx := stream.Context()
 	out := &watchwordv1.UploadRecordsResponse{}
@@ -189,6 +189,9 @@ func (s *auditService) UploadRecords(stream grpc.ClientStreamingServer[watchword
 			id = m.GetAuditId()
 			if up, err = s.audits.Upload(ctx, tenantOf(callerOf(ctx)), id); err != nil {
 				return err
+			}
+			if m.GetRecord() == nil && !m.GetComplete() {
+				continue // asks where to go on
 			}
 		case m.GetAuditId() != "" && m.GetAuditId() != id:
 			return &fieldError{"auditId", "another audit than that of the first message"}
