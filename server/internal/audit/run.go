@@ -80,9 +80,14 @@ func (e *Engine) due(a *Audit) bool {
 	return a.Cleaned && a.Repeat > 0 && a.State == Done && a.Next == "" && !e.Now().Before(a.Created.Add(a.Repeat))
 }
 
+// maxMissing is how often a part of an audit may not be found before it is taken
+// for lost.
+const maxMissing = 5
+
 // drive works on one audit until it needs nothing more, or fails.
 func (e *Engine) drive(ctx context.Context, tenant, id string) {
 	r := &runner{Engine: e}
+	missing := 0
 	for ctx.Err() == nil {
 		a, err := e.load(ctx, tenant, id)
 		if err != nil || !e.wants(a) {
@@ -90,12 +95,15 @@ func (e *Engine) drive(ctx context.Context, tenant, id string) {
 		}
 		r.a = a
 		idle, err := r.step(ctx)
+		if errors.Is(err, objects.ErrNotFound) { // somebody else has ended the audit, or a part is lost
+			missing++
+		}
 		switch {
 		case ctx.Err() != nil:
 			return
 		case errors.Is(err, errLost):
 			idle = true
-		case errors.Is(err, errRows), errors.Is(err, errSealed):
+		case errors.Is(err, errRows), errors.Is(err, errSealed), missing > maxMissing:
 			e.Log.Error("audit failed", "tenant", tenant, "audit", id, "error", err)
 			_, _ = e.change(ctx, tenant, id, func(a *Audit) (bool, error) {
 				a.State, a.Stop, a.Ended, a.Cleaned = Failed, StopFault, e.Now().UTC(), true
@@ -494,7 +502,7 @@ func (r *runner) guess(ctx context.Context, w *work, bounds []int) error {
 		}
 		r.words = &words
 	}
-	g := &guessing{runner: r, w: w, rows: rows, lo: bounds[round], hi: bounds[round+1]}
+	g := &guessing{runner: r, w: w, first: w.First, rows: rows, lo: bounds[round], hi: bounds[round+1]}
 	g.common = r.common(g.hi)
 	for i := range rows {
 		t, _ := tierOf(&rows[i])
@@ -512,6 +520,7 @@ func (r *runner) guess(ctx context.Context, w *work, bounds []int) error {
 type guessing struct {
 	*runner
 	w      *work
+	first  int // offset of the chunk
 	rows   []Row
 	common []password.Text
 	lo, hi int
@@ -692,7 +701,7 @@ func (g *guessing) row(ctx context.Context, i int) error {
 		}
 		if out.Hit >= 0 {
 			hit := at + out.Hit
-			f := Finding{Row: g.w.First + i, Kind: Weak, Class: "common"}
+			f := Finding{Row: g.first + i, Kind: Weak, Class: "common"}
 			if hit < mine {
 				f.Class = class[hit].Class
 				f.Kind = ContextDerived
