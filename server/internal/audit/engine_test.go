@@ -160,6 +160,19 @@ func (s *forgetful) Save(ctx context.Context, o objects.Object) error {
 	return s.Store.Save(ctx, o)
 }
 
+// undisturbed runs an audit in peace.
+func undisturbed(t *testing.T, store objects.Store, h *password.Hasher, rows []audit.Row) (*audit.Audit, []audit.Finding, error) {
+	t.Helper()
+	e := newEngine(t, store, h, time.Minute, time.Minute)
+	id := begin(t, e, audit.Request{Budget: audit.Budget{Guesses: 40}}, rows, 40)
+	ctx, cancel := context.WithCancel(context.Background())
+	var wait sync.WaitGroup
+	wait.Go(func() { e.Run(ctx) })
+	defer wait.Wait()
+	defer cancel()
+	return over(t, e, id, 30*time.Second)
+}
+
 // disturbed runs an audit on two servers that are killed again and again, and
 // that take each other for dead: their leases are shorter than many a stall.
 func disturbed(t *testing.T, store objects.Store, h *password.Hasher, rows []audit.Row) ([]audit.Finding, error) {
@@ -190,14 +203,7 @@ func TestAuditSurvivesKills(t *testing.T) {
 	t.Parallel()
 	h := newHasher(t)
 	rows := weakRows(t, h, 400)
-	e := newEngine(t, newStore(t), h, time.Minute, time.Minute)
-	id := begin(t, e, audit.Request{Budget: audit.Budget{Guesses: 40}}, rows, 40)
-	ctx, cancel := context.WithCancel(context.Background())
-	var wait sync.WaitGroup
-	wait.Go(func() { e.Run(ctx) })
-	a, want, err := over(t, e, id, 30*time.Second)
-	cancel()
-	wait.Wait()
+	a, want, err := undisturbed(t, newStore(t), h, rows)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +217,7 @@ func TestAuditSurvivesKills(t *testing.T) {
 	if d := cmp.Diff(want, got, cmp.AllowUnexported(audit.Finding{})); d != "" {
 		t.Errorf("killed and taken over (-in peace +disturbed):\n%s", d)
 	}
-	if got, err := disturbed(t, &forgetful{Store: newStore(t)}, h, rows); err == nil && cmp.Equal(want, got, cmp.AllowUnexported(audit.Finding{})) {
+	if _, got, err := undisturbed(t, &forgetful{Store: newStore(t)}, h, rows); err == nil && cmp.Equal(want, got, cmp.AllowUnexported(audit.Finding{})) {
 		t.Error("a store that loses findings was not noticed")
 	}
 }

@@ -103,7 +103,7 @@ func (e *Engine) drive(ctx context.Context, tenant, id string) {
 			return
 		case errors.Is(err, errLost):
 			idle = true
-		case errors.Is(err, errRows), errors.Is(err, errSealed), missing > maxMissing:
+		case errors.Is(err, errRows), errors.Is(err, errSealed), err != nil && missing > maxMissing:
 			e.Log.Error("audit failed", "tenant", tenant, "audit", id, "error", err)
 			_, _ = e.change(ctx, tenant, id, func(a *Audit) (bool, error) {
 				a.State, a.Stop, a.Ended, a.Cleaned = Failed, StopFault, e.Now().UTC(), true
