@@ -48,14 +48,15 @@ var floors = map[string][]string{
 	"server/internal/policybook": {"server/internal/objects", "server/internal/policy", "server/internal/verifier"},
 
 	// Edges: they translate, or keep, and decide nothing.
-	"server/internal/throttle/attacksim": {"server/internal/throttle"},
-	"server/internal/redisthrottle":      {"server/internal/throttle"},
-	"server/internal/boltstore":          {"server/internal/objects", "server/internal/verifier"},
-	"server/internal/redisstore":         {"server/internal/objects", "server/internal/verifier"},
-	"server/internal/pgstore":            {"server/internal/objects", "server/internal/policy", "server/internal/verifier"},
-	"server/internal/storetest/procs":    nil,
-	"server/internal/storetest":          {"server/internal/objects", "server/internal/verifier"},
-	"server/internal/storetest/powercut": nil,
+	"server/internal/throttle/attacksim":    {"server/internal/throttle"},
+	"server/internal/throttle/throttletest": {"server/internal/throttle"},
+	"server/internal/redisthrottle":         {"server/internal/throttle"},
+	"server/internal/boltstore":             {"server/internal/objects", "server/internal/verifier"},
+	"server/internal/redisstore":            {"server/internal/objects", "server/internal/verifier"},
+	"server/internal/pgstore":               {"server/internal/objects", "server/internal/policy", "server/internal/verifier"},
+	"server/internal/storetest/procs":       nil,
+	"server/internal/storetest":             {"server/internal/objects", "server/internal/verifier"},
+	"server/internal/storetest/powercut":    nil,
 	"server/internal/rpc": {"api", "api/watchword/v1", "server/internal/identity", "server/internal/password",
 		"server/internal/policy", "server/internal/policybook", "server/internal/throttle", "server/internal/verifier"},
 

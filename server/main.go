@@ -142,6 +142,7 @@ func (s *serveCmd) Run(c *cli) error {
 	if err != nil {
 		return err
 	}
+	boundGarbage()
 	log.Info("ready", "grpc", server.GRPCAddr().String(), "http", server.HTTPAddr().String(),
 		"data_dir", c.DataDir, "version", version, "took_ms", time.Since(begin).Milliseconds())
 	var failed error

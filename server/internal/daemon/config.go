@@ -266,6 +266,9 @@ type PepperKey struct {
 	File string `yaml:"file"`
 	// State is active, decrypt-only or retired.
 	State string `yaml:"state"`
+	// Cipher is aes-256-gcm (default), or sm4-gcm where the law asks for it. It
+	// is the key's for good: a change of cipher is a rotation to another key.
+	Cipher string `yaml:"cipher"`
 }
 
 // Events says where the event log goes.

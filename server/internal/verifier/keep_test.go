@@ -44,9 +44,14 @@ func (g *gate) Put(ctx context.Context, r verifier.Record) error {
 	return g.Store.Put(ctx, r)
 }
 
-func newGate(t *testing.T) *gate {
+func newGate(t testing.TB) *gate {
 	t.Helper()
-	s, err := boltstore.Open(t.TempDir(), boltstore.Options{})
+	return openGate(t, t.TempDir())
+}
+
+func openGate(t testing.TB, dir string) *gate {
+	t.Helper()
+	s, err := boltstore.Open(dir, boltstore.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,9 +66,9 @@ var low, high = password.Params{Memory: 64, Time: 1, Parallelism: 1}, password.P
 
 // open gives a verifier on the store that hashes at p. Its close waits for what
 // it does behind logins.
-func open(t *testing.T, g *gate, p password.Params) (v *verifier.Verifier, closed func()) {
+func open(t testing.TB, g *gate, p password.Params) (v *verifier.Verifier, closed func()) {
 	t.Helper()
-	ctx := t.Context()
+	ctx := context.Background()
 	hasher, err := password.NewHasher(password.Config{Params: p, MemoryBudget: 16 << 20, QueueWait: 10 * time.Second, Insecure: true})
 	if err != nil {
 		t.Fatal(err)
@@ -92,7 +97,7 @@ func open(t *testing.T, g *gate, p password.Params) (v *verifier.Verifier, close
 	return v, func() { v.Close(context.Background()) }
 }
 
-func text(t *testing.T, s string) password.Text {
+func text(t testing.TB, s string) password.Text {
 	t.Helper()
 	p, err := password.New(s)
 	if err != nil {
@@ -233,25 +238,23 @@ func TestChangedCostDoesNotShowInTime(t *testing.T) {
 			closed()
 			v, closed = open(t, g, costs[1])
 			defer closed()
-			ask := func(subject string, n int) (took time.Duration) {
-				for range n {
-					begin := time.Now()
-					login, err := v.Verify(t.Context(), verifier.VerifyRequest{Subject: subject, Password: text(t, "a wrong guess")})
-					if err != nil || login.Match {
-						t.Fatalf("Verify = %v, %v", login.Match, err)
-					}
-					took += time.Since(begin)
+			ask := func(subject string) time.Duration {
+				begin := time.Now()
+				login, err := v.Verify(t.Context(), verifier.VerifyRequest{Subject: subject, Password: text(t, "a wrong guess")})
+				if err != nil || login.Match {
+					t.Fatalf("Verify = %v, %v", login.Match, err)
 				}
-				return took
+				return time.Since(begin)
 			}
-			var known, unknown time.Duration
-			for range 4 { // a budget of five guesses
-				known += ask("alice", 1)
-				unknown += ask("nobody", 1)
+			// The fastest of four, as a budget of five guesses allows: a busy
+			// machine only ever makes an answer slower.
+			known, unknown := time.Hour, time.Hour
+			for range 4 {
+				known, unknown = min(known, ask("alice")), min(unknown, ask("nobody"))
 			}
 			// The one hash takes milliseconds, the other a twentieth of one.
 			if q := float64(known) / float64(unknown); q < 0.7 || q > 1.4 {
-				t.Errorf("four answers took %v for a row of the old cost and %v for nobody", known, unknown)
+				t.Errorf("an answer took %v for a row of the old cost and %v for nobody", known, unknown)
 			}
 		})
 	}
@@ -264,25 +267,27 @@ func TestUnusedCostIsForgotten(t *testing.T) {
 	closed()
 	v, closed := open(t, g, low)
 	defer closed()
-	begin := time.Now()
+	within, full := time.Hour, time.Hour
 	for range 4 {
+		begin := time.Now()
 		if matches(t, v, "a wrong guess") {
 			t.Fatal("a match for nobody")
 		}
+		within = min(within, time.Since(begin))
 	}
-	within := time.Since(begin)
-	begin = time.Now()
 	h, err := password.NewHasher(password.Config{Params: password.Params{Memory: 8 << 10, Time: 8, Parallelism: 1}, Insecure: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer h.Close()
 	for range 4 {
+		begin := time.Now()
 		if err := h.Decoy(t.Context(), password.Batch, text(t, "x")); err != nil {
 			t.Fatal(err)
 		}
+		full = min(full, time.Since(begin))
 	}
-	if full := time.Since(begin); within > full/2 {
-		t.Errorf("four answers took %v, four hashes at the unused cost %v", within, full)
+	if within > full {
+		t.Errorf("an answer took %v, a hash at the unused cost %v", within, full)
 	}
 }
