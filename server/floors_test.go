@@ -44,8 +44,11 @@ var floors = map[string][]string{
 	"server/internal/verifier": {"server/internal/objects", "server/internal/password", "server/internal/pepper", "server/internal/policy",
 		"server/internal/strength", "server/internal/throttle", "wordlists"},
 
-	"server/internal/corpora":    {"server/internal/password", "server/internal/policy", "server/internal/verifier", "wordlists"},
-	"server/internal/policybook": {"server/internal/objects", "server/internal/policy", "server/internal/verifier"},
+	"server/internal/corpora": {"server/internal/password", "server/internal/policy", "server/internal/verifier", "wordlists"},
+	"server/internal/audit": {"server/internal/objects", "server/internal/password", "server/internal/policy", "server/internal/strength",
+		"server/internal/verifier", "wordlists"},
+	"server/internal/audit/report": {"server/internal/audit"},
+	"server/internal/policybook":   {"server/internal/objects", "server/internal/policy", "server/internal/verifier"},
 
 	// Edges: they translate, or keep, and decide nothing.
 	"server/internal/throttle/attacksim":    {"server/internal/throttle"},
@@ -61,9 +64,9 @@ var floors = map[string][]string{
 		"server/internal/policy", "server/internal/policybook", "server/internal/throttle", "server/internal/verifier"},
 
 	// Where the rooms meet.
-	"server/internal/daemon": {"api/watchword/v1", "server/internal/boltstore", "server/internal/corpora", "server/internal/identity", "server/internal/objects",
+	"server/internal/daemon": {"api/watchword/v1", "server/internal/audit", "server/internal/audit/report", "server/internal/boltstore", "server/internal/corpora", "server/internal/identity", "server/internal/objects",
 		"server/internal/password", "server/internal/pepper", "server/internal/pgstore", "server/internal/policybook", "server/internal/redisstore", "server/internal/redisthrottle",
-		"server/internal/rpc", "server/internal/throttle", "server/internal/verifier"},
+		"server/internal/rpc", "server/internal/throttle", "server/internal/verifier", "wordlists"},
 	"server": {"api/watchword/v1", "server/internal/daemon", "server/internal/password", "server/internal/policy",
 		"server/internal/policybook", "server/internal/throttle/attacksim", "server/internal/verifier", "wordlists"},
 	"server/servertest": {"client", "server/internal/daemon"},

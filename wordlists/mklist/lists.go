@@ -6,6 +6,7 @@ package main
 import (
 	"bytes"
 	"cmp"
+	"compress/flate"
 	"crypto/sha256"
 	"encoding/csv"
 	"encoding/hex"
@@ -104,10 +105,11 @@ func (s source) words(folder string) ([]string, error) {
 	return words, nil
 }
 
-// tables are the two embedded files.
+// tables are the embedded files.
 type tables struct {
 	common   []byte
 	defaults []byte
+	ranked   []byte
 }
 
 func makeTables(folder string) (tables, error) {
@@ -116,6 +118,10 @@ func makeTables(folder string) (tables, error) {
 		return tables{}, err
 	}
 	rows, err := readVendor(folder)
+	if err != nil {
+		return tables{}, err
+	}
+	head, err := packRanked(entries)
 	if err != nil {
 		return tables{}, err
 	}
@@ -139,7 +145,26 @@ func makeTables(folder string) (tables, error) {
 	if err != nil {
 		return tables{}, err
 	}
-	return tables{common, vendorLines(rows)}, nil
+	return tables{common, vendorLines(rows), head}, nil
+}
+
+// packRanked packs the head of the merged lists, a line for each entry.
+func packRanked(entries []wordlists.CommonEntry) ([]byte, error) {
+	var out bytes.Buffer
+	w, err := flate.NewWriter(&out, flate.BestCompression)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries[:wordlists.MaxRanked] {
+		if strings.ContainsAny(e.Text, "\r\n") {
+			return nil, fmt.Errorf("a line end in the entry of rank %d", e.Rank)
+		}
+		if _, err := w.Write([]byte(e.Text + "\n")); err != nil {
+			return nil, err
+		}
+	}
+	err = w.Close()
+	return out.Bytes(), err
 }
 
 const (

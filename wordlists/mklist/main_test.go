@@ -32,7 +32,7 @@ func TestTablesAreReproducible(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for file, want := range map[string][]byte{"common.bin": tables.common, "defaults.txt": tables.defaults} {
+	for file, want := range map[string][]byte{"common.bin": tables.common, "defaults.txt": tables.defaults, "ranked.bin": tables.ranked} {
 		got, err := os.ReadFile(filepath.Join("..", file))
 		if err != nil {
 			t.Fatal(err)

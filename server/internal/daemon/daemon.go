@@ -45,6 +45,7 @@ type Server struct {
 	pepper  *peppers
 	store   *keep
 	corpora *corpora.Shelf
+	audits  *audits
 	legacy  func() map[string]time.Duration
 	config  Config
 
@@ -133,6 +134,7 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 		})
 	})
 	s.spawn(func() { v.Run(run) })
+	s.audits.start(s, run)
 	if s.store.durability != nil {
 		// A server that must not be asked for its settings is no reason not to start.
 		findings, err := s.store.durability(ctx)
@@ -324,6 +326,9 @@ func (s *Server) verifier(ctx context.Context, c Config, dir dataDir, o Options)
 	s.onClose(func(ctx context.Context) error { v.Close(ctx); return nil })
 	s.countEmbedded(v)
 	s.legacy = v.LegacyWaits
+	if s.audits, err = s.openAudits(v, master, o.Now); err != nil {
+		return nil, err
+	}
 	return v, nil
 }
 
@@ -373,7 +378,7 @@ func (s *Server) open(ctx context.Context, c Config, dir dataDir, v *verifier.Ve
 	}
 	s.grpcL, s.httpL = ls[0], ls[1]
 	s.rpc, err = rpc.New(ctx, rpc.Config{
-		Verifier: v, Keyring: keyring, Book: s.book, Rotate: s.rotatePepper(v), Backup: s.backup, Access: access, Log: s.log, TLS: tlsConfig,
+		Verifier: v, Keyring: keyring, Book: s.book, Audits: s.audits, Rotate: s.rotatePepper(v), Backup: s.backup, Access: access, Log: s.log, TLS: tlsConfig,
 		Hosts: c.Listen.Hosts, AnyHost: tlsConfig != nil && len(c.Listen.Hosts) == 0, Origins: c.Listen.CORSOrigins,
 		AnonymousRange: anonymous, Ready: s.unready, Envoy: c.Listen.Envoy,
 	})
