@@ -73,15 +73,21 @@ func limited(t testing.TB, name string, args ...string) (c *exec.Cmd, kills func
 	return exec.Command(name, args...), nil
 }
 
-// program gives the path of this test binary under the name by which it is the
-// server.
+// program gives the path of the server: this test binary under another name,
+// or one of its own where this one takes too much memory.
 func program(t testing.TB) string {
 	t.Helper()
+	path := filepath.Join(t.TempDir(), "watchword-server")
+	if raceDetector {
+		if out, err := exec.Command("go", "build", "-o", path, ".").CombinedOutput(); err != nil {
+			t.Fatalf("building the server: %v: %s", err, out)
+		}
+		return path
+	}
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(t.TempDir(), "watchword-server")
 	if err := os.Symlink(exe, path); err != nil {
 		t.Fatal(err)
 	}
