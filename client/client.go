@@ -76,6 +76,7 @@ type Client struct {
 	credentials watchwordv1.CredentialServiceClient
 	attempts    watchwordv1.LoginThrottleServiceClient
 	policies    watchwordv1.PolicyServiceClient
+	audits      watchwordv1.AuditServiceClient
 	admin       watchwordv1.AdminServiceClient
 }
 
@@ -94,6 +95,10 @@ const retries = `{"methodConfig": [{
 		{"service": "watchword.v1.PolicyService", "method": "ListPolicies"},
 		{"service": "watchword.v1.PolicyService", "method": "GetPolicy"},
 		{"service": "watchword.v1.PolicyService", "method": "DescribePolicy"},
+		{"service": "watchword.v1.AuditService", "method": "ListAudits"},
+		{"service": "watchword.v1.AuditService", "method": "GetAudit"},
+		{"service": "watchword.v1.AuditService", "method": "ListFindings"},
+		{"service": "watchword.v1.AuditService", "method": "GetReport"},
 		{"service": "watchword.v1.AdminService", "method": "ListKeys"}
 	],
 	"retryPolicy": {"maxAttempts": 5, "initialBackoff": "0.2s", "maxBackoff": "1s", "backoffMultiplier": 2,
@@ -142,6 +147,7 @@ func New(o Options) (*Client, error) {
 		credentials: watchwordv1.NewCredentialServiceClient(conn),
 		attempts:    watchwordv1.NewLoginThrottleServiceClient(conn),
 		policies:    watchwordv1.NewPolicyServiceClient(conn),
+		audits:      watchwordv1.NewAuditServiceClient(conn),
 		admin:       watchwordv1.NewAdminServiceClient(conn),
 	}, nil
 }

@@ -55,6 +55,7 @@ func (h *rashHandle) drop() { h.current.Swap(nil).Close() }
 // Readers see one whole list or the other through many exchanges, no reader
 // ever meets an unmapped file, and none stays mapped.
 func TestSwapUnderLoad(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	var paths [2]string
 	var lists [2][]entry
@@ -106,7 +107,7 @@ func TestSwapUnderLoad(t *testing.T) {
 		}
 		return wrong.Load()
 	}
-	swaps := 150
+	swaps := 50
 	if *long {
 		swaps = 1000
 	}
@@ -131,6 +132,7 @@ func TestEmptyHandle(t *testing.T) {
 // A file that is replaced, or removed, while it is mapped keeps answering; a
 // bad replacement is refused and the good one stays in use.
 func TestReplacedWhileMapped(t *testing.T) {
+	t.Parallel()
 	list := generate(12, 20_000, wordlists.SHA1)
 	path, _ := build(t, wordlists.BuildOptions{In: hashesFile(t, list, wordlists.SHA1), Partial: true})
 	var h wordlists.Handle
@@ -187,6 +189,7 @@ func TestReplacedWhileMapped(t *testing.T) {
 // A list that lost much, or holds other members, never takes the place of a
 // good one; one that was in use before may always come back.
 func TestLoadIsBounded(t *testing.T) {
+	t.Parallel()
 	list := generateIn(14, 40, wordlists.SHA1, 1, 2, 3)
 	grown := generateIn(14, 40, wordlists.SHA1, 1, 2, 3, 4, 5)
 	file := func(all []entry) string {
@@ -231,6 +234,7 @@ func TestLoadIsBounded(t *testing.T) {
 // A file truncated in place under the mapping gives errors, neither wrong
 // answers nor a crash.
 func TestTruncatedInPlace(t *testing.T) {
+	t.Parallel()
 	list := generate(13, 100_000, wordlists.SHA1)
 	path, _ := build(t, wordlists.BuildOptions{In: hashesFile(t, list, wordlists.SHA1), Partial: true, Full: true})
 	x := openIndex(t, path, wordlists.Options{})

@@ -596,3 +596,166 @@ func TestSkippedIsCounted(t *testing.T) {
 		t.Errorf("ListCorpora: %+v", n)
 	}
 }
+
+// TestEmbeddedListIsCounted: the part of the embedded list that is long enough
+// for the policy is counted at the start, and too small a part is told.
+func TestEmbeddedListIsCounted(t *testing.T) {
+	s := servertest.New(t)
+	if log := s.Log.String(); !strings.Contains(log, "embedded list counted") || strings.Contains(log, "fewer than 3,000") {
+		t.Errorf("the default policy's log: %s", log)
+	}
+	dir := t.TempDir()
+	long := "name: long\nrules:\n  length: {min: 40, min_mfa: 40}\n  blocklist: {}\n"
+	if err := os.WriteFile(filepath.Join(dir, "long.yaml"), []byte(long), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s = servertest.Start(t, servertest.Options{Config: "policy: {default: long, dir: " + dir + "}"})
+	if log := s.Log.String(); !strings.Contains(log, "fewer than 3,000") {
+		t.Errorf("the log with a policy of 40 characters: %s", log)
+	}
+}
+
+// TestSimilarToBreached: a password one habitual change away from a leaked one
+// is a finding of its own, where the policy asks for it.
+func TestSimilarToBreached(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "a.wwix")
+	buildCorpus(t, path, wordlists.SHA1, append(manyWords(50), leaked)...)
+	for name, similar := range map[string]string{"strict": "true", "plain": "false"} {
+		text := "name: " + name + "\nrules:\n  length: {min: 8, min_mfa: 8}\n  breach: {threshold: 1, similar: " + similar + "}\n"
+		if err := os.WriteFile(filepath.Join(dir, name+".yaml"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := servertest.Start(t, servertest.Options{Config: "policy: {default: strict, dir: " + dir + "}\ncorpora: [{name: a, path: " + path + "}]"})
+	kind := func(password, policy string) string {
+		t.Helper()
+		j, err := s.Client.Check(t.Context(), password, client.CheckOptions{Policy: policy})
+		if err != nil || j.Breach.Status != "PERFORMED" || j.Breach.Found != (password == leaked) {
+			t.Errorf("%q: %+v, %v", password, j.Breach, err)
+		}
+		for _, v := range j.Violations {
+			if v.Rule == "BREACHED" {
+				return v.Params["kind"]
+			}
+		}
+		return ""
+	}
+	for password, want := range map[string]string{
+		leaked: "found", leaked + "1": "similar", leaked + "!": "similar", "Ninth gravel teapot 31 mirror": "similar",
+		"ninth gravel teapot 32 mirror": "similar", strings.ToUpper(leaked): "similar", "ninth gr@vel te@pot 31 mirror": "similar",
+		"ninth gravel teapot mirror": "", goodPassword: "",
+	} {
+		if got := kind(password, "strict"); got != want {
+			t.Errorf("%q: BREACHED of kind %q, want %q", password, got, want)
+		}
+		if want != "found" && kind(password, "plain") != "" {
+			t.Errorf("%q is refused by a policy that does not ask for similar ones", password)
+		}
+	}
+}
+
+// TestFailModes: what a corpus that cannot answer means is the policy's choice,
+// for each purpose.
+func TestFailModes(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "a.wwix")
+	// Enough words for every segment to hold some.
+	if _, err := wordlists.Build(t.Context(), wordlists.BuildOptions{Reader: strings.NewReader(strings.Join(manyWords(60_000), "\n")),
+		Out: path, From: wordlists.FromWords}); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"closed": "", "open": ", unavailable: {signup: embedded, change: embedded, reset: reject, login: embedded}",
+	} {
+		text = "name: " + name + "\nrules:\n  length: {min: 8, min_mfa: 8}\n  blocklist: {mode: enforce}\n  breach: {threshold: 1" + text + "}\n"
+		if err := os.WriteFile(filepath.Join(dir, name+".yaml"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := servertest.Start(t, servertest.Options{Config: "policy: {default: closed, dir: " + dir + "}\ncorpora: [{name: a, path: " + path + "}]"})
+	if err := os.Truncate(path, 8192); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		policy, purpose string
+		accepted        bool
+	}{
+		{"closed", "SIGNUP", false}, {"closed", "CHANGE", false}, {"closed", "RESET", false}, {"closed", "LOGIN", true},
+		{"open", "SIGNUP", true}, {"open", "CHANGE", true}, {"open", "RESET", false}, {"open", "LOGIN", true},
+	} {
+		var answer struct {
+			Decision   string
+			Breach     struct{ Status string }
+			Violations []struct{ Rule string }
+		}
+		// The embedded list is asked all the same.
+		for _, password := range []string{goodPassword, "password1"} {
+			code, body := s.Post("/v1/passwords:check", fmt.Sprintf(`{"password": %q, "policy": %q, "purpose": "PURPOSE_%s"}`, password, c.policy, c.purpose))
+			if err := json.Unmarshal([]byte(body), &answer); err != nil || code != 200 {
+				t.Fatalf("%d %s: %v", code, body, err)
+			}
+			accepted, listed := c.accepted, false
+			for _, v := range answer.Violations {
+				listed = listed || v.Rule != "BREACH_UNAVAILABLE"
+			}
+			if password != goodPassword {
+				accepted = false
+			}
+			if (answer.Decision == "DECISION_ACCEPT") != accepted || answer.Breach.Status != "BREACH_STATUS_DEGRADED" || listed != (password != goodPassword) {
+				t.Errorf("%s, %s, %q: %s", c.policy, c.purpose, password, body)
+			}
+			answer.Violations = nil
+		}
+	}
+	state := listCorpora(t, s)
+	if state.Corpora[0].Fault != "DAMAGED" || state.Degraded != "16" || state.Performed != "0" && state.Performed != "" {
+		t.Errorf("ListCorpora: %+v", state)
+	}
+}
+
+// TestFetchFromOurServer downloads ranges from a server of ours, which a second
+// download finds unchanged, and builds them into the index of another one.
+func TestFetchFromOurServer(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []wordlists.Kind{wordlists.SHA1, wordlists.NTLM} {
+		dir := t.TempDir()
+		path, other := filepath.Join(dir, "a.wwix"), filepath.Join(dir, "b.wwix")
+		words := manyWords(200)
+		buildCorpus(t, path, kind, words...)
+		s := servertest.Start(t, servertest.Options{Config: "corpora: [{name: a, path: " + path + "}]\nrange: {anonymous_from: [127.0.0.1]}"})
+		var prefixes []uint32
+		for _, w := range words {
+			k := kind.Key([]byte(w))
+			prefixes = append(prefixes, uint32(k[0])<<12|uint32(k[1])<<4|uint32(k[2])>>4)
+		}
+		slices.Sort(prefixes)
+		prefixes = slices.Compact(prefixes)
+		ranges := filepath.Join(dir, "ranges")
+		fetch := wordlists.FetchOptions{BaseURL: s.URL, Dir: ranges, Kind: kind, Prefixes: prefixes, Parallel: 4}
+		for i, want := range []wordlists.FetchResult{{Fetched: len(prefixes)}, {Unchanged: len(prefixes)}} {
+			got, err := wordlists.Fetch(t.Context(), fetch)
+			if err != nil || got.Fetched != want.Fetched || got.Unchanged != want.Unchanged || got.Retries != 0 || (got.Bytes == 0) != (i == 1) {
+				t.Fatalf("Fetch = %+v, %v, want %+v", got, err, want)
+			}
+		}
+		if _, err := wordlists.Build(t.Context(), wordlists.BuildOptions{In: ranges, From: wordlists.FromRanges, Kind: kind, Out: other, Full: true, Partial: true}); err != nil {
+			t.Fatal(err)
+		}
+		var texts [2]strings.Builder
+		for i, p := range []string{path, other} {
+			x, err := wordlists.Open(p, wordlists.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(x.Export(t.Context(), &texts[i]), x.Close()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if texts[0].String() != texts[1].String() {
+			t.Errorf("%v: what was fetched is not what was served", kind)
+		}
+	}
+}

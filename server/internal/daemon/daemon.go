@@ -45,6 +45,7 @@ type Server struct {
 	pepper  *peppers
 	store   *keep
 	corpora *corpora.Shelf
+	audits  *audits
 	legacy  func() map[string]time.Duration
 	config  Config
 
@@ -133,6 +134,7 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 		})
 	})
 	s.spawn(func() { v.Run(run) })
+	s.audits.start(s, run)
 	if s.store.durability != nil {
 		// A server that must not be asked for its settings is no reason not to start.
 		findings, err := s.store.durability(ctx)
@@ -322,7 +324,11 @@ func (s *Server) verifier(ctx context.Context, c Config, dir dataDir, o Options)
 		return nil, err
 	}
 	s.onClose(func(ctx context.Context) error { v.Close(ctx); return nil })
+	s.countEmbedded(v)
 	s.legacy = v.LegacyWaits
+	if s.audits, err = s.openAudits(v, master, o.Now); err != nil {
+		return nil, err
+	}
 	return v, nil
 }
 
@@ -372,7 +378,7 @@ func (s *Server) open(ctx context.Context, c Config, dir dataDir, v *verifier.Ve
 	}
 	s.grpcL, s.httpL = ls[0], ls[1]
 	s.rpc, err = rpc.New(ctx, rpc.Config{
-		Verifier: v, Keyring: keyring, Book: s.book, Rotate: s.rotatePepper(v), Backup: s.backup, Access: access, Log: s.log, TLS: tlsConfig,
+		Verifier: v, Keyring: keyring, Book: s.book, Audits: s.audits, Rotate: s.rotatePepper(v), Backup: s.backup, Access: access, Log: s.log, TLS: tlsConfig,
 		Hosts: c.Listen.Hosts, AnyHost: tlsConfig != nil && len(c.Listen.Hosts) == 0, Origins: c.Listen.CORSOrigins,
 		AnonymousRange: anonymous, Ready: s.unready, Envoy: c.Listen.Envoy,
 	})
@@ -494,6 +500,24 @@ func openCorpora(ctx context.Context, c *Config) (*corpora.Shelf, error) {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
 	return s, nil
+}
+
+// fittingLeast is what OWASP ASVS 5.0 6.2.4 asks for.
+const fittingLeast = 3_000
+
+// countEmbedded counts how much of the embedded list the default policy's
+// minimum lengths leave to be refused by the list.
+func (s *Server) countEmbedded(v *verifier.Verifier) {
+	chosen, err := s.book.Policy(identity.DefaultTenant, "", verifier.Pseudonym{})
+	if err != nil {
+		return // whoever asks for it is told
+	}
+	form := chosen.Policy.Form("en")
+	single, multi := v.Fitting(form.MinLength), v.Fitting(form.MinLengthMFA)
+	s.log.Info("embedded list counted", "strings", v.Fitting(0), "long_enough", single, "long_enough_multi_factor", multi)
+	if min(single, multi) < fittingLeast {
+		s.log.Warn("the default policy demands such length that the embedded list holds fewer than 3,000 passwords that fit it: configure a breach corpus (OWASP ASVS 5.0 6.2.4)")
+	}
 }
 
 // GRPCAddr and HTTPAddr are where the doors are.
