@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+	"github.com/redis/go-redis/v9"
 	"google.golang.org/grpc/grpclog"
 
 	"github.com/watchword-project/watchword/server/internal/daemon"
@@ -59,6 +60,8 @@ func main() {
 	// gRPC's own log has texts of its peers in it; what matters of a request is
 	// in ours.
 	grpclog.SetLoggerV2(grpclog.NewLoggerV2(discard{}, discard{}, discard{}))
+	// So has that of the Redis client; a store that is lost is an alarm in ours.
+	redis.SetLogger(discard{})
 	if err := k.Run(&c); err != nil {
 		fmt.Fprintln(os.Stderr, "watchword-server:", err)
 		var exit exitError
@@ -88,6 +91,8 @@ func usage(err error) string {
 type discard struct{}
 
 func (discard) Write(b []byte) (int, error) { return len(b), nil }
+
+func (discard) Printf(context.Context, string, ...any) {}
 
 // build describes the binary.
 func build() string {
@@ -137,6 +142,7 @@ func (s *serveCmd) Run(c *cli) error {
 	if err != nil {
 		return err
 	}
+	boundGarbage()
 	log.Info("ready", "grpc", server.GRPCAddr().String(), "http", server.HTTPAddr().String(),
 		"data_dir", c.DataDir, "version", version, "took_ms", time.Since(begin).Milliseconds())
 	var failed error

@@ -79,7 +79,7 @@ func corpus(b *testing.B, n int) string {
 func BenchmarkJoin(b *testing.B) {
 	entries, n := size("WATCHWORD_AUDIT_ENTRIES", 1_000_000), size("WATCHWORD_AUDIT_ROWS", 100_000)
 	path := corpus(b, entries)
-	shelf, err := corpora.Open([]corpora.Source{{Name: "c", Path: path}})
+	shelf, err := corpora.Open(b.Context(), corpora.Config{Sources: []corpora.Source{{Name: "c", Path: path}}})
 	if err != nil {
 		b.Fatal(err)
 	}

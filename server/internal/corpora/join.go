@@ -19,8 +19,8 @@ func (s *Shelf) Join(kind wordlists.Kind, keys []wordlists.Key) (counts []uint32
 	var one []uint32
 	var versions []string
 	for _, c := range s.corpora {
-		info := c.info.Load()
-		if info == nil || info.Kind != kind {
+		now := c.serving.Load()
+		if now == nil || now.info.Kind != kind {
 			continue
 		}
 		into := counts
@@ -38,7 +38,7 @@ func (s *Shelf) Join(kind wordlists.Kind, keys []wordlists.Key) (counts []uint32
 				counts[i] = max(counts[i], n)
 			}
 		}
-		versions = append(versions, c.Name+"@"+info.Version)
+		versions = append(versions, c.Name+"@"+now.info.Version)
 	}
 	if len(versions) == 0 {
 		return nil, "", verifier.ErrNoCorpus

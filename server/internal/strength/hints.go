@@ -578,8 +578,8 @@ const hintStates = 2
 // own: beginnings of hints are recognised too, so a longer one costs little
 // more when it is cut.
 const (
-	deepWalk  = 12
-	deepShare = 8
+	deepWalk  = 8
+	deepShare = 4
 )
 
 // walk offers the variants that begin at i, reading l33t letters both ways.
