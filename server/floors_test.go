@@ -28,6 +28,7 @@ var floors = map[string][]string{
 	"wordlists/internal/fence":          nil,
 	"wordlists/mklist":                  {"wordlists"},
 	"server/internal/argon2":            nil,
+	"server/internal/events":            nil,
 	"server/internal/objects":           nil,
 	"server/internal/pepper":            nil,
 	"server/internal/strength":          nil,
