@@ -61,7 +61,7 @@ var floors = map[string][]string{
 		"server/internal/policy", "server/internal/policybook", "server/internal/throttle", "server/internal/verifier"},
 
 	// Where the rooms meet.
-	"server/internal/daemon": {"api/watchword/v1", "server/internal/boltstore", "server/internal/corpora", "server/internal/identity", "server/internal/objects",
+	"server/internal/daemon": {"api/watchword/v1", "server/internal/boltstore", "server/internal/corpora", "server/internal/events", "server/internal/identity", "server/internal/objects",
 		"server/internal/password", "server/internal/pepper", "server/internal/pgstore", "server/internal/policybook", "server/internal/redisstore", "server/internal/redisthrottle",
 		"server/internal/rpc", "server/internal/throttle", "server/internal/verifier"},
 	"server": {"api/watchword/v1", "server/internal/daemon", "server/internal/password", "server/internal/policy",

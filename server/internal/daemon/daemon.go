@@ -24,6 +24,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/watchword-project/watchword/server/internal/corpora"
+	"github.com/watchword-project/watchword/server/internal/events"
 	"github.com/watchword-project/watchword/server/internal/identity"
 	"github.com/watchword-project/watchword/server/internal/password"
 	"github.com/watchword-project/watchword/server/internal/pepper"
@@ -45,6 +46,8 @@ type Server struct {
 	pepper  *peppers
 	store   *keep
 	corpora *corpora.Shelf // nil: none configured
+	events  *events.Log
+	journal *journal
 	legacy  func() map[string]time.Duration
 	config  Config
 
@@ -107,6 +110,9 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := s.openJournal(c, dir, v, o.Now); err != nil {
+		return nil, err
+	}
 	keyring, err := s.keyring(ctx, c, dir, fresh, o)
 	if err != nil {
 		return nil, err
@@ -133,6 +139,7 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 		})
 	})
 	s.spawn(func() { v.Run(run) })
+	s.spawn(func() { s.journal.run(run) })
 	if s.store.durability != nil {
 		// A server that must not be asked for its settings is no reason not to start.
 		findings, err := s.store.durability(ctx)
@@ -179,7 +186,6 @@ func (c Config) supported() error {
 	}{
 		{"auth.oidc", c.Auth.OIDC.Issuer != ""},
 		{"listen.console", c.Listen.Console != ""},
-		{"events.path", c.Events.Path != "" || c.Events.Checkpoint != ""},
 		{"retention", len(c.Retention) > 0},
 		{"doctor.neighbours", len(c.Doctor.Neighbours) > 0},
 		{"telemetry", c.Telemetry != Telemetry{}},
@@ -210,6 +216,7 @@ func (s *Server) keyring(ctx context.Context, c Config, dir dataDir, fresh bool,
 	}
 	switch {
 	case made:
+		s.journal.note("key.create", "OK", map[string]string{"preset": identity.PresetOwner})
 		o.Log.Info("made the data directory with its keys", "dir", o.DataDir, "admin_key", dir.path(adminFile))
 	case fresh:
 		o.Log.Info("made the data directory with its keys; the store has API keys already", "dir", o.DataDir)
@@ -380,7 +387,7 @@ func (s *Server) open(ctx context.Context, c Config, dir dataDir, v *verifier.Ve
 	s.rpc, err = rpc.New(ctx, rpc.Config{
 		Verifier: v, Keyring: keyring, Book: s.book, Rotate: s.rotatePepper(v), Backup: s.backup, Access: access, Log: s.log, TLS: tlsConfig,
 		Hosts: c.Listen.Hosts, AnyHost: tlsConfig != nil && len(c.Listen.Hosts) == 0, Origins: c.Listen.CORSOrigins,
-		AnonymousRange: anonymous, Ready: s.unready, Envoy: c.Listen.Envoy,
+		AnonymousRange: anonymous, Ready: s.unready, Envoy: c.Listen.Envoy, Journal: s.journal,
 	})
 	if err != nil {
 		return errors.Join(err, ls[0].Close(), ls[1].Close(), s.closeAdapters())
