@@ -19,7 +19,7 @@ import (
 
 // calibrateCmd measures this machine with all hashing slots busy.
 type calibrateCmd struct {
-	P95       time.Duration `default:"150ms" help:"Longest that 95 of 100 hashes may take with all slots busy."`
+	P95       time.Duration `name:"p95" default:"150ms" help:"Longest that 95 of 100 hashes may take with all slots busy."`
 	PerSecond float64       `default:"10" help:"Logins a second at the busiest time." name:"logins-per-second"`
 	Headroom  float64       `default:"0.5" help:"Share of the machine that these may take, up to 1."`
 	Memory    string        `help:"Memory of all hashes together, such as 256MiB (default: a quarter of the machine's, at most 1GiB)."`

@@ -14,6 +14,7 @@ import (
 	"os/signal"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"syscall"
 	"time"
 
@@ -49,8 +50,12 @@ type cli struct {
 
 func main() {
 	var c cli
-	k := kong.Parse(&c, kong.Name("watchword-server"), kong.Description("Password policy service."),
-		kong.Vars{"version": build()}, kong.UsageOnError())
+	parser := kong.Must(&c, kong.Name("watchword-server"), kong.Description("Password policy service."), kong.Vars{"version": build()})
+	k, err := parser.Parse(os.Args[1:])
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "watchword-server: %s\nSee watchword-server --help.\n", usage(err))
+		os.Exit(2)
+	}
 	// gRPC's own log has texts of its peers in it; what matters of a request is
 	// in ours.
 	grpclog.SetLoggerV2(grpclog.NewLoggerV2(discard{}, discard{}, discard{}))
@@ -62,6 +67,22 @@ func main() {
 		}
 		os.Exit(1)
 	}
+}
+
+// usage says what is wrong with a command line without repeating it: what
+// somebody typed in the wrong place may have been a secret.
+func usage(err error) string {
+	text := err.Error()
+	for _, said := range []string{"unexpected argument", "unknown flag"} {
+		if strings.HasPrefix(text, said) {
+			if _, meant, ok := strings.Cut(text, ", did you mean "); ok {
+				said += ", did you mean " + meant
+			}
+			return said
+		}
+	}
+	text, _, _ = strings.Cut(text, " but got ")
+	return text
 }
 
 type discard struct{}
@@ -89,6 +110,9 @@ type serveCmd struct {
 
 func (s *serveCmd) Run(c *cli) error {
 	log := logger()
+	if err := refuseDumps(); err != nil {
+		log.Warn("core dumps could not be switched off", "error", err)
+	}
 	config, err := c.config()
 	if err != nil {
 		return err

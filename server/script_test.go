@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/sys/unix"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
 	"github.com/watchword-project/watchword/server/internal/daemon"
@@ -26,6 +27,11 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs the sessions in testdata: what an operator types, as typed.
 func TestScripts(t *testing.T) {
+	// Where core files are off already, nothing could be seen of the server's own
+	// doing.
+	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{Cur: 1 << 20, Max: 1 << 20}); err != nil {
+		t.Logf("core files cannot be allowed here: %v", err)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
@@ -33,7 +39,7 @@ func TestScripts(t *testing.T) {
 			return certificate(e.WorkDir)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"ready": ready, "keyfile": keyFile, "mode": mode, "serving": serving, "terminate": terminate, "cut": cut,
+			"ready": ready, "keyfile": keyFile, "mode": mode, "serving": serving, "terminate": terminate, "cut": cut, "undumped": undumped,
 		},
 	})
 }
@@ -75,6 +81,21 @@ func terminate(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	for _, cmd := range ts.BackgroundCmds() {
 		ts.Check(cmd.Process.Signal(syscall.SIGTERM))
+	}
+}
+
+// undumped asks the kernel whether the servers in the background leave core
+// files.
+func undumped(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) > 0 {
+		ts.Fatalf("usage: undumped")
+	}
+	for _, cmd := range ts.BackgroundCmds() {
+		var limit unix.Rlimit
+		ts.Check(unix.Prlimit(cmd.Process.Pid, unix.RLIMIT_CORE, nil, &limit))
+		if limit.Cur != 0 || limit.Max != 0 {
+			ts.Fatalf("a core file of %d bytes may be left", limit.Cur)
+		}
 	}
 }
 

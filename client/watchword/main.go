@@ -90,6 +90,9 @@ func usage(err error) string {
 	case strings.HasPrefix(text, "unexpected argument"):
 		return "an argument too many. A password is never an argument: it is asked for, or read with --stdin."
 	case strings.HasPrefix(text, "unknown flag"):
+		if _, meant, ok := strings.Cut(text, ", did you mean "); ok {
+			return "an unknown flag, did you mean " + meant
+		}
 		return "an unknown flag"
 	}
 	text, _, _ = strings.Cut(text, " but got ")

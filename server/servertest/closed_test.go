@@ -5,6 +5,9 @@ package servertest_test
 
 import (
 	"context"
+	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -211,6 +214,81 @@ func TestForeignHostsAndOriginsAreRefused(t *testing.T) {
 		if h.Get("Cache-Control") != "no-store" {
 			t.Errorf("Cache-Control = %q, want no-store", h.Get("Cache-Control"))
 		}
+	}
+}
+
+// TestCORS lets a page of a configured origin call as browsers do, and no other.
+func TestCORS(t *testing.T) {
+	s := servertest.Start(t, servertest.Options{Config: "listen: {cors_origins: ['https://forms.example']}"})
+	ask := func(method, origin string) (int, http.Header) {
+		req, _ := http.NewRequest(method, s.URL+"/v1/passwords:check", strings.NewReader(`{"password":"tangled lantern orbit 7 walrus"}`))
+		req.Header.Set("Origin", origin)
+		if method == http.MethodOptions {
+			req.Header.Set("Access-Control-Request-Method", "POST")
+			req.Header.Set("Access-Control-Request-Headers", "authorization,content-type")
+		} else {
+			req.Header.Set("Content-Type", "application/json")
+			req.Header.Set("Authorization", "Bearer "+s.Key)
+		}
+		code, h, _ := s.Do(req)
+		return code, h
+	}
+	for _, c := range []struct {
+		method, origin string
+		want           int
+	}{
+		{http.MethodOptions, "https://forms.example", 204}, {http.MethodPost, "https://forms.example", 200},
+		{http.MethodOptions, "https://evil.example", 403}, {http.MethodPost, "https://evil.example", 403},
+		{http.MethodOptions, "http://forms.example", 403}, {http.MethodOptions, "https://forms.example.evil.example", 403},
+	} {
+		code, h := ask(c.method, c.origin)
+		allowed := ""
+		if c.want < 300 {
+			allowed = c.origin
+		}
+		if code != c.want || h.Get("Access-Control-Allow-Origin") != allowed || h.Get("Access-Control-Allow-Credentials") != "" {
+			t.Errorf("%s from %s: %d, allowed to %q", c.method, c.origin, code, h.Get("Access-Control-Allow-Origin"))
+		}
+		if code == 204 && (!strings.Contains(h.Get("Access-Control-Allow-Headers"), "Authorization") || !strings.Contains(h.Get("Access-Control-Allow-Methods"), "POST")) {
+			t.Errorf("the preflight allows %q with %q", h.Get("Access-Control-Allow-Methods"), h.Get("Access-Control-Allow-Headers"))
+		}
+	}
+}
+
+// TestSilentConnectionsEnd connects and then says nothing, or one byte of a
+// header at a time: neither holds a connection for long.
+func TestSilentConnectionsEnd(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t)
+	for _, c := range []struct{ name, addr, say, drip string }{
+		{"REST, silent after a line", strings.TrimPrefix(s.URL, "http://"), "GET /healthz HTTP/1.1\r\n", ""},
+		{"REST, dripping", strings.TrimPrefix(s.URL, "http://"), "GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Slow: ", "a"},
+		{"gRPC, silent", s.GRPCAddr, "", ""},
+		{"gRPC, half a preface", s.GRPCAddr, "PRI * HTTP/2.0\r\n", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			conn, err := net.Dial("tcp", c.addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			fmt.Fprint(conn, c.say)
+			ended := make(chan struct{})
+			go func() { defer close(ended); _, _ = io.Copy(io.Discard, conn) }()
+			tick := time.NewTicker(200 * time.Millisecond)
+			defer tick.Stop()
+			for deadline := time.After(20 * time.Second); ; {
+				select {
+				case <-ended:
+					return
+				case <-deadline:
+					t.Fatal("the connection is still open after 20 s")
+				case <-tick.C:
+					fmt.Fprint(conn, c.drip)
+				}
+			}
+		})
 	}
 }
 

@@ -14,6 +14,8 @@ import (
 	"os"
 	"strings"
 
+	"golang.org/x/net/netutil"
+
 	"github.com/watchword-project/watchword/server/internal/identity"
 )
 
@@ -24,6 +26,10 @@ type door struct {
 	name string // of the setting
 	addr string
 }
+
+// maxConnections bounds the connections of one door. Those beyond wait to be
+// accepted until others end, which silent ones do within seconds.
+const maxConnections = 8192
 
 // bind opens a door. What counts as loopback is decided on the socket that
 // came out, not on the text: names, empty hosts, zones and odd spellings of an
@@ -42,6 +48,7 @@ func bind(ctx context.Context, d door, exposed func() error) (net.Listener, erro
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", d.name, err)
 	}
+	l = netutil.LimitListener(l, maxConnections)
 	if got := addrPort(l); got.Addr().Unmap().IsLoopback() != ap.Addr().Unmap().IsLoopback() {
 		l.Close()
 		return nil, fmt.Errorf("%s: the socket was bound elsewhere than to the address that was checked", d.name)

@@ -150,6 +150,11 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.refuse(w, r, a, identity.ErrRefused)
 		return
 	}
+	if r.Method == http.MethodOptions && r.Header.Get("Origin") != "" && r.Header.Get("Access-Control-Request-Method") != "" {
+		preflight(h)
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
 	switch r.URL.Path {
 	case "/healthz":
 		g.liveness(w, r, a, func() error { return nil })
@@ -406,8 +411,17 @@ func (g *gateway) originAllowed(w http.ResponseWriter, r *http.Request) bool {
 		return false
 	}
 	w.Header().Set("Access-Control-Allow-Origin", origin)
+	w.Header().Set("Access-Control-Expose-Headers", "Retry-After, X-Request-Id")
 	w.Header().Add("Vary", "Origin")
 	return true
+}
+
+// preflight answers the question that a browser asks, without a key, before a
+// page of an allowed origin may call. It tells nothing of the routes.
+func preflight(h http.Header) {
+	h.Set("Access-Control-Allow-Methods", "GET, POST")
+	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type")
+	h.Set("Access-Control-Max-Age", "600")
 }
 
 // refuse answers a request that never reached a handler, and logs it as the
