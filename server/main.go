@@ -44,6 +44,8 @@ type cli struct {
 	Calibrate calibrateCmd `cmd:"" help:"Measure this machine and propose a cost of hashes."`
 	AttackSim attackSimCmd `cmd:"" help:"Try the configured throttle on attacks, without a server."`
 	Corpus    corpusCmd    `cmd:"" help:"Build, update, check and export breach corpora."`
+	Doctor    doctorCmd    `cmd:"" help:"Examine the installation: what is reachable, readable, old or weak."`
+	Events    eventsCmd    `cmd:"" help:"Check the event log."`
 	Policy    policyCmd    `cmd:"" help:"Examine and try policies; no server is needed."`
 	Key       keyCmd       `cmd:"" help:"Create, list and revoke API keys of the running server."`
 }

@@ -48,6 +48,9 @@ type Server struct {
 	corpora *corpora.Shelf // nil: none configured
 	events  *events.Log
 	journal *journal
+	tenants *tenants
+	keys    *identity.Keyring
+	dir     dataDir
 	legacy  func() map[string]time.Duration
 	config  Config
 
@@ -98,6 +101,7 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 		return nil, err
 	}
 	dir := dataDir(o.DataDir)
+	s.dir = dir
 	fresh, err := s.prepare(ctx, c, dir)
 	if err != nil {
 		return nil, err
@@ -117,6 +121,7 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
+	s.keys = keyring
 	access, err := c.access(keyring)
 	if err != nil {
 		return nil, err
@@ -140,6 +145,10 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	})
 	s.spawn(func() { v.Run(run) })
 	s.spawn(func() { s.journal.run(run) })
+	s.spawn(func() { s.purge(run, c.Retention, o.Now) })
+	s.spawn(func() {
+		s.tenants.run(run, func(err error) { o.Log.Error("tenants could not be read again", "error", err) })
+	})
 	if s.store.durability != nil {
 		// A server that must not be asked for its settings is no reason not to start.
 		findings, err := s.store.durability(ctx)
@@ -186,8 +195,6 @@ func (c Config) supported() error {
 	}{
 		{"auth.oidc", c.Auth.OIDC.Issuer != ""},
 		{"listen.console", c.Listen.Console != ""},
-		{"retention", len(c.Retention) > 0},
-		{"doctor.neighbours", len(c.Doctor.Neighbours) > 0},
 		{"telemetry", c.Telemetry != Telemetry{}},
 	} {
 		if f.set {
@@ -305,14 +312,16 @@ func (s *Server) verifier(ctx context.Context, c Config, dir dataDir, o Options)
 	if err != nil {
 		return nil, err
 	}
-	tenants, defaults := make(map[string]verifier.Tenant), make(map[string]string)
+	if s.tenants, err = newTenants(ctx, s.store, c.Tenants); err != nil {
+		return nil, err
+	}
+	defaults := make(map[string]string)
 	for _, t := range c.Tenants {
-		tenants[t.Name] = verifier.Tenant{Exact: t.Case == "exact"}
 		if t.Policy != "" {
 			defaults[t.Name] = t.Policy
 		}
 	}
-	s.book, err = policybook.New(ctx, policybook.Config{Store: s.store, Dir: c.Policy.Dir, Default: c.Policy.Default, Defaults: defaults,
+	s.book, err = policybook.New(ctx, policybook.Config{Store: s.store, Dir: c.Policy.Dir, Default: c.Policy.Default, Defaults: defaults, DefaultOf: s.tenants.policy,
 		Key: derive(master, "rollout"), Now: o.Now})
 	if err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
@@ -329,7 +338,7 @@ func (s *Server) verifier(ctx context.Context, c Config, dir dataDir, o Options)
 	v, err := verifier.New(ctx, verifier.Config{
 		Store: s.store, Objects: s.store, Hasher: s.hasher, Throttle: limiter, Pepper: s.pepper.Ring,
 		Keys:     verifier.Keys{Subject: derive(master, "subject"), Guess: derive(master, "guess"), Proof: derive(master, "proof")},
-		Policies: s.book, Corpora: shelf, Tenants: tenants, Log: s.log, Now: o.Now,
+		Policies: s.book, Corpora: shelf, TenantOf: s.tenants.settings, Log: s.log, Now: o.Now,
 	})
 	if err != nil {
 		return nil, err
@@ -388,6 +397,7 @@ func (s *Server) open(ctx context.Context, c Config, dir dataDir, v *verifier.Ve
 		Verifier: v, Keyring: keyring, Book: s.book, Rotate: s.rotatePepper(v), Backup: s.backup, Access: access, Log: s.log, TLS: tlsConfig,
 		Hosts: c.Listen.Hosts, AnyHost: tlsConfig != nil && len(c.Listen.Hosts) == 0, Origins: c.Listen.CORSOrigins,
 		AnonymousRange: anonymous, Ready: s.unready, Envoy: c.Listen.Envoy, Journal: s.journal,
+		Installation: installation{s, v},
 	})
 	if err != nil {
 		return errors.Join(err, ls[0].Close(), ls[1].Close(), s.closeAdapters())

@@ -34,7 +34,7 @@ type Config struct {
 	Key []byte
 	// Sign signs the checkpoints.
 	Sign ed25519.PrivateKey
-	// Patience is how long Append waits for the disk. Default 1.5s.
+	// Patience is how long Append waits for the disk. Default 1.8s.
 	Patience time.Duration
 	// CheckpointAfter is the longest time, and CheckpointEvery the most lines,
 	// between a line and the checkpoint that covers it. Defaults 5s and 256.
@@ -127,7 +127,7 @@ func Open(c Config) (*Log, error) {
 	if len(c.Key) == 0 || len(c.Sign) == 0 || c.Path == "" || c.Checkpoint == "" {
 		panic("events: Config without keys or paths")
 	}
-	c.Patience = defaulted(c.Patience, 1500*time.Millisecond)
+	c.Patience = defaulted(c.Patience, 1800*time.Millisecond)
 	c.CheckpointAfter = defaulted(c.CheckpointAfter, 5*time.Second)
 	c.CheckpointEvery = defaulted(c.CheckpointEvery, 256)
 	c.SegmentBytes = defaulted(c.SegmentBytes, 64<<20)

@@ -58,6 +58,7 @@ type Config struct {
 	Origins []string
 	// AnonymousRange are the networks that may ask for ranges without a key.
 	AnonymousRange []netip.Prefix
+	Installation   Installation
 	// Journal keeps what happened, and Observer measures it; nil means none.
 	Journal  Journal
 	Observer Observer
@@ -116,7 +117,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	watchwordv1.RegisterBreachServiceServer(services, &breachService{v: cfg.Verifier})
 	watchwordv1.RegisterPolicyServiceServer(services, &policyService{v: cfg.Verifier, book: cfg.Book})
 	watchwordv1.RegisterAuditServiceServer(services, &auditService{})
-	watchwordv1.RegisterAdminServiceServer(services, &adminService{keys: cfg.Keyring, rotate: cfg.Rotate, now: now})
+	watchwordv1.RegisterAdminServiceServer(services, &adminService{keys: cfg.Keyring, rotate: cfg.Rotate, now: now, installation: cfg.Installation})
 	services.ForEach(func(d *grpc.ServiceDesc, impl any) {
 		s.GRPC.RegisterService(d, impl)
 		s.admin.RegisterService(d, impl)
