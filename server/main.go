@@ -141,11 +141,24 @@ func (s *serveCmd) Run(c *cli) error {
 	}
 	log.Info("ready", "grpc", server.GRPCAddr().String(), "http", server.HTTPAddr().String(),
 		"data_dir", c.DataDir, "version", version, "took", time.Since(begin).Round(time.Millisecond).String())
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
 	var failed error
-	select {
-	case <-ctx.Done():
-		log.Info("stopping: calls under way may end; a second signal stops at once")
-	case failed = <-server.Failed():
+	for running := true; running; {
+		select {
+		case <-hangup:
+			if err := server.Reload(ctx); err != nil {
+				log.Error("not all could be read again; what was in force stays", "error", err)
+			} else {
+				log.Info("read certificates, policies, keys and tenants again")
+			}
+		case <-ctx.Done():
+			log.Info("stopping: calls under way may end; a second signal stops at once")
+			running = false
+		case failed = <-server.Failed():
+			running = false
+		}
 	}
 	stop() // from here on a signal ends the process
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)

@@ -114,7 +114,7 @@ func TestNothingChangesWithoutTheEventLog(t *testing.T) {
 	if took := time.Since(begin); took > 5*time.Second {
 		t.Errorf("the refusal took %v", took)
 	}
-	if got := posted(t, s, "/v1/words:list", `{}`); got["words"] != nil {
+	if got := posted(t, s, "/v1/words:list", `{}`); len(got["words"].([]any)) > 0 {
 		t.Errorf("the refused change was made: %v", got)
 	}
 	if code, _ := s.Post("/v1/passwords:check", `{"password":"tangled lantern orbit 7 walrus"}`); code != 200 {

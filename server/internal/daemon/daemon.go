@@ -49,6 +49,7 @@ type Server struct {
 	events  *events.Log
 	journal *journal
 	tenants *tenants
+	certs   *certificates // nil: no TLS
 	keys    *identity.Keyring
 	dir     dataDir
 	legacy  func() map[string]time.Duration
@@ -145,6 +146,7 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	})
 	s.spawn(func() { v.Run(run) })
 	s.spawn(func() { s.journal.run(run) })
+	s.spawn(func() { s.watchCertificates(run) })
 	s.spawn(func() { s.purge(run, c.Retention, o.Now) })
 	s.spawn(func() {
 		s.tenants.run(run, func(err error) { o.Log.Error("tenants could not be read again", "error", err) })
@@ -367,10 +369,12 @@ func (c Config) doors() []door {
 
 // open binds and serves the doors.
 func (s *Server) open(ctx context.Context, c Config, dir dataDir, v *verifier.Verifier, keyring *identity.Keyring, access *rpc.Access, now func() time.Time) error {
-	tlsConfig, err := c.serverTLS()
+	certs, err := newCertificates(c)
 	if err != nil {
 		return err
 	}
+	s.certs = certs
+	tlsConfig := certs.tls()
 	anonymous, err := identity.ParseNetworks(c.Range.AnonymousFrom)
 	if err != nil {
 		return fmt.Errorf("configuration: range.anonymous_from: %w", err)

@@ -45,8 +45,8 @@ type Config struct {
 	Tenants map[string]Tenant
 	// TenantOf is asked instead of Tenants when it is set.
 	TenantOf func(name string) Tenant
-	Log     *slog.Logger
-	Now     func() time.Time
+	Log      *slog.Logger
+	Now      func() time.Time
 }
 
 // Chosen is what judges one password.
