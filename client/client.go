@@ -22,6 +22,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/netip"
 	"os"
@@ -75,6 +76,7 @@ type Client struct {
 	credentials watchwordv1.CredentialServiceClient
 	attempts    watchwordv1.LoginThrottleServiceClient
 	policies    watchwordv1.PolicyServiceClient
+	audits      watchwordv1.AuditServiceClient
 	admin       watchwordv1.AdminServiceClient
 }
 
@@ -93,6 +95,10 @@ const retries = `{"methodConfig": [{
 		{"service": "watchword.v1.PolicyService", "method": "ListPolicies"},
 		{"service": "watchword.v1.PolicyService", "method": "GetPolicy"},
 		{"service": "watchword.v1.PolicyService", "method": "DescribePolicy"},
+		{"service": "watchword.v1.AuditService", "method": "ListAudits"},
+		{"service": "watchword.v1.AuditService", "method": "GetAudit"},
+		{"service": "watchword.v1.AuditService", "method": "ListFindings"},
+		{"service": "watchword.v1.AuditService", "method": "GetReport"},
 		{"service": "watchword.v1.AdminService", "method": "ListKeys"}
 	],
 	"retryPolicy": {"maxAttempts": 5, "initialBackoff": "0.2s", "maxBackoff": "1s", "backoffMultiplier": 2,
@@ -141,6 +147,7 @@ func New(o Options) (*Client, error) {
 		credentials: watchwordv1.NewCredentialServiceClient(conn),
 		attempts:    watchwordv1.NewLoginThrottleServiceClient(conn),
 		policies:    watchwordv1.NewPolicyServiceClient(conn),
+		audits:      watchwordv1.NewAuditServiceClient(conn),
 		admin:       watchwordv1.NewAdminServiceClient(conn),
 	}, nil
 }
@@ -158,6 +165,9 @@ func (o Options) key() (string, error) {
 	key := o.Key
 	if key == "" && o.KeyFile != "" {
 		f, err := os.Open(o.KeyFile)
+		if errors.Is(err, fs.ErrNotExist) {
+			return "", fmt.Errorf("the key file: %w (a server writes admin.key to its data directory when it first starts)", err)
+		}
 		if err != nil {
 			return "", fmt.Errorf("the key file: %w", err)
 		}

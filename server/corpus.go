@@ -6,6 +6,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"os"
@@ -19,11 +20,15 @@ import (
 // corpusCmd works on files, whether or not a server runs: a server takes a
 // changed file in by itself.
 type corpusCmd struct {
-	Build  corpusBuildCmd  `cmd:"" help:"Build an index from hashes, range files or words."`
-	Update corpusUpdateCmd `cmd:"" help:"Build changed range files into an index."`
-	Verify corpusVerifyCmd `cmd:"" help:"Check every byte of an index."`
-	Fetch  corpusFetchCmd  `cmd:"" help:"Download range files, resuming where it stopped."`
-	Export corpusExportCmd `cmd:"" help:"Write an index as HASH:COUNT lines to standard output."`
+	Build    corpusBuildCmd    `cmd:"" help:"Build an index from hashes, range files or words."`
+	Update   corpusUpdateCmd   `cmd:"" help:"Build changed range files into an index."`
+	Replace  corpusReplaceCmd  `cmd:"" help:"Put a new index in the place of another one."`
+	Rollback corpusRollbackCmd `cmd:"" help:"Go back to the index before the last update or replacement."`
+	Verify   corpusVerifyCmd   `cmd:"" help:"Check every byte of an index, and its signature."`
+	Sign     corpusSignCmd     `cmd:"" help:"Write a signed manifest beside an index."`
+	Key      corpusKeyCmd      `cmd:"" help:"Make a key that signs manifests."`
+	Fetch    corpusFetchCmd    `cmd:"" help:"Download range files, resuming where it stopped."`
+	Export   corpusExportCmd   `cmd:"" help:"Write an index as HASH:COUNT lines to standard output."`
 }
 
 // interruptible runs f with a context that a signal ends.
@@ -37,18 +42,28 @@ func interruptible(f func(ctx context.Context) error) error {
 	return err
 }
 
-// progress draws one line on a terminal, and nothing elsewhere.
+// tellEvery is how often progress is written where it is not drawn.
+const tellEvery = 10 * time.Second
+
+// progress draws one line on a terminal; elsewhere, as in a log, it writes a
+// line now and then.
 func progress(line func() string) func(done bool) {
 	st, err := os.Stderr.Stat()
-	if err != nil || st.Mode()&os.ModeCharDevice == 0 {
-		return func(bool) {}
-	}
-	return func(done bool) {
-		end := ""
-		if done {
-			end = "\n"
+	if err == nil && st.Mode()&os.ModeCharDevice != 0 {
+		return func(done bool) {
+			end := ""
+			if done {
+				end = "\n"
+			}
+			fmt.Fprintf(os.Stderr, "\r\033[K%s%s", line(), end)
 		}
-		fmt.Fprintf(os.Stderr, "\r\033[K%s%s", line(), end)
+	}
+	told := time.Now()
+	return func(done bool) {
+		if done || time.Since(told) >= tellEvery {
+			told = time.Now()
+			fmt.Fprintln(os.Stderr, line())
+		}
 	}
 }
 
@@ -124,12 +139,127 @@ func (u *corpusUpdateCmd) Run() error {
 	})
 }
 
+type corpusReplaceCmd struct {
+	From     string   `required:"" help:"Index to take the other one's place; it is moved." type:"path"`
+	File     string   `arg:"" help:"Index to be replaced." type:"path"`
+	SignedBy []string `help:"Public key of which one must have signed the new index's manifest." type:"path"`
+	Force    bool     `help:"Take a list that differs from the one before more than is plausible."`
+}
+
+func (r *corpusReplaceCmd) Run() error {
+	keys, err := publicKeys(r.SignedBy)
+	if err != nil {
+		return err
+	}
+	return interruptible(func(ctx context.Context) error {
+		info, err := wordlists.Replace(ctx, wordlists.ReplaceOptions{File: r.File, From: r.From, Keys: keys, Force: r.Force})
+		if err != nil {
+			return err
+		}
+		fmt.Printf("%s: %d entries, version %s\n", info.Name, info.Entries, info.Version)
+		return nil
+	})
+}
+
+type corpusRollbackCmd struct {
+	File string `arg:"" help:"Index to roll back." type:"path"`
+}
+
+func (r *corpusRollbackCmd) Run() error {
+	return interruptible(func(ctx context.Context) error {
+		info, err := wordlists.Rollback(ctx, r.File)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("%s: %d entries, version %s\n", info.Name, info.Entries, info.Version)
+		return nil
+	})
+}
+
+type corpusKeyCmd struct {
+	File string `arg:"" help:"Private key to write; the public one goes beside it, with .pub." type:"path"`
+}
+
+func (k *corpusKeyCmd) Run() error {
+	_, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		return err
+	}
+	private, public, err := wordlists.EncodeKeys(key)
+	if err != nil {
+		return err
+	}
+	if err := writeNew(k.File, private, 0o600); err != nil {
+		return err
+	}
+	return writeNew(k.File+".pub", public, 0o644)
+}
+
+// writeNew writes a file that must not exist.
+func writeNew(path string, text []byte, mode os.FileMode) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	return errors.Join(err, f.Close())
+}
+
+type corpusSignCmd struct {
+	Key  string `required:"" help:"Private key that signs." type:"path"`
+	File string `arg:"" help:"Index to sign." type:"path"`
+}
+
+func (s *corpusSignCmd) Run() error {
+	text, err := os.ReadFile(s.Key)
+	if err != nil {
+		return err
+	}
+	key, err := wordlists.ParsePrivateKey(text)
+	if err != nil {
+		return err
+	}
+	return interruptible(func(ctx context.Context) error {
+		m, err := wordlists.SignManifest(ctx, s.File, key)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("%s: version %s signed in %s\n", m.Name, m.Version, wordlists.ManifestPath(s.File))
+		return nil
+	})
+}
+
+func publicKeys(paths []string) (keys []ed25519.PublicKey, err error) {
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		key, err := wordlists.ParsePublicKey(text)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		keys = append(keys, key)
+	}
+	return keys, nil
+}
+
 type corpusVerifyCmd struct {
-	File string `arg:"" help:"Index to check." type:"path"`
+	File     string   `arg:"" help:"Index to check." type:"path"`
+	SignedBy []string `help:"Public key of which one must have signed the manifest." type:"path"`
 }
 
 func (v *corpusVerifyCmd) Run() error {
+	keys, err := publicKeys(v.SignedBy)
+	if err != nil {
+		return err
+	}
 	return interruptible(func(ctx context.Context) error {
+		if len(keys) > 0 {
+			if _, err := wordlists.CheckManifest(ctx, v.File, keys...); err != nil {
+				return err
+			}
+		}
 		x, err := wordlists.Open(v.File, wordlists.Options{})
 		if err != nil {
 			return err

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+	"github.com/redis/go-redis/v9"
 	"google.golang.org/grpc/grpclog"
 
 	"github.com/watchword-project/watchword/server/internal/daemon"
@@ -61,6 +62,8 @@ func main() {
 	// gRPC's own log has texts of its peers in it; what matters of a request is
 	// in ours.
 	grpclog.SetLoggerV2(grpclog.NewLoggerV2(discard{}, discard{}, discard{}))
+	// So has that of the Redis client; a store that is lost is an alarm in ours.
+	redis.SetLogger(discard{})
 	if err := k.Run(&c); err != nil {
 		fmt.Fprintln(os.Stderr, "watchword-server:", err)
 		var exit exitError
@@ -90,6 +93,8 @@ func usage(err error) string {
 type discard struct{}
 
 func (discard) Write(b []byte) (int, error) { return len(b), nil }
+
+func (discard) Printf(context.Context, string, ...any) {}
 
 // build describes the binary.
 func build() string {
@@ -139,8 +144,9 @@ func (s *serveCmd) Run(c *cli) error {
 	if err != nil {
 		return err
 	}
+	boundGarbage()
 	log.Info("ready", "grpc", server.GRPCAddr().String(), "http", server.HTTPAddr().String(),
-		"data_dir", c.DataDir, "version", version, "took", time.Since(begin).Round(time.Millisecond).String())
+		"data_dir", c.DataDir, "version", version, "took_ms", time.Since(begin).Milliseconds())
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)

@@ -5,33 +5,32 @@ package wordlists
 
 import (
 	"encoding/binary"
-	"errors"
 	"runtime/debug"
 	"unsafe"
 )
 
 const (
-	// homeAhead is how many keys before its turn a key's home line is asked
-	// for, and runAhead how many before it the line of its run, once the home
-	// line has told where that is. A core can wait for about as many cache
-	// misses at once.
-	homeAhead = 20
-	runAhead  = 8
+	// batchBlock is how many keys' lines are asked for at once. The addresses
+	// are requested back to back, since a core waits for the translation of as
+	// many as its window of instructions holds, and a whole look-up fills that.
+	batchBlock = 16
 	// batchChunk is how many keys are handled at a time.
 	batchChunk = 512
-	// sortAbove is the batch size from which sorting pays, given as a divisor
-	// of the index's entries, and sortLeast the least such size: below it the
-	// keys land so far apart that their order does not matter.
-	sortAbove = 1000
+	// sortLeast is the batch size from which ordering pays, as long as the
+	// index has fewer than sortAbove entries for each key: otherwise the keys
+	// land so far apart that their order does not matter.
 	sortLeast = 1 << 14
+	sortAbove = 1 << 14
+	// sortStretch is how many keys are ordered at a time.
+	sortStretch = 1 << 18
 )
 
 // CountBatch sets dst[i] to the count of keys[i], 0 when it is not listed. It
-// is two to five times as fast a key as Count: the cache misses of sixteen
-// keys overlap, and a batch that is large for the index is looked up in the
-// index's own order, for which it allocates 32 bytes a key; smaller or already
-// ascending batches allocate nothing. On an error nothing is known about any
-// of the keys. It panics when dst is shorter than keys.
+// is about four times as fast a key as Count: the cache misses of sixteen keys
+// overlap, and a large batch is looked up segment by segment, for which it
+// allocates 16 bytes a key, 4 MiB at most; smaller or already ascending batches
+// allocate nothing. On an error nothing is known about any of the keys. It
+// panics when dst is shorter than keys.
 func (x *Index) CountBatch(dst []uint32, keys []Key) (err error) {
 	if len(dst) < len(keys) {
 		panic("wordlists: CountBatch with a short dst")
@@ -69,52 +68,53 @@ type chunk struct {
 	index [batchChunk]uint32 // places in the caller's slices
 	homes [batchChunk]uint64
 	rems  [batchChunk]uint64
+	lines [batchChunk]uintptr // of the homes, then of the runs' wanted places
 }
 
-// countChunk looks up n keys side by side.
+// countChunk looks up n keys side by side: while the keys of one block are
+// looked up, the lines of their runs are on their way for the next one, and
+// the home lines for the one behind it.
 func (x *Index) countChunk(dst []uint32, keys []Key, c *chunk, n int) error {
+	for i := range n {
+		c.lines[i] = 0
+		if s := &x.hot[c.heads[i]>>(64-segmentBits)]; s.homes != 0 {
+			c.homes[i], c.rems[i] = split(c.heads[i]<<segmentBits, s.homes)
+			c.lines[i] = uintptr(unsafe.Pointer(s.line(c.homes[i])))
+		}
+	}
+	prefetchAll(c.lines[:min(n, batchBlock)])
 	aside := 0 // counts kept aside, to be fetched side by side too
-	for i := range n + homeAhead {
-		if i < n {
-			s := &x.hot[c.heads[i]>>(64-segmentBits)]
-			if s.homes != 0 {
-				c.homes[i], c.rems[i] = split(c.heads[i]<<segmentBits, s.homes)
-				prefetch(unsafe.Pointer(s.line(c.homes[i])))
-			}
+	for at := -batchBlock; at < n; at += batchBlock {
+		if from := at + 2*batchBlock; from < n {
+			prefetchAll(c.lines[from:min(n, from+batchBlock)])
 		}
-		if j := i - (homeAhead - runAhead); j >= 0 && j < n {
-			s := &x.hot[c.heads[j]>>(64-segmentBits)]
-			if s.homes != 0 {
-				word := binary.LittleEndian.Uint64(s.line(c.homes[j])[56:])
-				offset, run := word>>metaShift&maxOffset, word>>(metaShift+10)&maxRun
-				prefetch(unsafe.Pointer(s.line(min(c.homes[j]+offset/slotsPerLine, s.stored-1))))
-				prefetch(unsafe.Pointer(s.line(min(c.homes[j]+(offset+run)/slotsPerLine, s.stored-1))))
-			}
+		if from := at + batchBlock; from < n {
+			x.aim(c, from, min(n, from+batchBlock))
 		}
-		if j := i - homeAhead; j >= 0 {
-			id := c.heads[j] >> (64 - segmentBits)
+		for i := max(at, 0); i < min(n, at+batchBlock); i++ {
+			id := c.heads[i] >> (64 - segmentBits)
 			s := &x.hot[id]
-			at := c.index[j]
+			to := c.index[i]
 			var count uint32
 			var err error
-			slot := uint64(noSlot)
+			slot := noSlot
 			switch {
 			case s.homes != 0:
-				count, slot, err = x.probe(&keys[at], s, id, c.homes[j], c.rems[j])
+				count, slot, err = x.probe(&keys[to], s, id, c.homes[i], c.rems[i])
 			case s.plain != 0:
-				count, _, err = x.countPlain(id, &keys[at])
+				count, _, err = x.countPlain(id, &keys[to])
 			}
 			if err != nil {
 				return err
 			}
 			if slot != noSlot {
 				// The chunk's first places are done with: they take the rest.
-				c.heads[aside], c.index[aside], c.homes[aside] = id, at, slot
+				c.heads[aside], c.index[aside], c.homes[aside] = id, to, slot
 				aside++
 				x.cold[id].prefetchDir(slot / groupSlots)
 				continue
 			}
-			dst[at] = count
+			dst[to] = count
 		}
 	}
 	for i := range aside {
@@ -128,6 +128,21 @@ func (x *Index) countChunk(dst []uint32, keys []Key, c *chunk, n int) error {
 		dst[c.index[i]] = count
 	}
 	return nil
+}
+
+// aim reads the home lines of some keys and asks for the lines in which probe
+// will look first. Nothing is checked here: a wrong line only prefetches in vain.
+func (x *Index) aim(c *chunk, from, to int) {
+	for i := from; i < to; i++ {
+		s := &x.hot[c.heads[i]>>(64-segmentBits)]
+		if s.homes == 0 {
+			continue
+		}
+		word := binary.LittleEndian.Uint64(s.line(c.homes[i])[56:])
+		start, run := c.homes[i]*slotsPerLine+word>>metaShift&maxOffset, word>>(metaShift+10)&maxRun
+		c.lines[i] = uintptr(unsafe.Pointer(s.line(min((start+c.rems[i]*run>>36)/slotsPerLine, s.stored-1))))
+	}
+	prefetchAll(c.lines[from:to])
 }
 
 func (c *coldSegment) prefetchDir(group uint64) {
@@ -146,22 +161,25 @@ func (c *coldSegment) prefetchExceptions(group uint64) {
 	}
 }
 
-// countOrdered looks keys up in about the order in which their lines lie.
+// countOrdered looks keys up segment by segment, a stretch of the batch at a
+// time: longer stretches bring the lines closer together but scatter the
+// answers more widely.
 func (x *Index) countOrdered(dst []uint32, keys []Key) error {
-	if uint64(len(keys)) > 1<<32-1 {
-		return errors.New("wordlists: batch over 4,294,967,295 keys")
-	}
-	order := radixOrder(keys)
+	order := make([]ordered, min(len(keys), sortStretch))
 	var c chunk
-	for len(order) > 0 {
-		n := min(len(order), batchChunk)
-		for i := range order[:n] {
-			c.heads[i], c.index[i] = order[i].head, order[i].index
+	for len(keys) > 0 {
+		n := min(len(keys), sortStretch)
+		bySegment(order[:n], keys[:n])
+		for at := 0; at < n; at += batchChunk {
+			part := order[at:min(n, at+batchChunk)]
+			for i := range part {
+				c.heads[i], c.index[i] = part[i].head, part[i].index
+			}
+			if err := x.countChunk(dst, keys, &c, len(part)); err != nil {
+				return err
+			}
 		}
-		if err := x.countChunk(dst, keys, &c, n); err != nil {
-			return err
-		}
-		order = order[n:]
+		dst, keys = dst[n:], keys[n:]
 	}
 	return nil
 }
@@ -171,36 +189,21 @@ type ordered struct {
 	index uint32
 }
 
-// radixOrder sorts the keys' places by the leading 22 bits in two passes.
-func radixOrder(keys []Key) []ordered {
-	const digit = 11
-	var low, high [1 << digit]uint32
-	a, b := make([]ordered, len(keys)), make([]ordered, len(keys))
+// bySegment puts the places of keys in the order of their segments.
+func bySegment(order []ordered, keys []Key) {
+	var next [segmentCount]uint32
 	for i := range keys {
-		h := keys[i].head()
-		low[h>>(64-2*digit)&(1<<digit-1)]++
-		high[h>>(64-digit)]++
+		next[keys[i].head()>>(64-segmentBits)]++
 	}
-	prefixSums(low[:])
-	prefixSums(high[:])
-	for i := range keys {
-		h := keys[i].head()
-		d := &low[h>>(64-2*digit)&(1<<digit-1)]
-		b[*d] = ordered{h, uint32(i)}
-		*d++
-	}
-	for _, o := range b {
-		d := &high[o.head>>(64-digit)]
-		a[*d] = o
-		*d++
-	}
-	return a
-}
-
-func prefixSums(counts []uint32) {
 	var sum uint32
-	for i, c := range counts {
-		counts[i] = sum
-		sum += c
+	for i, n := range next {
+		next[i] = sum
+		sum += n
+	}
+	for i := range keys {
+		h := keys[i].head()
+		at := &next[h>>(64-segmentBits)]
+		order[*at] = ordered{h, uint32(i)}
+		*at++
 	}
 }

@@ -34,6 +34,7 @@ func hashLine(digits string, count string) string {
 // What is wrong with an input is said by name, line and offset; what real
 // downloads contain is read.
 func TestHashesInput(t *testing.T) {
+	t.Parallel()
 	const bom = "\xef\xbb\xbf"
 	a, b, c := hashLine("0A", "1"), hashLine("ab", "2"), hashLine("FF", "3")
 	long := strings.Repeat("0", 10<<20)
@@ -129,30 +130,34 @@ func zipped(text []byte) []byte {
 }
 
 func TestGzipBudget(t *testing.T) {
+	t.Parallel()
+	// Of words, and by default 64 MiB and twenty times the compressed size.
 	bomb := filepath.Join(t.TempDir(), "bomb.gz")
-	var b bytes.Buffer
-	z := gzip.NewWriter(&b)
-	blank := bytes.Repeat([]byte("\n"), 1<<20)
-	for range 100 {
-		z.Write(blank)
+	write := func(line string, size int) {
+		if err := os.WriteFile(bomb, zipped(bytes.Repeat([]byte(line), size/len(line))), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
-	z.Close()
-	if err := os.WriteFile(bomb, b.Bytes(), 0o600); err != nil {
-		t.Fatal(err)
+	write(strings.Repeat("password", 500)+"\n", 67<<20)
+	_, err := wordlists.Build(t.Context(), wordlists.BuildOptions{In: bomb, Out: bomb + ".wwix", From: wordlists.FromWords})
+	var in *wordlists.InputError
+	if !errors.Is(err, wordlists.ErrTooLarge) || !errors.As(err, &in) || in.Offset < 64<<20 || in.File != "bomb.gz" {
+		t.Errorf("Build of a bomb: %v, want ErrTooLarge", err)
 	}
+	write("\n", 2<<20)
 	for _, from := range []wordlists.From{wordlists.FromHashes, wordlists.FromWords} {
-		_, err := wordlists.Build(t.Context(), wordlists.BuildOptions{In: bomb, Out: bomb + ".wwix", From: from, Partial: true})
-		if !errors.Is(err, wordlists.ErrTooLarge) {
+		o := wordlists.BuildOptions{In: bomb, Out: bomb + ".wwix", From: from, Partial: true, MaxInflated: 1 << 20}
+		if _, err := wordlists.Build(t.Context(), o); !errors.Is(err, wordlists.ErrTooLarge) {
 			t.Errorf("Build of a bomb as %s: %v, want ErrTooLarge", from, err)
 		}
-		_, err = wordlists.Build(t.Context(), wordlists.BuildOptions{In: bomb, Out: bomb + ".wwix", From: from, Partial: true, MaxInflated: 1 << 30})
-		if !errors.Is(err, wordlists.ErrEmpty) {
+		o.MaxInflated = 1 << 30
+		if _, err := wordlists.Build(t.Context(), o); !errors.Is(err, wordlists.ErrEmpty) {
 			t.Errorf("Build with a larger budget: %v, want ErrEmpty", err)
 		}
 	}
 	// Cut short.
 	text := zipped(bytes.Repeat([]byte("password\n"), 1000))
-	_, err := wordlists.Build(t.Context(), wordlists.BuildOptions{Reader: bytes.NewReader(text[:len(text)-9]), Out: bomb + ".wwix", From: wordlists.FromWords})
+	_, err = wordlists.Build(t.Context(), wordlists.BuildOptions{Reader: bytes.NewReader(text[:len(text)-9]), Out: bomb + ".wwix", From: wordlists.FromWords})
 	if !errors.Is(err, wordlists.ErrSyntax) {
 		t.Errorf("Build of a truncated stream: %v, want ErrSyntax", err)
 	}
@@ -161,6 +166,7 @@ func TestGzipBudget(t *testing.T) {
 // The same entries give the same bytes, whatever form they came in and however
 // many workers packed them.
 func TestSameBytesFromEverySource(t *testing.T) {
+	t.Parallel()
 	now := func() time.Time { return time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC) }
 	for _, kind := range []wordlists.Kind{wordlists.SHA1, wordlists.NTLM} {
 		all := generateIn(4, 60, kind, 0, 1, 0x7ff, 0xfff)
@@ -323,6 +329,7 @@ func TestWords(t *testing.T) {
 
 // Many words in any order, over more than one run, against a plain map.
 func TestManyWords(t *testing.T) {
+	t.Parallel()
 	n := 300_000
 	if *long {
 		n = 6_000_000
@@ -354,6 +361,7 @@ func TestManyWords(t *testing.T) {
 // for their fields raise the line count, and where that does not help the
 // segment is stored plain.
 func TestSkewedLists(t *testing.T) {
+	t.Parallel()
 	r := rng(21)
 	even := func(n int) (all []entry) {
 		for i := range n {
@@ -436,6 +444,7 @@ func TestSkewedLists(t *testing.T) {
 // An input that is in order but is no complete corpus is refused, unless it is
 // said to be partial.
 func TestCompletenessGates(t *testing.T) {
+	t.Parallel()
 	n := 12 << 20
 	if !*long {
 		t.Skip("a complete corpus has twelve million entries at least: -watchword.long")
@@ -494,8 +503,9 @@ func TestGatesRefuseSmallLists(t *testing.T) {
 // An interrupted build goes on where it stopped and gives the same bytes; with
 // other input, or with damaged work, it begins again.
 func TestResume(t *testing.T) {
+	t.Parallel()
 	now := func() time.Time { return time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC) }
-	all := generate(6, 300_000, wordlists.SHA1)
+	all := generate(6, 60_000, wordlists.SHA1)
 	in := hashesFile(t, all, wordlists.SHA1)
 	opts := wordlists.BuildOptions{In: in, Partial: true, Full: true, Now: now, Name: "x"}
 	whole, _ := build(t, opts)

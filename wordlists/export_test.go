@@ -51,6 +51,14 @@ func (f Floor) Read(key *Key) byte {
 	return *(*byte)(unsafe.Add(f.base, n*lineSize))
 }
 
+// HomeLines is the number of lines that keys are spread over.
+func (x *Index) HomeLines() (n uint64) {
+	for id := range x.hot {
+		n += x.hot[id].homes
+	}
+	return n
+}
+
 // HeadBytes is the share of the file that look-ups can touch.
 func (x *Index) HeadBytes() (n int64) {
 	for id := range x.cold {

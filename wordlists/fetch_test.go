@@ -114,6 +114,7 @@ func checkFolder(t *testing.T, dir string, all []entry, kind wordlists.Kind) {
 // A download is whole, a second one transfers nothing, and what was fetched
 // updates an index, once.
 func TestFetch(t *testing.T) {
+	t.Parallel()
 	for _, kind := range []wordlists.Kind{wordlists.SHA1, wordlists.NTLM} {
 		s, url, all, prefixes := newRangeServer(t, kind)
 		dir := filepath.Join(t.TempDir(), "ranges")
@@ -151,6 +152,7 @@ func TestFetch(t *testing.T) {
 // Whatever a server does wrong, a bad range never reaches the folder, and what
 // may pass is tried again.
 func TestFetchMisbehavingServer(t *testing.T) {
+	t.Parallel()
 	s, url, all, prefixes := newRangeServer(t, wordlists.SHA1)
 	body := func(text string, header ...string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {
@@ -221,6 +223,7 @@ func TestFetchMisbehavingServer(t *testing.T) {
 
 // A server that asks for patience gets it from all requests.
 func TestFetchRetryAfter(t *testing.T) {
+	t.Parallel()
 	s, url, _, prefixes := newRangeServer(t, wordlists.SHA1)
 	s.misdeeds["03A00"] = []http.HandlerFunc{func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Retry-After", "1")
@@ -238,6 +241,7 @@ func TestFetchRetryAfter(t *testing.T) {
 
 // An interrupted download goes on without asking for what it has.
 func TestFetchResume(t *testing.T) {
+	t.Parallel()
 	s, url, all, prefixes := newRangeServer(t, wordlists.SHA1)
 	dir := t.TempDir()
 	ctx, cancel := context.WithCancel(t.Context())

@@ -4,6 +4,7 @@
 package wordlists_test
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -25,8 +26,11 @@ type exchanger interface {
 type handle struct{ wordlists.Handle }
 
 func (h *handle) release(x *wordlists.Index) { x.Close() }
-func (h *handle) load(path string) error     { return h.Load(path, wordlists.Options{}) }
-func (h *handle) drop()                      { h.Swap(nil) }
+func (h *handle) load(path string) error {
+	_, err := h.Load(context.Background(), path, wordlists.LoadOptions{Force: true})
+	return err
+}
+func (h *handle) drop() { h.Swap(nil) }
 
 // rashHandle is a planted fault: it unmaps the old file without waiting for
 // its readers.
@@ -51,6 +55,7 @@ func (h *rashHandle) drop() { h.current.Swap(nil).Close() }
 // Readers see one whole list or the other through many exchanges, no reader
 // ever meets an unmapped file, and none stays mapped.
 func TestSwapUnderLoad(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	var paths [2]string
 	var lists [2][]entry
@@ -102,7 +107,7 @@ func TestSwapUnderLoad(t *testing.T) {
 		}
 		return wrong.Load()
 	}
-	swaps := 150
+	swaps := 50
 	if *long {
 		swaps = 1000
 	}
@@ -127,10 +132,15 @@ func TestEmptyHandle(t *testing.T) {
 // A file that is replaced, or removed, while it is mapped keeps answering; a
 // bad replacement is refused and the good one stays in use.
 func TestReplacedWhileMapped(t *testing.T) {
+	t.Parallel()
 	list := generate(12, 20_000, wordlists.SHA1)
 	path, _ := build(t, wordlists.BuildOptions{In: hashesFile(t, list, wordlists.SHA1), Partial: true})
 	var h wordlists.Handle
-	if err := h.Load(path, wordlists.Options{}); err != nil {
+	load := func(path string) error {
+		_, err := h.Load(t.Context(), path, wordlists.LoadOptions{})
+		return err
+	}
+	if err := load(path); err != nil {
 		t.Fatal(err)
 	}
 	defer h.Swap(nil)
@@ -149,14 +159,16 @@ func TestReplacedWhileMapped(t *testing.T) {
 		}
 	}
 	half := append([]byte(nil), good[:len(good)/2]...)
-	for what, content := range map[string][]byte{"half a file": half, "an empty file": nil, "a foreign file": []byte("hello")} {
+	flipped := append([]byte(nil), good...)
+	flipped[len(good)/2] ^= 4
+	for what, content := range map[string][]byte{"half a file": half, "a flipped bit": flipped, "an empty file": nil, "a foreign file": []byte("hello")} {
 		if err := os.WriteFile(path+".new", content, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		if err := os.Rename(path+".new", path); err != nil {
 			t.Fatal(err)
 		}
-		if err := h.Load(path, wordlists.Options{}); !errors.Is(err, wordlists.ErrCorrupt) && !errors.Is(err, wordlists.ErrFormat) {
+		if err := load(path); !errors.Is(err, wordlists.ErrCorrupt) && !errors.Is(err, wordlists.ErrFormat) {
 			t.Errorf("Load of %s: %v", what, err)
 		}
 		ask(what)
@@ -168,15 +180,61 @@ func TestReplacedWhileMapped(t *testing.T) {
 
 	// Of another kind.
 	other, _ := build(t, wordlists.BuildOptions{In: hashesFile(t, generate(1, 1000, wordlists.NTLM), wordlists.NTLM), Kind: wordlists.NTLM, Partial: true})
-	if err := h.Load(other, wordlists.Options{}); !errors.Is(err, wordlists.ErrKind) {
+	if err := load(other); !errors.Is(err, wordlists.ErrKind) {
 		t.Errorf("Load of another kind: %v, want ErrKind", err)
 	}
 	ask("another kind")
 }
 
+// A list that lost much, or holds other members, never takes the place of a
+// good one; one that was in use before may always come back.
+func TestLoadIsBounded(t *testing.T) {
+	t.Parallel()
+	list := generateIn(14, 40, wordlists.SHA1, 1, 2, 3)
+	grown := generateIn(14, 40, wordlists.SHA1, 1, 2, 3, 4, 5)
+	file := func(all []entry) string {
+		path, _ := build(t, wordlists.BuildOptions{In: hashesFile(t, all, wordlists.SHA1), Partial: true})
+		return path
+	}
+	good, more := file(list), file(grown)
+	var h wordlists.Handle
+	defer h.Swap(nil)
+	load := func(path string, force bool) error {
+		_, err := h.Load(t.Context(), path, wordlists.LoadOptions{Force: force})
+		return err
+	}
+	if err := load(good, false); err != nil {
+		t.Fatal(err)
+	}
+	for what, all := range map[string][]entry{
+		"half of it": list[:len(list)/2], "one entry": list[:1], "other members": generateIn(15, 40, wordlists.SHA1, 1, 2, 3),
+		"three times as many": generateIn(14, 40, wordlists.SHA1, 1, 2, 3, 4, 5, 6, 7, 8, 9),
+	} {
+		path := file(all)
+		if err := load(path, false); !errors.Is(err, wordlists.ErrRefused) {
+			t.Errorf("Load of %s: %v, want ErrRefused", what, err)
+		}
+		if what == "one entry" {
+			if err := load(path, true); err != nil {
+				t.Errorf("Load of %s, forced: %v", what, err)
+			}
+			if err := load(good, false); err != nil {
+				t.Errorf("Load of what was in use before: %v", err)
+			}
+		}
+	}
+	if err := load(more, false); err != nil {
+		t.Errorf("Load of a list that grew: %v", err)
+	}
+	if err := load(good, false); err != nil {
+		t.Errorf("Load of the one before it: %v", err)
+	}
+}
+
 // A file truncated in place under the mapping gives errors, neither wrong
 // answers nor a crash.
 func TestTruncatedInPlace(t *testing.T) {
+	t.Parallel()
 	list := generate(13, 100_000, wordlists.SHA1)
 	path, _ := build(t, wordlists.BuildOptions{In: hashesFile(t, list, wordlists.SHA1), Partial: true, Full: true})
 	x := openIndex(t, path, wordlists.Options{})

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -65,7 +66,7 @@ func SignManifest(ctx context.Context, path string, key ed25519.PrivateKey) (Man
 
 // CheckManifest reads an index file through and compares it with its manifest,
 // which one of the keys must have signed. It returns ErrSignature when either
-// does not hold.
+// does not hold, or when there is no manifest.
 func CheckManifest(ctx context.Context, path string, keys ...ed25519.PublicKey) (Manifest, error) {
 	x, err := Open(path, Options{})
 	if err != nil {
@@ -75,10 +76,14 @@ func CheckManifest(ctx context.Context, path string, keys ...ed25519.PublicKey) 
 	return x.checkManifest(ctx, path, keys)
 }
 
+// checkManifest compares the index, which was opened from path, with the
+// manifest that lies beside it.
 func (x *Index) checkManifest(ctx context.Context, path string, keys []ed25519.PublicKey) (Manifest, error) {
 	var signed Manifest
 	f, err := os.Open(ManifestPath(path))
-	if err != nil {
+	if errors.Is(err, fs.ErrNotExist) {
+		return signed, ErrSignature
+	} else if err != nil {
 		return signed, err
 	}
 	text, err := io.ReadAll(io.LimitReader(f, 64<<10))
@@ -164,8 +169,9 @@ type ReplaceOptions struct {
 
 // Replace puts a new index in the place of an old one, after reading it
 // through, asking for its canaries and holding it to the bounds of Update. The
-// old one is kept for Rollback. The bounds do not apply where there is no old
-// one or it is damaged; a file that is no index at all is left alone.
+// old one is kept for Rollback, with its manifest. The bounds do not apply
+// where there is no old one or it is damaged; a file that is no index at all is
+// left alone.
 func Replace(ctx context.Context, opts ReplaceOptions) (Info, error) {
 	x, err := Open(opts.From, Options{})
 	if err != nil {
@@ -187,7 +193,7 @@ func Replace(ctx context.Context, opts ReplaceOptions) (Info, error) {
 	switch {
 	case err == nil:
 		if !opts.Force {
-			err = boundReplacement(old, x)
+			err = checkSuccessor(old, x)
 		}
 		if err := errors.Join(err, old.Close()); err != nil {
 			return Info{}, err
@@ -195,7 +201,7 @@ func Replace(ctx context.Context, opts ReplaceOptions) (Info, error) {
 		if err := keepPrevious(opts.File); err != nil {
 			return Info{}, err
 		}
-	case errors.Is(err, os.ErrNotExist), errors.Is(err, ErrCorrupt), opts.Force:
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, ErrCorrupt), opts.Force:
 		// Nothing good is lost.
 	default:
 		return Info{}, err
@@ -203,10 +209,20 @@ func Replace(ctx context.Context, opts ReplaceOptions) (Info, error) {
 	if err := os.Rename(opts.From, opts.File); err != nil {
 		return Info{}, err
 	}
-	if len(opts.Keys) > 0 {
-		if err := os.Rename(ManifestPath(opts.From), ManifestPath(opts.File)); err != nil {
-			return Info{}, err
-		}
+	if err := renameOrRemove(ManifestPath(opts.From), ManifestPath(opts.File)); err != nil {
+		return Info{}, err
 	}
 	return x.Info(), syncDir(filepath.Dir(opts.File))
+}
+
+// renameOrRemove moves a file that goes along with another one; where there is
+// none, it removes what stands in its place, which would speak of another file.
+func renameOrRemove(from, to string) error {
+	err := os.Rename(from, to)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = os.Remove(to); errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+	}
+	return err
 }

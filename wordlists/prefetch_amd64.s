@@ -16,3 +16,18 @@ TEXT ·prefetchRun(SB), NOSPLIT, $0-8
 	PREFETCHT0 64(AX)
 	PREFETCHT0 128(AX)
 	RET
+
+// func prefetchAll(lines []uintptr)
+TEXT ·prefetchAll(SB), NOSPLIT, $0-24
+	MOVQ lines_base+0(FP), AX
+	MOVQ lines_len+8(FP), CX
+	TESTQ CX, CX
+	JZ   done
+next:
+	MOVQ (AX), BX
+	PREFETCHT0 (BX)
+	ADDQ $8, AX
+	DECQ CX
+	JNZ  next
+done:
+	RET

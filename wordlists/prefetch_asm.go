@@ -18,3 +18,8 @@ func prefetch(p unsafe.Pointer)
 //
 //go:noescape
 func prefetchRun(p unsafe.Pointer)
+
+// prefetchAll is prefetch for many addresses, one right after the other.
+//
+//go:noescape
+func prefetchAll(lines []uintptr)

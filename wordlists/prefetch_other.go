@@ -10,3 +10,5 @@ import "unsafe"
 func prefetch(unsafe.Pointer) {}
 
 func prefetchRun(unsafe.Pointer) {}
+
+func prefetchAll([]uintptr) {}

@@ -101,7 +101,7 @@ func Update(ctx context.Context, opts UpdateOptions) (*UpdateResult, error) {
 		if opts.Force {
 			return nil
 		}
-		return boundReplacement(old, x)
+		return checkSuccessor(old, x)
 	}
 	built, err := a.build(ctx, src)
 	if err != nil {
@@ -118,9 +118,9 @@ func Update(ctx context.Context, opts UpdateOptions) (*UpdateResult, error) {
 
 func prefixOf(key *Key) uint32 { return uint32(key.head() >> (64 - 20)) }
 
-// boundReplacement keeps an empty, truncated or foreign list from replacing a
-// good one.
-func boundReplacement(old, x *Index) error {
+// checkSuccessor keeps an empty, truncated or foreign list from taking a good
+// one's place. The bounds are those that Update describes.
+func checkSuccessor(old, x *Index) error {
 	was, is := old.info.Entries, x.info.Entries
 	switch {
 	case old.kind != x.kind:
@@ -315,43 +315,58 @@ func (x *Index) countPrefix(prefix uint32) (n int, err error) {
 // previousPath is where Update keeps the index it replaced.
 func previousPath(file string) string { return file + ".previous" }
 
-// keepPrevious gives the present file a second name.
+// keepPrevious gives the present file a second name, and its manifest another
+// one: whatever takes the file's place is not what that manifest speaks of.
 func keepPrevious(file string) error {
 	temp := previousPath(file) + ".new"
-	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := linkAnew(file, temp); err != nil {
 		return err
 	}
-	if err := os.Link(file, temp); err != nil {
+	if err := os.Rename(temp, previousPath(file)); err != nil {
 		return err
 	}
-	return os.Rename(temp, previousPath(file))
+	return renameOrRemove(ManifestPath(file), ManifestPath(previousPath(file)))
 }
 
-// Rollback exchanges an index and the one that the last Update or Replace put
-// aside, once that one opens and answers. Rolling back twice changes nothing.
-func Rollback(file string) (Info, error) {
-	x, err := Open(previousPath(file), Options{})
+// linkAnew gives a file a further name, which may be taken.
+func linkAnew(file, name string) error {
+	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return os.Link(file, name)
+}
+
+// Rollback exchanges an index, and its manifest, for the one that the last
+// Update or Replace put aside, once that one is read through and answers.
+// Rolling back twice changes nothing.
+func Rollback(ctx context.Context, file string) (Info, error) {
+	previous := previousPath(file)
+	x, err := Open(previous, Options{})
 	if err != nil {
 		return Info{}, err
 	}
-	err = x.CheckCanaries()
+	if err = x.Verify(ctx); err == nil {
+		err = x.CheckCanaries()
+	}
 	info := x.Info()
 	if err = errors.Join(err, x.Close()); err != nil {
 		return Info{}, err
 	}
 	temp := file + ".rollback"
-	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := linkAnew(file, temp); err != nil {
 		return Info{}, err
 	}
-	if err := os.Link(file, temp); err != nil {
+	if err := renameOrRemove(ManifestPath(file), ManifestPath(temp)); err != nil {
 		return Info{}, err
 	}
-	// From here on the file's name always stands for a whole index.
-	if err := os.Rename(previousPath(file), file); err != nil {
-		return Info{}, err
-	}
-	if err := os.Rename(temp, previousPath(file)); err != nil {
-		return Info{}, err
+	// The file's name stands for a whole index at every moment.
+	for _, move := range [][2]string{{previous, file}, {temp, previous}} {
+		if err := os.Rename(move[0], move[1]); err != nil {
+			return Info{}, err
+		}
+		if err := renameOrRemove(ManifestPath(move[0]), ManifestPath(move[1])); err != nil {
+			return Info{}, err
+		}
 	}
 	return info, syncDir(filepath.Dir(file))
 }

@@ -42,6 +42,7 @@ func sortEntries(all []entry) {
 // An update gives the very file that a build of the new list would have given,
 // and rebuilds only the segments that changed.
 func TestUpdate(t *testing.T) {
+	t.Parallel()
 	for _, kind := range []wordlists.Kind{wordlists.SHA1, wordlists.NTLM} {
 		all := generateIn(70, 30, kind, 0, 3, 4, 0xabc, 0xfff)
 		path, before := build(t, wordlists.BuildOptions{In: hashesFile(t, all, kind), Kind: kind, Full: true, Partial: true, Now: fixedNow, Name: "x"})
@@ -94,7 +95,7 @@ func TestUpdate(t *testing.T) {
 
 		// And back, and forth.
 		for i := range 3 {
-			info, err := wordlists.Rollback(path)
+			info, err := wordlists.Rollback(t.Context(), path)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -112,6 +113,7 @@ func TestUpdate(t *testing.T) {
 // An index without whole hashes takes in ranges too, as long as the segment's
 // line count still suits it.
 func TestUpdateHeadOnly(t *testing.T) {
+	t.Parallel()
 	all := generateIn(71, 60, wordlists.SHA1, 0, 1, 2)
 	path, _ := build(t, wordlists.BuildOptions{In: hashesFile(t, all, wordlists.SHA1), Partial: true})
 	p := uint32(256 + 100)
@@ -162,6 +164,7 @@ func TestUpdateHeadOnly(t *testing.T) {
 
 // An empty, truncated, malformed or poisoned list never replaces a good one.
 func TestUpdateRefused(t *testing.T) {
+	t.Parallel()
 	all := generateIn(72, 40, wordlists.SHA1, 7, 8)
 	path, res := build(t, wordlists.BuildOptions{In: hashesFile(t, all, wordlists.SHA1), Full: true, Partial: true})
 	p := uint32(7*256 + 5)
@@ -211,6 +214,7 @@ func TestUpdateRefused(t *testing.T) {
 }
 
 func TestManifestAndReplace(t *testing.T) {
+	t.Parallel()
 	pub, key, err := ed25519.GenerateKey(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -284,8 +288,22 @@ func TestManifestAndReplace(t *testing.T) {
 	if _, err := wordlists.Replace(t.Context(), wordlists.ReplaceOptions{File: file, From: next, Force: true}); err != nil {
 		t.Errorf("Replace by half the list, forced: %v", err)
 	}
-	if info, err := wordlists.Rollback(file); err != nil || info.Version != signed.Version {
+	if _, err := wordlists.CheckManifest(t.Context(), file, pub); !errors.Is(err, wordlists.ErrSignature) {
+		t.Errorf("CheckManifest of an unsigned replacement: %v, want ErrSignature", err)
+	}
+	if info, err := wordlists.Rollback(t.Context(), file); err != nil || info.Version != signed.Version {
 		t.Errorf("Rollback = %s, %v, want version %s", info.Version, err, signed.Version)
+	}
+	if _, err := wordlists.CheckManifest(t.Context(), file, pub); err != nil {
+		t.Errorf("CheckManifest after Rollback: %v", err)
+	}
+	// What was put aside is read through before it comes back.
+	flip(t, file+".previous", 4096+4096*32+700, 4)
+	if _, err := wordlists.Rollback(t.Context(), file); !errors.Is(err, wordlists.ErrCorrupt) {
+		t.Errorf("Rollback to a damaged file: %v, want ErrCorrupt", err)
+	}
+	if _, err := wordlists.CheckManifest(t.Context(), file, pub); err != nil {
+		t.Errorf("CheckManifest after a refused Rollback: %v", err)
 	}
 	// A list of the same size but of other members.
 	other := generateIn(74, 40, wordlists.SHA1, 7, 8)

@@ -60,6 +60,7 @@ type cli struct {
 	Generate   generateCmd   `cmd:"" help:"Make passwords that satisfy a policy, and print them."`
 	Keys       keysCmd       `cmd:"" help:"Create, list and revoke API keys."`
 	Policy     policyCmd     `cmd:"" help:"List, show and describe policies."`
+	Audit      auditCmd      `cmd:"" help:"Look for weak stored credentials in bulk."`
 	Completion completionCmd `cmd:"" help:"Print a completion script for a shell."`
 }
 

@@ -4,10 +4,12 @@
 package servertest_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/watchword-project/watchword/server/servertest"
@@ -61,4 +63,43 @@ func TestRangeClients(t *testing.T) {
 		}
 		finish(t, dir, php, clientScript(t, dir, "symfony.php"), s.URL+"/range/%s", leaked)
 	})
+}
+
+// TestKeePassXC has KeePassXC read an export, in the form of the official
+// downloader's file, and find the leaked password of a database by it.
+func TestKeePassXC(t *testing.T) {
+	cli := program(t, "keepassxc-cli")
+	dir := t.TempDir()
+	buildCorpus(t, filepath.Join(dir, "a.wwix"), wordlists.SHA1, append(manyWords(300), leaked)...)
+	x, err := wordlists.Open(filepath.Join(dir, "a.wwix"), wordlists.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer x.Close()
+	f, err := os.Create(filepath.Join(dir, "hashes.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(x.Export(t.Context(), f), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	run := func(input string, args ...string) string {
+		t.Helper()
+		cmd := exec.Command(cli, args...)
+		cmd.Dir = dir
+		cmd.Stdin = strings.NewReader(input)
+		cmd.Env = append(os.Environ(), "HOME="+dir)
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("keepassxc-cli %s: %v\n%s", args[0], err, out)
+		}
+		return string(out)
+	}
+	run("database\ndatabase\n", "db-create", "-q", "-p", "-t", "100", "db.kdbx")
+	run("database\n"+leaked+"\n", "add", "-q", "-p", "db.kdbx", "first")
+	run("database\n"+goodPassword+"\n", "add", "-q", "-p", "db.kdbx", "second")
+	out := run("database\n", "analyze", "-q", "-H", "hashes.txt", "db.kdbx")
+	if !strings.Contains(out, "'first' has been leaked 301 times") || strings.Contains(out, "'second'") {
+		t.Errorf("keepassxc-cli analyze: %s", out)
+	}
 }

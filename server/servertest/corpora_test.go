@@ -4,6 +4,7 @@
 package servertest_test
 
 import (
+	"compress/gzip"
 	"context"
 	"crypto/md5"
 	"crypto/sha1"
@@ -12,10 +13,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -137,6 +140,7 @@ func TestCheckHashes(t *testing.T) {
 
 // TestRangeIsThePublicForm asks as the public service's clients do.
 func TestRangeIsThePublicForm(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	words := manyWords(500)
 	buildCorpus(t, filepath.Join(dir, "a.wwix"), wordlists.SHA1, words...)
@@ -148,6 +152,7 @@ func TestRangeIsThePublicForm(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		req.Header.Set("Accept-Encoding", "identity")
 		for i := 0; i < len(headers); i += 2 {
 			req.Header.Set(headers[i], headers[i+1])
 		}
@@ -169,26 +174,57 @@ func TestRangeIsThePublicForm(t *testing.T) {
 			if head.Get("Content-Md5") != base64.StdEncoding.EncodeToString(sum[:]) || head.Get("Cache-Control") != "private, no-cache" || head.Get("Etag") == "" {
 				t.Fatalf("range headers: %v", head)
 			}
-			if code, _, body := get("GET", "/range/"+strings.ToLower(h[:5])+k.mode, "If-None-Match", head.Get("Etag")); code != 304 || body != "" {
-				t.Fatalf("with its own tag: %d %q", code, body)
+			for _, tags := range []string{head.Get("Etag"), "W/" + head.Get("Etag"), `"other", ` + head.Get("Etag"), "*"} {
+				if code, again, body := get("GET", "/range/"+strings.ToLower(h[:5])+k.mode, "If-None-Match", tags); code != 304 || body != "" ||
+					again.Get("Etag") != head.Get("Etag") {
+					t.Fatalf("If-None-Match %s: %d %q", tags, code, body)
+				}
 			}
-			if code, h2, got := get("HEAD", "/range/"+h[:5]+k.mode); code != 200 || got != "" || h2.Get("Etag") != head.Get("Etag") {
+			if code, _, _ := get("GET", "/range/"+h[:5]+k.mode, "If-None-Match", `"other"`); code != 200 {
+				t.Fatalf("with another tag: %d", code)
+			}
+			if code, h2, got := get("HEAD", "/range/"+h[:5]+k.mode); code != 200 || got != "" || h2.Get("Etag") != head.Get("Etag") ||
+				h2.Get("Content-Length") != strconv.Itoa(len(body)) || h2.Get("Content-Md5") != head.Get("Content-Md5") {
 				t.Fatalf("HEAD: %d %v", code, h2)
 			}
-			code, _, padded := get("GET", "/range/"+h[:5]+k.mode, "Add-Padding", "true")
-			zero := strings.Count(padded+"\r\n", ":0\r\n")
-			if code != 200 || !strings.HasPrefix(padded, body) || strings.Count(padded, "\r\n") < strings.Count(body, "\r\n")+zero-1 {
-				t.Fatalf("padded: %d, %d lines of count 0", code, zero)
+			for _, accept := range []string{"gzip", "deflate, gzip;q=0.5", "*", "br, GZIP"} {
+				code, h3, packed := get("GET", "/range/"+h[:5]+k.mode, "Accept-Encoding", accept)
+				z, err := gzip.NewReader(strings.NewReader(packed))
+				if err != nil {
+					t.Fatalf("Accept-Encoding %s: %d %v: %v", accept, code, h3, err)
+				}
+				text, err := io.ReadAll(z)
+				if err != nil || string(text) != body || h3.Get("Content-Encoding") != "gzip" || h3.Get("Etag") != "W/"+head.Get("Etag") ||
+					h3.Get("Content-Md5") != head.Get("Content-Md5") || !strings.Contains(h3.Get("Vary"), "Accept-Encoding") {
+					t.Fatalf("Accept-Encoding %s: %d %v %q, %v", accept, code, h3, text, err)
+				}
+			}
+			for _, accept := range []string{"", "deflate", "gzip;q=0", "gzip; q=0.0, *", "br"} {
+				if code, h3, plain := get("GET", "/range/"+h[:5]+k.mode, "Accept-Encoding", accept); plain != body || h3.Get("Content-Encoding") != "" {
+					t.Fatalf("Accept-Encoding %q: %d %v", accept, code, h3)
+				}
+			}
+			code, h4, padded := get("GET", "/range/"+h[:5]+k.mode, "Add-Padding", "true")
+			real, zero := strings.Count(body, ":"), strings.Count(padded+"\r\n", ":0\r\n")
+			if code != 200 || !strings.HasPrefix(padded, body) || strings.Count(padded, "\r\n")+1 != real+zero ||
+				zero > 0 && h4.Get("Etag") != "W/"+head.Get("Etag") {
+				t.Fatalf("padded: %d, %d lines and %d of count 0", code, real, zero)
 			}
 		}
 	}
 	lengths := map[int]bool{}
 	for range 30 {
-		_, _, padded := get("GET", "/range/00000", "Add-Padding", "true")
+		_, _, padded := get("GET", "/range/00000", "Add-Padding", "True")
 		lengths[len(padded)] = true
 	}
 	if len(lengths) < 5 {
 		t.Errorf("30 padded answers have only %d lengths", len(lengths))
+	}
+	if code, h, body := get("GET", "/range/00000", "Add-Padding", "false"); code != 200 || body != "" || h.Get("Etag") == "" {
+		t.Errorf("an empty range: %d %v %q", code, h, body)
+	}
+	if code, _, body := get("GET", "/range/00000?mode=other"); code != 200 || body != "" {
+		t.Errorf("an unknown mode, which means SHA-1: %d %q", code, body)
 	}
 	for _, path := range []string{"/range/", "/range/1234", "/range/123456", "/range/1234G", "/range/12%2034", "/range/../12345"} {
 		if code, _, body := get("GET", path); code != 400 || strings.Contains(body, "1234") {
@@ -365,5 +401,361 @@ func TestCorpusSwapUnderLoad(t *testing.T) {
 	login, err := s.Client.Verify(t.Context(), "alice", leaked, client.Source{})
 	if err != nil || !login.MustChange || !slices.ContainsFunc(login.Findings, func(v client.Violation) bool { return v.Rule == "BREACHED" }) {
 		t.Errorf("a login with a password that has leaked since: %+v, %v", login, err)
+	}
+}
+
+// TestPublicPadding pads as the public service does.
+func TestPublicPadding(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.wwix")
+	buildCorpus(t, path, wordlists.SHA1, manyWords(300)...)
+	s := servertest.Start(t, servertest.Options{Config: "corpora: [{name: a, path: " + path + "}]\nrange: {anonymous_from: [127.0.0.1], padding: public}"})
+	least, most := 1000, 0
+	for range 200 {
+		req, _ := http.NewRequest(http.MethodGet, s.URL+"/range/00000", nil)
+		req.Header.Set("Add-Padding", "true")
+		code, _, body := s.Do(req)
+		if code != 200 {
+			t.Fatalf("%d %q", code, body)
+		}
+		n := strings.Count(body, ":0")
+		least, most = min(least, n), max(most, n)
+	}
+	if least < 10 || least > 40 || most < 180 || most > 209 {
+		t.Errorf("200 answers have from %d to %d lines of padding, want about 10 to 209", least, most)
+	}
+}
+
+// TestRangeIsClosed: without a key, only to the listed networks, and to pages
+// of the listed origins.
+func TestRangeIsClosed(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "a.wwix")
+	buildCorpus(t, path, wordlists.SHA1, manyWords(300)...)
+	corpora := "corpora: [{name: a, path: " + path + "}]\n"
+	get := func(s *servertest.Server, method string, headers ...string) (int, http.Header) {
+		req, _ := http.NewRequest(method, s.URL+"/range/12345", nil)
+		for i := 0; i < len(headers); i += 2 {
+			req.Header.Set(headers[i], headers[i+1])
+		}
+		code, h, _ := s.Do(req)
+		return code, h
+	}
+	for name, c := range map[string]struct {
+		config string
+		want   int
+	}{
+		"by default":          {corpora, 401},
+		"for another network": {corpora + "range: {anonymous_from: [192.0.2.0/24]}", 401},
+		"for this machine":    {corpora + "range: {anonymous_from: [127.0.0.0/8]}", 200},
+		"without a corpus":    {"range: {anonymous_from: [127.0.0.0/8]}", 400},
+	} {
+		s := servertest.Start(t, servertest.Options{Config: c.config})
+		if code, _ := get(s, http.MethodGet); code != c.want {
+			t.Errorf("%s: %d, want %d", name, code, c.want)
+		}
+		// What a header says of where a call comes from counts for nothing.
+		if code, _ := get(s, http.MethodGet, "X-Forwarded-For", "192.0.2.1", "Forwarded", "for=192.0.2.1"); code != c.want {
+			t.Errorf("%s, with forwarding headers: %d, want %d", name, code, c.want)
+		}
+		if code, _ := get(s, http.MethodGet, "Authorization", "Bearer ww_wrong_key"); code != 401 {
+			t.Errorf("%s, with a wrong key: %d, want 401", name, code)
+		}
+	}
+	s := servertest.Start(t, servertest.Options{Config: corpora + "range: {anonymous_from: [127.0.0.1]}\nlisten: {cors_origins: ['https://forms.example']}"})
+	if code, h := get(s, http.MethodGet, "Origin", "https://forms.example"); code != 200 || h.Get("Access-Control-Allow-Origin") != "https://forms.example" ||
+		!strings.Contains(h.Get("Access-Control-Expose-Headers"), "ETag") {
+		t.Errorf("from a page of a listed origin: %d %v", code, h)
+	}
+	if code, h := get(s, http.MethodOptions, "Origin", "https://forms.example", "Access-Control-Request-Method", "GET",
+		"Access-Control-Request-Headers", "add-padding"); code != 204 || !strings.Contains(h.Get("Access-Control-Allow-Headers"), "Add-Padding") {
+		t.Errorf("the question before it: %d %v", code, h)
+	}
+	for _, method := range []string{http.MethodGet, http.MethodOptions} {
+		if code, h := get(s, method, "Origin", "https://evil.example", "Access-Control-Request-Method", "GET"); code != 403 || h.Get("Access-Control-Allow-Origin") != "" {
+			t.Errorf("%s from a page of another origin: %d %v", method, code, h)
+		}
+	}
+}
+
+// corporaState is the answer of ListCorpora.
+type corporaState struct {
+	Corpora                      []struct{ Name, Version, Entries, Fault, Refused string }
+	Performed, Degraded, Skipped string
+}
+
+func listCorpora(t *testing.T, s *servertest.Server) (out corporaState) {
+	t.Helper()
+	code, answer := s.Post("/v1/corpora:list", `{}`)
+	if err := json.Unmarshal([]byte(answer), &out); err != nil || code != 200 {
+		t.Fatalf("ListCorpora: %d %s: %v", code, answer, err)
+	}
+	return out
+}
+
+// putInPlace puts a file in another one's place in one step.
+func putInPlace(t *testing.T, content []byte, path string) {
+	t.Helper()
+	if err := os.WriteFile(path+".new", content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestPoisonedCorpusIsRefused puts files in a good corpus's place that open and
+// answer, but cannot be its successors: it keeps answering. What it takes is
+// the next load, the one before again, and, where the configuration says so,
+// anything.
+func TestPoisonedCorpusIsRefused(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "a.wwix")
+	read := func(kind wordlists.Kind, words ...string) []byte {
+		buildCorpus(t, filepath.Join(dir, "next"), kind, words...)
+		b, err := os.ReadFile(filepath.Join(dir, "next"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	words := append(manyWords(120), leaked)
+	good := read(wordlists.SHA1, words...)
+	putInPlace(t, good, path)
+	s := servertest.Start(t, servertest.Options{Config: "corpora: [{name: a, path: " + path + "}]"})
+	before := listCorpora(t, s)
+	ask := func(what string) {
+		t.Helper()
+		if j, err := s.Client.Check(t.Context(), leaked, client.CheckOptions{}); err != nil || !j.Breach.Found || j.Breach.Status != "PERFORMED" {
+			t.Errorf("%s: %+v, %v", what, j.Breach, err)
+		}
+	}
+	middle := slices.Clone(good)
+	middle[len(middle)/2] ^= 1
+	for _, bad := range []struct {
+		what, why string
+		content   []byte
+	}{
+		{"another list as long", "BOUNDS", read(wordlists.SHA1, manyWords(400)[200:321]...)},
+		{"one word", "BOUNDS", read(wordlists.SHA1, leaked)},
+		{"another kind", "KIND", read(wordlists.NTLM, words...)},
+		{"a flipped bit", "DAMAGED", middle},
+		{"nothing", "FOREIGN", nil},
+		{"text", "FOREIGN", []byte(strings.Repeat("5BAA6:1\r\n", 2000))},
+	} {
+		putInPlace(t, bad.content, path)
+		wait(t, func() bool { return listCorpora(t, s).Corpora[0].Refused == bad.why })
+		if now := listCorpora(t, s); now.Corpora[0].Version != before.Corpora[0].Version || now.Corpora[0].Refused != bad.why || now.Corpora[0].Fault != "" {
+			t.Errorf("%s: %+v", bad.what, now)
+		}
+		ask(bad.what)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	wait(t, func() bool { return listCorpora(t, s).Corpora[0].Refused == "MISSING" })
+	ask("removed")
+	putInPlace(t, read(wordlists.SHA1, append(words, manyWords(200)[150:]...)...), path)
+	wait(t, func() bool { return listCorpora(t, s).Corpora[0].Entries == "171" })
+	ask("a successor")
+	putInPlace(t, good, path)
+	wait(t, func() bool { return listCorpora(t, s).Corpora[0].Entries == "121" })
+	ask("the one before")
+	if now := listCorpora(t, s); now.Corpora[0].Version != before.Corpora[0].Version || now.Performed == "0" || now.Performed == "" || now.Skipped != "0" && now.Skipped != "" {
+		t.Errorf("at the end: %+v", now)
+	}
+	code, _, _ := s.Do(func() *http.Request { r, _ := http.NewRequest(http.MethodGet, s.URL+"/readyz", nil); return r }())
+	if code != 200 {
+		t.Errorf("readyz: %d", code)
+	}
+}
+
+// TestUnboundedCorpus takes any list, as of words that people edit by hand.
+func TestUnboundedCorpus(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "a.wwix")
+	buildCorpus(t, path, wordlists.SHA1, manyWords(100)...)
+	s := servertest.Start(t, servertest.Options{Config: "corpora: [{name: a, path: " + path + ", unbounded: true}]"})
+	buildCorpus(t, path, wordlists.SHA1, leaked)
+	wait(t, func() bool { return listCorpora(t, s).Corpora[0].Entries == "1" })
+	if j, err := s.Client.Check(t.Context(), leaked, client.CheckOptions{}); err != nil || !j.Breach.Found {
+		t.Errorf("after the exchange: %+v, %v", j.Breach, err)
+	}
+}
+
+// TestSkippedIsCounted: without a corpus each look-up is said, and counted, to
+// be skipped.
+func TestSkippedIsCounted(t *testing.T) {
+	s := servertest.New(t)
+	for range 3 {
+		if j, err := s.Client.Check(t.Context(), goodPassword, client.CheckOptions{}); err != nil || j.Breach.Status != "SKIPPED" || j.Breach.CorpusVersion != "" {
+			t.Errorf("%+v, %v", j.Breach, err)
+		}
+	}
+	if n := listCorpora(t, s); n.Skipped != "3" || len(n.Corpora) != 0 {
+		t.Errorf("ListCorpora: %+v", n)
+	}
+}
+
+// TestEmbeddedListIsCounted: the part of the embedded list that is long enough
+// for the policy is counted at the start, and too small a part is told.
+func TestEmbeddedListIsCounted(t *testing.T) {
+	s := servertest.New(t)
+	if log := s.Log.String(); !strings.Contains(log, "embedded list counted") || strings.Contains(log, "fewer than 3,000") {
+		t.Errorf("the default policy's log: %s", log)
+	}
+	dir := t.TempDir()
+	long := "name: long\nrules:\n  length: {min: 40, min_mfa: 40}\n  blocklist: {}\n"
+	if err := os.WriteFile(filepath.Join(dir, "long.yaml"), []byte(long), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s = servertest.Start(t, servertest.Options{Config: "policy: {default: long, dir: " + dir + "}"})
+	if log := s.Log.String(); !strings.Contains(log, "fewer than 3,000") {
+		t.Errorf("the log with a policy of 40 characters: %s", log)
+	}
+}
+
+// TestSimilarToBreached: a password one habitual change away from a leaked one
+// is a finding of its own, where the policy asks for it.
+func TestSimilarToBreached(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "a.wwix")
+	buildCorpus(t, path, wordlists.SHA1, append(manyWords(50), leaked)...)
+	for name, similar := range map[string]string{"strict": "true", "plain": "false"} {
+		text := "name: " + name + "\nrules:\n  length: {min: 8, min_mfa: 8}\n  breach: {threshold: 1, similar: " + similar + "}\n"
+		if err := os.WriteFile(filepath.Join(dir, name+".yaml"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := servertest.Start(t, servertest.Options{Config: "policy: {default: strict, dir: " + dir + "}\ncorpora: [{name: a, path: " + path + "}]"})
+	kind := func(password, policy string) string {
+		t.Helper()
+		j, err := s.Client.Check(t.Context(), password, client.CheckOptions{Policy: policy})
+		if err != nil || j.Breach.Status != "PERFORMED" || j.Breach.Found != (password == leaked) {
+			t.Errorf("%q: %+v, %v", password, j.Breach, err)
+		}
+		for _, v := range j.Violations {
+			if v.Rule == "BREACHED" {
+				return v.Params["kind"]
+			}
+		}
+		return ""
+	}
+	for password, want := range map[string]string{
+		leaked: "found", leaked + "1": "similar", leaked + "!": "similar", "Ninth gravel teapot 31 mirror": "similar",
+		"ninth gravel teapot 32 mirror": "similar", strings.ToUpper(leaked): "similar", "ninth gr@vel te@pot 31 mirror": "similar",
+		"ninth gravel teapot mirror": "", goodPassword: "",
+	} {
+		if got := kind(password, "strict"); got != want {
+			t.Errorf("%q: BREACHED of kind %q, want %q", password, got, want)
+		}
+		if want != "found" && kind(password, "plain") != "" {
+			t.Errorf("%q is refused by a policy that does not ask for similar ones", password)
+		}
+	}
+}
+
+// TestFailModes: what a corpus that cannot answer means is the policy's choice,
+// for each purpose.
+func TestFailModes(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "a.wwix")
+	// Enough words for every segment to hold some.
+	if _, err := wordlists.Build(t.Context(), wordlists.BuildOptions{Reader: strings.NewReader(strings.Join(manyWords(60_000), "\n")),
+		Out: path, From: wordlists.FromWords}); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"closed": "", "open": ", unavailable: {signup: embedded, change: embedded, reset: reject, login: embedded}",
+	} {
+		text = "name: " + name + "\nrules:\n  length: {min: 8, min_mfa: 8}\n  blocklist: {mode: enforce}\n  breach: {threshold: 1" + text + "}\n"
+		if err := os.WriteFile(filepath.Join(dir, name+".yaml"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := servertest.Start(t, servertest.Options{Config: "policy: {default: closed, dir: " + dir + "}\ncorpora: [{name: a, path: " + path + "}]"})
+	if err := os.Truncate(path, 8192); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		policy, purpose string
+		accepted        bool
+	}{
+		{"closed", "SIGNUP", false}, {"closed", "CHANGE", false}, {"closed", "RESET", false}, {"closed", "LOGIN", true},
+		{"open", "SIGNUP", true}, {"open", "CHANGE", true}, {"open", "RESET", false}, {"open", "LOGIN", true},
+	} {
+		var answer struct {
+			Decision   string
+			Breach     struct{ Status string }
+			Violations []struct{ Rule string }
+		}
+		// The embedded list is asked all the same.
+		for _, password := range []string{goodPassword, "password1"} {
+			code, body := s.Post("/v1/passwords:check", fmt.Sprintf(`{"password": %q, "policy": %q, "purpose": "PURPOSE_%s"}`, password, c.policy, c.purpose))
+			if err := json.Unmarshal([]byte(body), &answer); err != nil || code != 200 {
+				t.Fatalf("%d %s: %v", code, body, err)
+			}
+			accepted, listed := c.accepted, false
+			for _, v := range answer.Violations {
+				listed = listed || v.Rule != "BREACH_UNAVAILABLE"
+			}
+			if password != goodPassword {
+				accepted = false
+			}
+			if (answer.Decision == "DECISION_ACCEPT") != accepted || answer.Breach.Status != "BREACH_STATUS_DEGRADED" || listed != (password != goodPassword) {
+				t.Errorf("%s, %s, %q: %s", c.policy, c.purpose, password, body)
+			}
+			answer.Violations = nil
+		}
+	}
+	state := listCorpora(t, s)
+	if state.Corpora[0].Fault != "DAMAGED" || state.Degraded != "16" || state.Performed != "0" && state.Performed != "" {
+		t.Errorf("ListCorpora: %+v", state)
+	}
+}
+
+// TestFetchFromOurServer downloads ranges from a server of ours, which a second
+// download finds unchanged, and builds them into the index of another one.
+func TestFetchFromOurServer(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []wordlists.Kind{wordlists.SHA1, wordlists.NTLM} {
+		dir := t.TempDir()
+		path, other := filepath.Join(dir, "a.wwix"), filepath.Join(dir, "b.wwix")
+		words := manyWords(200)
+		buildCorpus(t, path, kind, words...)
+		s := servertest.Start(t, servertest.Options{Config: "corpora: [{name: a, path: " + path + "}]\nrange: {anonymous_from: [127.0.0.1]}"})
+		var prefixes []uint32
+		for _, w := range words {
+			k := kind.Key([]byte(w))
+			prefixes = append(prefixes, uint32(k[0])<<12|uint32(k[1])<<4|uint32(k[2])>>4)
+		}
+		slices.Sort(prefixes)
+		prefixes = slices.Compact(prefixes)
+		ranges := filepath.Join(dir, "ranges")
+		fetch := wordlists.FetchOptions{BaseURL: s.URL, Dir: ranges, Kind: kind, Prefixes: prefixes, Parallel: 4}
+		for i, want := range []wordlists.FetchResult{{Fetched: len(prefixes)}, {Unchanged: len(prefixes)}} {
+			got, err := wordlists.Fetch(t.Context(), fetch)
+			if err != nil || got.Fetched != want.Fetched || got.Unchanged != want.Unchanged || got.Retries != 0 || (got.Bytes == 0) != (i == 1) {
+				t.Fatalf("Fetch = %+v, %v, want %+v", got, err, want)
+			}
+		}
+		if _, err := wordlists.Build(t.Context(), wordlists.BuildOptions{In: ranges, From: wordlists.FromRanges, Kind: kind, Out: other, Full: true, Partial: true}); err != nil {
+			t.Fatal(err)
+		}
+		var texts [2]strings.Builder
+		for i, p := range []string{path, other} {
+			x, err := wordlists.Open(p, wordlists.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(x.Export(t.Context(), &texts[i]), x.Close()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if texts[0].String() != texts[1].String() {
+			t.Errorf("%v: what was fetched is not what was served", kind)
+		}
 	}
 }

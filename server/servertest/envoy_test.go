@@ -209,14 +209,13 @@ func TestEnvoyClientCmd(t *testing.T) {
 		t.Fatalf("building client_cmd: %v\n%s", err, out)
 	}
 	dir := certificates(t, "envoy.internal")
-	s := servertest.Start(t, servertest.Options{Config: fmt.Sprintf(`
-listen: {envoy: true, tls: {cert: %[1]s/server.crt, key: %[1]s/server.key, client_ca: %[1]s/ca.crt}}
-auth: {mtls: [{name: envoy.internal, scopes: [throttle.attempt]}]}
-`, dir)})
+	s := servertest.Start(t, servertest.Options{Config: place(t, readmeExample(t, "envoy.yaml"),
+		"server.crt", dir+"/server.crt", "server.key", dir+"/server.key", "ca.crt", dir+"/ca.crt")})
+	command := strings.Fields(strings.ReplaceAll(place(t, readmeExample(t, "client_cmd"), "127.0.0.1:9443", s.GRPCAddr), "\\\n", " "))
 	ask := func() string {
-		out, err := exec.Command(filepath.Join(bin, "client_cmd"), "-dial_string", s.GRPCAddr, "-domain", "login",
-			"-descriptors", "subject=alice,remote_address=192.0.2.7", "-grpc-use-tls", "-grpc-server-ca-file", dir+"/ca.crt",
-			"-grpc-cert-file", dir+"/client.crt", "-grpc-key-file", dir+"/client.key").CombinedOutput()
+		cmd := exec.Command(filepath.Join(bin, command[0]), command[1:]...)
+		cmd.Dir = dir
+		out, err := cmd.CombinedOutput()
 		if err != nil {
 			t.Fatalf("client_cmd: %v\n%s", err, out)
 		}

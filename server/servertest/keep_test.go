@@ -4,6 +4,8 @@
 package servertest_test
 
 import (
+	"crypto/rand"
+	"encoding/hex"
 	"fmt"
 	"strings"
 	"testing"
@@ -90,6 +92,62 @@ func TestPepperRotatesUnderLogins(t *testing.T) {
 		if err != nil || !login.Match {
 			t.Fatalf("user%d after two rotations and a restart: %v, %v", i, login.Match, err)
 		}
+	}
+}
+
+// TestConfiguredPeppers goes from a key for AES to one for SM4 and retires the
+// first, and refuses every list of keys that would make passwords wrong.
+func TestConfiguredPeppers(t *testing.T) {
+	t.Parallel()
+	key := func() string {
+		b := make([]byte, 32)
+		_, _ = rand.Read(b)
+		return secretFile(t, hex.EncodeToString(b))
+	}
+	one, two := key(), key()
+	list := func(keys ...string) string { return "pepper: {keys: [" + strings.Join(keys, ", ") + "]}" }
+	entry := func(id, file, state, more string) string {
+		return fmt.Sprintf("{id: %s, file: %q, state: %s%s}", id, file, state, more)
+	}
+	const sm4 = ", cipher: sm4-gcm"
+	s := servertest.Start(t, servertest.Options{Config: list(entry("one", one, "active", ""))})
+	dir := s.DataDir
+	set(t, s, "alice", goodPassword)
+	s.Stop()
+
+	refused := func(why, config string) {
+		t.Helper()
+		if got, err := servertest.TryStart(t, servertest.Options{Config: config, DataDir: dir}); err == nil {
+			t.Errorf("started although %s", why)
+			got.Stop()
+		} else if !strings.Contains(err.Error(), "pepper") {
+			t.Errorf("%s: %v", why, err)
+		}
+	}
+	refused("the key is missing", list(entry("two", two, "active", "")))
+	refused("the key is another", list(entry("one", two, "active", "")))
+	refused("the cipher is another", list(entry("one", one, "active", sm4)))
+	refused("the cipher is unknown", list(entry("one", one, "active", ", cipher: rot13")))
+	refused("no key is active", list(entry("one", one, "decrypt-only", "")))
+	refused("two keys are active", list(entry("one", one, "active", ""), entry("two", two, "active", "")))
+	refused("a hash is left under a retired key", list(entry("one", one, "retired", ""), entry("two", two, "active", sm4)))
+
+	both := list(entry("one", one, "decrypt-only", ""), entry("two", two, "active", sm4))
+	s = servertest.Start(t, servertest.Options{Config: both, DataDir: dir})
+	login, err := s.Client.Verify(t.Context(), "alice", goodPassword, client.Source{})
+	if err != nil || !login.Match {
+		t.Errorf("under the key that only decrypts: %v, %v", login.Match, err)
+	}
+	ctx := metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+s.Key)
+	r, err := watchwordv1.NewAdminServiceClient(dial(t, s)).RotatePepper(ctx, &watchwordv1.RotatePepperRequest{})
+	if err != nil || r.GetKeyId() != "two" || r.GetRemaining() != 0 {
+		t.Errorf("RotatePepper = %v, %v, want nothing left under another key than two", r, err)
+	}
+	s.Stop()
+	s = servertest.Start(t, servertest.Options{Config: list(entry("one", one, "retired", ""), entry("two", two, "active", sm4)), DataDir: dir})
+	login, err = s.Client.Verify(t.Context(), "alice", goodPassword, client.Source{})
+	if err != nil || !login.Match {
+		t.Errorf("under SM4: %v, %v", login.Match, err)
 	}
 }
 

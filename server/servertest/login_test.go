@@ -179,10 +179,12 @@ func TestHundredFailuresNeedRebinding(t *testing.T) {
 	s := servertest.Start(t, servertest.Options{Now: func() time.Time { return time.Now().Add(time.Duration(offset.Load())) }})
 	set(t, s, "alice", goodPassword)
 	hashes := s.Hashes()
-	for i := 0; i < 100; {
+	for i, closed := 0, false; !closed; {
 		_, err := s.Client.Verify(t.Context(), "alice", fmt.Sprintf("guess %d", i), client.Source{})
 		var denied *client.DeniedError
 		switch {
+		case errors.As(err, &denied) && denied.Verdict == "DENY":
+			closed = true
 		case errors.As(err, &denied):
 			offset.Add(int64(denied.RetryAfter) + int64(time.Second))
 		case err != nil:
@@ -191,8 +193,10 @@ func TestHundredFailuresNeedRebinding(t *testing.T) {
 			i++
 		}
 	}
-	if got := s.Hashes() - hashes; got != 100 {
-		t.Errorf("%d hashes for 100 guesses", got)
+	// Now and then a guess shares its tag of 16 bits with one just before it, and
+	// passes for the same password again.
+	if got := s.Hashes() - hashes; got < 100 || got > 102 {
+		t.Errorf("%d hashes until the lane closed, want 100", got)
 	}
 	offset.Add(int64(365 * 24 * time.Hour))
 	var denied *client.DeniedError

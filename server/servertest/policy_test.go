@@ -181,6 +181,7 @@ func text(t testing.TB, s string) password.Text {
 // list, an estimate) is left to the service, so passwords are added that have
 // it.
 func TestEveryRuleThroughBothDoors(t *testing.T) {
+	t.Parallel()
 	listed := []string{"password12345678", "Password1234!", "Dragon99", "dragon99", "P@ssw0rd2024!!", "iloveyouiloveyou",
 		"Summer2024", "Qwe123!@#", "Aa123456!", "Hello2024!"}
 	counts := map[string]uint64{"some-breached-thing": 3}
@@ -523,9 +524,21 @@ func TestTenants(t *testing.T) {
 	if _, err := of["acme"].Check(ctx, "x", client.CheckOptions{Policy: "own"}); err != nil {
 		t.Errorf("acme does not find its own policy: %v", err)
 	}
+	// What one tenant had checked proves nothing to another.
+	o := client.CheckOptions{Policy: policy.Default}
+	j, err := of["acme"].Check(ctx, "tangled lantern orbit", o)
+	if err != nil || j.Proof == "" {
+		t.Fatalf("Check: %+v, %v", j, err)
+	}
+	for tenant, want := range map[string]error{"acme": nil, "beta": client.ErrProofStale} {
+		if _, err := of[tenant].Set(ctx, "v", "tangled lantern orbit", client.SetOptions{CheckOptions: o, Proof: j.Proof}); !errors.Is(err, want) {
+			t.Errorf("%s sets with the proof of acme: %v, want %v", tenant, err, want)
+		}
+	}
 }
 
 func TestVersionsThroughTheDoors(t *testing.T) {
+	t.Parallel()
 	ctx := t.Context()
 	s, _ := still(t, "")
 	putOf := func(length int, ifVersion string) (*watchwordv1.PutPolicyResponse, error) {
@@ -811,6 +824,7 @@ func TestDescribeEveryPolicyInBothLanguages(t *testing.T) {
 }
 
 func TestSimulateThroughBothDoors(t *testing.T) {
+	t.Parallel()
 	s, _ := still(t, "")
 	simulate := func(q *watchwordv1.SimulatePolicyRequest) *watchwordv1.SimulatePolicyResponse {
 		t.Helper()
@@ -884,12 +898,18 @@ func TestSimulateThroughBothDoors(t *testing.T) {
 	}
 }
 
-// TestGeneratedPasswordsAreAccepted makes a thousand passwords of each kind for
-// each profile and has every one judged for both uses.
+// TestGeneratedPasswordsAreAccepted makes passwords of each kind for each
+// profile and has every one judged for both uses: with WATCHWORD_LONG set a
+// thousand, else fewer.
 func TestGeneratedPasswordsAreAccepted(t *testing.T) {
+	t.Parallel()
 	s := servertest.New(t)
 	ctx := t.Context()
-	const each, most = 1000, 100
+	const most = 100
+	each := 2 * most
+	if os.Getenv("WATCHWORD_LONG") != "" {
+		each = 10 * most
+	}
 	distinct := map[string]bool{}
 	total := 0
 	for _, profile := range policy.Builtin().Names() {
@@ -921,9 +941,42 @@ func TestGeneratedPasswordsAreAccepted(t *testing.T) {
 	}
 }
 
+// TestGeneratedPasswordsSatisfyOwnPolicies does the same for policies that
+// tenants write, the hardest of their rules among them.
+func TestGeneratedPasswordsSatisfyOwnPolicies(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t)
+	ctx := t.Context()
+	call2[watchwordv1.AddWordsResponse](t, s, "PolicyService/AddWords", &watchwordv1.AddWordsRequest{Words: []string{"abacus", "women", "contoso"}})
+	for name, rules := range map[string]string{
+		"composed":  "length: {min: 24}\n  composition: {min_lower: 4, min_upper: 4, min_digits: 4, min_symbols: 4, min_classes: 4}",
+		"long":      "length: {min: 120}\n  size: {max_bytes: 256}",
+		"guesses12": "guesses: {min_log10: 12}", "guesses20": "guesses: {min_log10: 20}", "guesses30": "guesses: {min_log10: 30}", "guesses40": "guesses: {min_log10: 40}",
+		"words":    "contains: {dictionary: true, context: true, min_length: 3}\n  fuzzy: {points: 8}\n  dictionary: {mode: enforce}\n  blocklist: {mode: enforce}",
+		"patterns": "patterns: {list: [{id: no-aa, forbid: 'aa'}, {id: letter, require: '[a-z]'}]}\n  repeat: {max_run: 2, min_distinct: 10}\n  sequence: {max: 3, whole: true}",
+	} {
+		call2[watchwordv1.PutPolicyResponse](t, s, "PolicyService/PutPolicy", &watchwordv1.PutPolicyRequest{Policy: name, Yaml: "version: 1\nrules:\n  " + rules + "\n"})
+		for _, kind := range []string{client.Random, client.PassphraseEN, client.PassphrasePinyin} {
+			made, err := s.Client.Generate(ctx, kind, 100, name)
+			if err != nil || len(made) != 100 {
+				t.Errorf("%s %s: %d, %v", name, kind, len(made), err)
+				continue
+			}
+			for _, p := range made {
+				for _, multi := range []bool{false, true} {
+					if j, err := s.Client.Check(ctx, p, client.CheckOptions{Policy: name, MultiFactor: multi}); err != nil || !j.Accepted {
+						t.Fatalf("%s refuses %q: %v %v", name, p, j.Violations, err)
+					}
+				}
+			}
+		}
+	}
+}
+
 // TestHostilePolicies: what no policy is, is refused with a reason that does
 // not repeat it, in little time, and the policy before stays in force.
 func TestHostilePolicies(t *testing.T) {
+	t.Parallel()
 	s, _ := still(t, "")
 	call2[watchwordv1.PutPolicyResponse](t, s, "PolicyService/PutPolicy", &watchwordv1.PutPolicyRequest{Policy: "own", Yaml: "version: 1\nrules:\n  length: {min: 9}\n"})
 	var bomb strings.Builder
@@ -1000,6 +1053,7 @@ func TestHostilePolicies(t *testing.T) {
 // TestHostileCandidates: large and odd input has a documented cap or a clear
 // error, and takes little time.
 func TestHostileCandidates(t *testing.T) {
+	t.Parallel()
 	s, _ := still(t, "")
 	call2[watchwordv1.PutPolicyResponse](t, s, "PolicyService/PutPolicy", &watchwordv1.PutPolicyRequest{Policy: "own", Yaml: `version: 1
 rules:
@@ -1070,6 +1124,7 @@ rules:
 // TestPolicyDirectoryIsReadAgain changes a file under a running server, breaks
 // it, and mends it.
 func TestPolicyDirectoryIsReadAgain(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	file := filepath.Join(dir, "house.yaml")
 	write := func(text string) {

@@ -260,7 +260,7 @@ func TestWebhook(t *testing.T) {
 		}
 	}))
 	defer hook.Close()
-	s := servertest.Start(t, servertest.Options{Config: "webhook: {url: '" + hook.URL + "/hook?token=abc', secret_file: '" + secretFile(t, doorSecret) + "'}"})
+	s := servertest.Start(t, servertest.Options{Config: "webhook: {url: '" + hook.URL + "/hook?token=xyzzy-plugh', secret_file: '" + secretFile(t, doorSecret) + "'}"})
 	for i := range 3 {
 		afterFailures(t, s.Client, fmt.Sprint("account ", i))
 	}
@@ -291,7 +291,7 @@ func TestWebhook(t *testing.T) {
 	if elsewhere.Load() != 0 {
 		t.Error("a redirect was followed")
 	}
-	if strings.Contains(s.Log.String(), "abc") || strings.Contains(s.Log.String(), doorSecret) {
+	if strings.Contains(s.Log.String(), "xyzzy") || strings.Contains(s.Log.String(), doorSecret) {
 		t.Error("the log holds the webhook's secrets")
 	}
 }

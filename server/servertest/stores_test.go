@@ -104,6 +104,14 @@ func TestServersShareAStore(t *testing.T) {
 		if login, err := b.Client.Verify(ctx, "Alice", goodPassword, client.Source{}); err != nil || !login.Match {
 			t.Errorf("what one server stored is %+v, %v at the other", login, err)
 		}
+		// The day of a login is noted behind it.
+		eventually(t, "the login in the record", 15*time.Second, func() error {
+			c, err := a.Client.Get(ctx, "alice")
+			if err == nil && c.LastLogin.IsZero() {
+				err = errors.New("no login is noted")
+			}
+			return err
+		})
 		one := uint32(1)
 		var won, lost int
 		var mu sync.Mutex

@@ -754,3 +754,63 @@ func TestKnownDeviceKeepsTheCredentialOpen(t *testing.T) {
 		t.Errorf("with no lane left: %+v, %v, want DISABLED", got, err)
 	}
 }
+
+// TestRebinding closes the last lane of an account and binds it anew in each of
+// the three ways there are; nothing else opens it, and right away it works.
+func TestRebinding(t *testing.T) {
+	eachStore(t, func(t *testing.T, c counters) {
+		s := servertest.Start(t, servertest.Options{Config: c.config("")})
+		ctx := t.Context()
+		for name, rebind := range map[string]func(who string) (password string, err error){
+			"reset of the password": func(who string) (string, error) {
+				_, err := s.Client.Set(ctx, who, "quite another 4 umbrella forest", client.SetOptions{Reset: true})
+				return "quite another 4 umbrella forest", err
+			},
+			"state": func(who string) (string, error) {
+				return goodPassword + " again", s.Client.SetState(ctx, who, "ACTIVE")
+			},
+			"reset of the throttle": func(who string) (string, error) {
+				return goodPassword + " again", s.Client.ResetThrottle(ctx, who)
+			},
+		} {
+			who := name
+			set(t, s, who, goodPassword)
+			for i := range 100 {
+				if _, err := s.Client.Report(ctx, who, client.Source{}, client.BadSecret, tagOf(i)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			// A store that was slow once hears of a failure a moment later, and the next
+			// attempt then disables.
+			until(t, healing, "100 failures disable the credential", func() bool {
+				_, _ = begin(t, s.Client, who, client.Source{}, tagOf(101))
+				got, err := s.Client.Get(ctx, who)
+				return err == nil && got.State == "DISABLED" && lane(t, s, who, "subject", "PASSWORD").Verdict == "DENY"
+			})
+			var denied *client.DeniedError
+			if _, err := s.Client.Verify(ctx, who, goodPassword, client.Source{ChallengePassed: true}); !errors.As(err, &denied) || denied.Verdict != "DENY" {
+				t.Errorf("%s: the right password on a closed lane: %v, want DENY", name, err)
+			}
+			// A password that an administrator sets for another reason binds nothing anew.
+			if _, err := s.Client.Set(ctx, who, goodPassword+" again", client.SetOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			if l := lane(t, s, who, "subject", "PASSWORD"); l.Verdict != "DENY" {
+				t.Errorf("%s: a password set without a reset opens the lane: %+v", name, l)
+			}
+			password, err := rebind(who)
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			if got, err := s.Client.Get(ctx, who); err != nil || got.State != "ACTIVE" {
+				t.Errorf("%s: %+v, %v, want ACTIVE", name, got, err)
+			}
+			if l := lane(t, s, who, "subject", "PASSWORD"); l.Failures != 0 || l.Verdict != "ALLOW" {
+				t.Errorf("%s: the lane is %+v", name, l)
+			}
+			if login, err := s.Client.Verify(ctx, who, password, client.Source{}); err != nil || !login.Match {
+				t.Errorf("%s: a right login after it: %+v, %v", name, login, err)
+			}
+		}
+	})
+}

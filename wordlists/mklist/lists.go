@@ -6,6 +6,7 @@ package main
 import (
 	"bytes"
 	"cmp"
+	"compress/flate"
 	"crypto/sha256"
 	"encoding/csv"
 	"encoding/hex"
@@ -104,10 +105,11 @@ func (s source) words(folder string) ([]string, error) {
 	return words, nil
 }
 
-// tables are the two embedded files.
+// tables are the embedded files.
 type tables struct {
 	common   []byte
 	defaults []byte
+	ranked   []byte
 }
 
 func makeTables(folder string) (tables, error) {
@@ -116,6 +118,10 @@ func makeTables(folder string) (tables, error) {
 		return tables{}, err
 	}
 	rows, err := readVendor(folder)
+	if err != nil {
+		return tables{}, err
+	}
+	head, err := packRanked(entries)
 	if err != nil {
 		return tables{}, err
 	}
@@ -131,11 +137,89 @@ func makeTables(folder string) (tables, error) {
 		// A listed password keeps its better rank and only gains the mark.
 		entries = append(entries, wordlists.CommonEntry{Text: password, Rank: rank, Default: true})
 	}
-	common, err := wordlists.BuildCommon(entries)
+	joined, err := joinedPairs(entries, rank)
 	if err != nil {
 		return tables{}, err
 	}
-	return tables{common, vendorLines(rows)}, nil
+	common, err := wordlists.BuildCommon(append(entries, joined...))
+	if err != nil {
+		return tables{}, err
+	}
+	return tables{common, vendorLines(rows), head}, nil
+}
+
+// packRanked packs the head of the merged lists, a line for each entry.
+func packRanked(entries []wordlists.CommonEntry) ([]byte, error) {
+	var out bytes.Buffer
+	w, err := flate.NewWriter(&out, flate.BestCompression)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries[:wordlists.MaxRanked] {
+		if strings.ContainsAny(e.Text, "\r\n") {
+			return nil, fmt.Errorf("a line end in the entry of rank %d", e.Rank)
+		}
+		if _, err := w.Write([]byte(e.Text + "\n")); err != nil {
+			return nil, err
+		}
+	}
+	err = w.Close()
+	return out.Bytes(), err
+}
+
+const (
+	// longRunes and longWanted: of passwords that a policy with the minimum of
+	// NIST SP 800-63B-4 (3.1.1.2) accepts by their length there are to be as
+	// many as OWASP ASVS 5.0 6.2.4 asks for. Published lists hold a few hundred.
+	longRunes  = 15
+	longWanted = 3_000
+	// joinable is how many of the commonest words are joined.
+	joinable = 300
+)
+
+// joinedPairs makes up for the long passwords that lists lack: two of the
+// commonest ones, one after the other, in the order in which somebody who knows
+// the lists would try them. Pairs that the list finds by itself, such as a
+// password and a number, are left out. They rank behind everything else.
+func joinedPairs(entries []wordlists.CommonEntry, rank int) ([]wordlists.CommonEntry, error) {
+	table, err := wordlists.BuildCommon(entries)
+	if err != nil {
+		return nil, err
+	}
+	list, err := wordlists.OpenCommon(table)
+	if err != nil {
+		return nil, err
+	}
+	type pair struct {
+		text  string
+		order int
+	}
+	var pairs []pair
+	for i, a := range entries[:joinable] {
+		for j, b := range entries[:joinable] {
+			text := a.Text + b.Text
+			if utf8.RuneCountInString(text) < longRunes || string(wordlists.AppendFold(nil, []byte(text))) != text {
+				continue
+			}
+			if _, found := list.Match([]byte(text)); !found {
+				pairs = append(pairs, pair{text, (i + 1) * (j + 1)})
+			}
+		}
+	}
+	slices.SortStableFunc(pairs, func(a, b pair) int { return cmp.Compare(a.order, b.order) })
+	var joined []wordlists.CommonEntry
+	seen := make(map[string]bool)
+	for _, p := range pairs {
+		if list.CountFitting(longRunes)+len(joined) == longWanted {
+			break
+		}
+		if !seen[p.text] {
+			seen[p.text] = true
+			rank++
+			joined = append(joined, wordlists.CommonEntry{Text: p.text, Rank: rank})
+		}
+	}
+	return joined, nil
 }
 
 // ranked merges the lists: an entry's place is decided by its best rank on

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The watchword authors
 
-// Mklist makes the embedded tables of package wordlists, common.bin and
-// defaults.txt, from a folder of published password lists. The result is the
+// Mklist makes the embedded tables of package wordlists, common.bin,
+// defaults.txt and ranked.bin, from a folder of published password lists. The result is the
 // same byte for byte on every machine; an input with another SHA-256 than the
 // one written here is refused.
 //
@@ -22,7 +22,7 @@ import (
 
 func main() {
 	data := flag.String("data", os.Getenv("WATCHWORD_DATA"), "folder of the input lists (default: $WATCHWORD_DATA)")
-	out := flag.String("out", ".", "folder for common.bin and defaults.txt")
+	out := flag.String("out", ".", "folder for the tables")
 	flag.Parse()
 	if err := run(*data, *out); err != nil {
 		fmt.Fprintln(os.Stderr, "mklist:", err)
@@ -42,6 +42,9 @@ func run(data, out string) error {
 		return err
 	}
 	if err := os.WriteFile(filepath.Join(out, "defaults.txt"), t.defaults, 0o644); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(out, "ranked.bin"), t.ranked, 0o644); err != nil {
 		return err
 	}
 	list, err := wordlists.OpenCommon(t.common)

@@ -32,7 +32,7 @@ func TestTablesAreReproducible(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for file, want := range map[string][]byte{"common.bin": tables.common, "defaults.txt": tables.defaults} {
+	for file, want := range map[string][]byte{"common.bin": tables.common, "defaults.txt": tables.defaults, "ranked.bin": tables.ranked} {
 		got, err := os.ReadFile(filepath.Join("..", file))
 		if err != nil {
 			t.Fatal(err)
@@ -67,12 +67,15 @@ func TestEveryEntryIsListed(t *testing.T) {
 	folder := inputs(t)
 	list := wordlists.Common()
 	distinct := make(map[string]bool)
-	atLeast8 := 0
+	atLeast8, long := 0, 0
 	add := func(word string) {
 		if !distinct[word] {
 			distinct[word] = true
-			if utf8.RuneCountInString(word) >= 8 {
+			if n := utf8.RuneCountInString(word); n >= 8 {
 				atLeast8++
+				if n >= longRunes {
+					long++
+				}
 			}
 		}
 	}
@@ -109,8 +112,15 @@ func TestEveryEntryIsListed(t *testing.T) {
 			add(r.password)
 		}
 	}
-	if list.Len() != len(distinct) || list.CountFitting(8) != atLeast8 {
-		t.Errorf("Len() = %d, CountFitting(8) = %d, want %d and %d", list.Len(), list.CountFitting(8), len(distinct), atLeast8)
+	joined := longWanted - long
+	if list.Len() != len(distinct)+joined || list.CountFitting(8) != atLeast8+joined || list.CountFitting(longRunes) != longWanted {
+		t.Errorf("Len() = %d, CountFitting(8) = %d, CountFitting(%d) = %d, want %d, %d and %d", list.Len(), list.CountFitting(8),
+			longRunes, list.CountFitting(longRunes), len(distinct)+joined, atLeast8+joined, longWanted)
+	}
+	for _, pair := range []string{"passwordqwertyuiop", "iloveyoupassword"} {
+		if m, ok := list.Match([]byte(pair)); !ok || m.Rank < len(distinct) {
+			t.Errorf("Match(%q) = %+v, %t, want a rank behind all listed passwords", pair, m, ok)
+		}
 	}
 }
 

@@ -133,7 +133,7 @@ func (x CreateAuditRequest_Source) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use CreateAuditRequest_Source.Descriptor instead.
 func (CreateAuditRequest_Source) EnumDescriptor() ([]byte, []int) {
-	return file_watchword_v1_audit_proto_rawDescGZIP(), []int{2, 0}
+	return file_watchword_v1_audit_proto_rawDescGZIP(), []int{3, 0}
 }
 
 // Format of a report.
@@ -189,7 +189,7 @@ func (x GetReportRequest_Format) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use GetReportRequest_Format.Descriptor instead.
 func (GetReportRequest_Format) EnumDescriptor() ([]byte, []int) {
-	return file_watchword_v1_audit_proto_rawDescGZIP(), []int{18, 0}
+	return file_watchword_v1_audit_proto_rawDescGZIP(), []int{21, 0}
 }
 
 // Action to take on each credential found.
@@ -239,7 +239,7 @@ func (x ApplyRemediationRequest_Action) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ApplyRemediationRequest_Action.Descriptor instead.
 func (ApplyRemediationRequest_Action) EnumDescriptor() ([]byte, []int) {
-	return file_watchword_v1_audit_proto_rawDescGZIP(), []int{20, 0}
+	return file_watchword_v1_audit_proto_rawDescGZIP(), []int{23, 0}
 }
 
 // AuditBudget bounds the work of an audit.
@@ -297,20 +297,41 @@ func (x *AuditBudget) GetGuessesPerSubject() int32 {
 
 // Audit is one run over a set of credentials.
 type Audit struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	Id             string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	State          Audit_State            `protobuf:"varint,2,opt,name=state,proto3,enum=watchword.v1.Audit_State" json:"state,omitempty"`
-	RecordsDone    uint32                 `protobuf:"varint,3,opt,name=records_done,json=recordsDone,proto3" json:"records_done,omitempty"`
-	RecordsTotal   uint32                 `protobuf:"varint,4,opt,name=records_total,json=recordsTotal,proto3" json:"records_total,omitempty"`
-	Guesses        int64                  `protobuf:"varint,5,opt,name=guesses,proto3" json:"guesses,omitempty"`
-	Eta            *durationpb.Duration   `protobuf:"bytes,6,opt,name=eta,proto3" json:"eta,omitempty"`
-	FindingsByKind map[string]int32       `protobuf:"bytes,7,rep,name=findings_by_kind,json=findingsByKind,proto3" json:"findings_by_kind,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
-	CreateTime     *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
-	EndTime        *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
-	Budget         *AuditBudget           `protobuf:"bytes,10,opt,name=budget,proto3" json:"budget,omitempty"`
-	Locale         string                 `protobuf:"bytes,11,opt,name=locale,proto3" json:"locale,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state          protoimpl.MessageState    `protogen:"open.v1"`
+	Id             string                    `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	State          Audit_State               `protobuf:"varint,2,opt,name=state,proto3,enum=watchword.v1.Audit_State" json:"state,omitempty"`
+	RecordsDone    uint32                    `protobuf:"varint,3,opt,name=records_done,json=recordsDone,proto3" json:"records_done,omitempty"`
+	RecordsTotal   uint32                    `protobuf:"varint,4,opt,name=records_total,json=recordsTotal,proto3" json:"records_total,omitempty"`
+	Guesses        int64                     `protobuf:"varint,5,opt,name=guesses,proto3" json:"guesses,omitempty"`
+	Eta            *durationpb.Duration      `protobuf:"bytes,6,opt,name=eta,proto3" json:"eta,omitempty"`
+	FindingsByKind map[string]int32          `protobuf:"bytes,7,rep,name=findings_by_kind,json=findingsByKind,proto3" json:"findings_by_kind,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	CreateTime     *timestamppb.Timestamp    `protobuf:"bytes,8,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	EndTime        *timestamppb.Timestamp    `protobuf:"bytes,9,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	Budget         *AuditBudget              `protobuf:"bytes,10,opt,name=budget,proto3" json:"budget,omitempty"`
+	Locale         string                    `protobuf:"bytes,11,opt,name=locale,proto3" json:"locale,omitempty"`
+	Source         CreateAuditRequest_Source `protobuf:"varint,12,opt,name=source,proto3,enum=watchword.v1.CreateAuditRequest_Source" json:"source,omitempty"`
+	// Records that could not be used; each is a MALFORMED finding.
+	RecordsRejected uint32 `protobuf:"varint,13,opt,name=records_rejected,json=recordsRejected,proto3" json:"records_rejected,omitempty"`
+	// Time that hashing slots have spent on guesses, in seconds.
+	CpuSecondsUsed float64 `protobuf:"fixed64,14,opt,name=cpu_seconds_used,json=cpuSecondsUsed,proto3" json:"cpu_seconds_used,omitempty"`
+	// How many more passwords the rest of the budget is expected to find.
+	ExpectedYield float64 `protobuf:"fixed64,15,opt,name=expected_yield,json=expectedYield,proto3" json:"expected_yield,omitempty"`
+	// Why guessing stopped before its end: CPU_BUDGET, DEADLINE, CANCELLED, or
+	// a fault. Empty otherwise.
+	StopReason string `protobuf:"bytes,16,opt,name=stop_reason,json=stopReason,proto3" json:"stop_reason,omitempty"`
+	// SHA-256 of the records in their order, in hexadecimal.
+	InputDigest string `protobuf:"bytes,17,opt,name=input_digest,json=inputDigest,proto3" json:"input_digest,omitempty"`
+	// The Ed25519 key that signs reports, in unpadded URL base64.
+	ReportKey string                 `protobuf:"bytes,18,opt,name=report_key,json=reportKey,proto3" json:"report_key,omitempty"`
+	Deadline  *timestamppb.Timestamp `protobuf:"bytes,19,opt,name=deadline,proto3" json:"deadline,omitempty"`
+	Repeat    *durationpb.Duration   `protobuf:"bytes,20,opt,name=repeat,proto3" json:"repeat,omitempty"`
+	// The audit that this one is compared with.
+	PreviousId    string               `protobuf:"bytes,21,opt,name=previous_id,json=previousId,proto3" json:"previous_id,omitempty"`
+	Difference    *AuditDifference     `protobuf:"bytes,22,opt,name=difference,proto3" json:"difference,omitempty"`
+	StaleAfter    *durationpb.Duration `protobuf:"bytes,23,opt,name=stale_after,json=staleAfter,proto3" json:"stale_after,omitempty"`
+	DormantAfter  *durationpb.Duration `protobuf:"bytes,24,opt,name=dormant_after,json=dormantAfter,proto3" json:"dormant_after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Audit) Reset() {
@@ -420,20 +441,198 @@ func (x *Audit) GetLocale() string {
 	return ""
 }
 
+func (x *Audit) GetSource() CreateAuditRequest_Source {
+	if x != nil {
+		return x.Source
+	}
+	return CreateAuditRequest_SOURCE_UNSPECIFIED
+}
+
+func (x *Audit) GetRecordsRejected() uint32 {
+	if x != nil {
+		return x.RecordsRejected
+	}
+	return 0
+}
+
+func (x *Audit) GetCpuSecondsUsed() float64 {
+	if x != nil {
+		return x.CpuSecondsUsed
+	}
+	return 0
+}
+
+func (x *Audit) GetExpectedYield() float64 {
+	if x != nil {
+		return x.ExpectedYield
+	}
+	return 0
+}
+
+func (x *Audit) GetStopReason() string {
+	if x != nil {
+		return x.StopReason
+	}
+	return ""
+}
+
+func (x *Audit) GetInputDigest() string {
+	if x != nil {
+		return x.InputDigest
+	}
+	return ""
+}
+
+func (x *Audit) GetReportKey() string {
+	if x != nil {
+		return x.ReportKey
+	}
+	return ""
+}
+
+func (x *Audit) GetDeadline() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Deadline
+	}
+	return nil
+}
+
+func (x *Audit) GetRepeat() *durationpb.Duration {
+	if x != nil {
+		return x.Repeat
+	}
+	return nil
+}
+
+func (x *Audit) GetPreviousId() string {
+	if x != nil {
+		return x.PreviousId
+	}
+	return ""
+}
+
+func (x *Audit) GetDifference() *AuditDifference {
+	if x != nil {
+		return x.Difference
+	}
+	return nil
+}
+
+func (x *Audit) GetStaleAfter() *durationpb.Duration {
+	if x != nil {
+		return x.StaleAfter
+	}
+	return nil
+}
+
+func (x *Audit) GetDormantAfter() *durationpb.Duration {
+	if x != nil {
+		return x.DormantAfter
+	}
+	return nil
+}
+
+// AuditDifference compares the findings of an audit with those of the one
+// before.
+type AuditDifference struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	New           uint32                 `protobuf:"varint,1,opt,name=new,proto3" json:"new,omitempty"`
+	Gone          uint32                 `protobuf:"varint,2,opt,name=gone,proto3" json:"gone,omitempty"`
+	Unchanged     uint32                 `protobuf:"varint,3,opt,name=unchanged,proto3" json:"unchanged,omitempty"`
+	NewByKind     map[string]int32       `protobuf:"bytes,4,rep,name=new_by_kind,json=newByKind,proto3" json:"new_by_kind,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	GoneByKind    map[string]int32       `protobuf:"bytes,5,rep,name=gone_by_kind,json=goneByKind,proto3" json:"gone_by_kind,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AuditDifference) Reset() {
+	*x = AuditDifference{}
+	mi := &file_watchword_v1_audit_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AuditDifference) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AuditDifference) ProtoMessage() {}
+
+func (x *AuditDifference) ProtoReflect() protoreflect.Message {
+	mi := &file_watchword_v1_audit_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AuditDifference.ProtoReflect.Descriptor instead.
+func (*AuditDifference) Descriptor() ([]byte, []int) {
+	return file_watchword_v1_audit_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *AuditDifference) GetNew() uint32 {
+	if x != nil {
+		return x.New
+	}
+	return 0
+}
+
+func (x *AuditDifference) GetGone() uint32 {
+	if x != nil {
+		return x.Gone
+	}
+	return 0
+}
+
+func (x *AuditDifference) GetUnchanged() uint32 {
+	if x != nil {
+		return x.Unchanged
+	}
+	return 0
+}
+
+func (x *AuditDifference) GetNewByKind() map[string]int32 {
+	if x != nil {
+		return x.NewByKind
+	}
+	return nil
+}
+
+func (x *AuditDifference) GetGoneByKind() map[string]int32 {
+	if x != nil {
+		return x.GoneByKind
+	}
+	return nil
+}
+
 type CreateAuditRequest struct {
-	state         protoimpl.MessageState    `protogen:"open.v1"`
-	Source        CreateAuditRequest_Source `protobuf:"varint,1,opt,name=source,proto3,enum=watchword.v1.CreateAuditRequest_Source" json:"source,omitempty"`
-	Budget        *AuditBudget              `protobuf:"bytes,2,opt,name=budget,proto3" json:"budget,omitempty"`
-	Deadline      *timestamppb.Timestamp    `protobuf:"bytes,3,opt,name=deadline,proto3" json:"deadline,omitempty"`
-	Context       *AuditContext             `protobuf:"bytes,4,opt,name=context,proto3" json:"context,omitempty"`
-	Locale        string                    `protobuf:"bytes,5,opt,name=locale,proto3" json:"locale,omitempty"`
+	state    protoimpl.MessageState    `protogen:"open.v1"`
+	Source   CreateAuditRequest_Source `protobuf:"varint,1,opt,name=source,proto3,enum=watchword.v1.CreateAuditRequest_Source" json:"source,omitempty"`
+	Budget   *AuditBudget              `protobuf:"bytes,2,opt,name=budget,proto3" json:"budget,omitempty"`
+	Deadline *timestamppb.Timestamp    `protobuf:"bytes,3,opt,name=deadline,proto3" json:"deadline,omitempty"`
+	Context  *AuditContext             `protobuf:"bytes,4,opt,name=context,proto3" json:"context,omitempty"`
+	Locale   string                    `protobuf:"bytes,5,opt,name=locale,proto3" json:"locale,omitempty"`
+	// Audit again this long after the start, until cancelled; at least an hour,
+	// and of the own store only.
+	Repeat *durationpb.Duration `protobuf:"bytes,6,opt,name=repeat,proto3" json:"repeat,omitempty"`
+	// An earlier audit to compare the findings with.
+	PreviousId string `protobuf:"bytes,7,opt,name=previous_id,json=previousId,proto3" json:"previous_id,omitempty"`
+	// A password older than this is STALE; unset means 365 days.
+	StaleAfter *durationpb.Duration `protobuf:"bytes,8,opt,name=stale_after,json=staleAfter,proto3" json:"stale_after,omitempty"`
+	// An account without a login for this long is DORMANT; unset means 90 days.
+	DormantAfter  *durationpb.Duration `protobuf:"bytes,9,opt,name=dormant_after,json=dormantAfter,proto3" json:"dormant_after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CreateAuditRequest) Reset() {
 	*x = CreateAuditRequest{}
-	mi := &file_watchword_v1_audit_proto_msgTypes[2]
+	mi := &file_watchword_v1_audit_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -445,7 +644,7 @@ func (x *CreateAuditRequest) String() string {
 func (*CreateAuditRequest) ProtoMessage() {}
 
 func (x *CreateAuditRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_watchword_v1_audit_proto_msgTypes[2]
+	mi := &file_watchword_v1_audit_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -458,7 +657,7 @@ func (x *CreateAuditRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAuditRequest.ProtoReflect.Descriptor instead.
 func (*CreateAuditRequest) Descriptor() ([]byte, []int) {
-	return file_watchword_v1_audit_proto_rawDescGZIP(), []int{2}
+	return file_watchword_v1_audit_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *CreateAuditRequest) GetSource() CreateAuditRequest_Source {
@@ -496,6 +695,34 @@ func (x *CreateAuditRequest) GetLocale() string {
 	return ""
 }
 
+func (x *CreateAuditRequest) GetRepeat() *durationpb.Duration {
+	if x != nil {
+		return x.Repeat
+	}
+	return nil
+}
+
+func (x *CreateAuditRequest) GetPreviousId() string {
+	if x != nil {
+		return x.PreviousId
+	}
+	return ""
+}
+
+func (x *CreateAuditRequest) GetStaleAfter() *durationpb.Duration {
+	if x != nil {
+		return x.StaleAfter
+	}
+	return nil
+}
+
+func (x *CreateAuditRequest) GetDormantAfter() *durationpb.Duration {
+	if x != nil {
+		return x.DormantAfter
+	}
+	return nil
+}
+
 // AuditContext holds words that any user of the organisation might use.
 type AuditContext struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -506,7 +733,7 @@ type AuditContext struct {
 
 func (x *AuditContext) Reset() {
 	*x = AuditContext{}
-	mi := &file_watchword_v1_audit_proto_msgTypes[3]
+	mi := &file_watchword_v1_audit_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -518,7 +745,7 @@ func (x *AuditContext) String() string {
 func (*AuditContext) ProtoMessage() {}
 
 func (x *AuditContext) ProtoReflect() protoreflect.Message {
-	mi := &file_watchword_v1_audit_proto_msgTypes[3]
+	mi := &file_watchword_v1_audit_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -531,7 +758,7 @@ func (x *AuditContext) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditContext.ProtoReflect.Descriptor instead.
 func (*AuditContext) Descriptor() ([]byte, []int) {
-	return file_watchword_v1_audit_proto_rawDescGZIP(), []int{3}
+	return file_watchword_v1_audit_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *AuditContext) GetWords() []string {
@@ -550,7 +777,7 @@ type CreateAuditResponse struct {
 
 func (x *CreateAuditResponse) Reset() {
 	*x = CreateAuditResponse{}
-	mi := &file_watchword_v1_audit_proto_msgTypes[4]
+	mi := &file_watchword_v1_audit_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -562,7 +789,7 @@ func (x *CreateAuditResponse) String() string {
 func (*CreateAuditResponse) ProtoMessage() {}
 
 func (x *CreateAuditResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_watchword_v1_audit_proto_msgTypes[4]
+	mi := &file_watchword_v1_audit_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -575,7 +802,7 @@ func (x *CreateAuditResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAuditResponse.ProtoReflect.Descriptor instead.
 func (*CreateAuditResponse) Descriptor() ([]byte, []int) {
-	return file_watchword_v1_audit_proto_rawDescGZIP(), []int{4}
+	return file_watchword_v1_audit_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *CreateAuditResponse) GetAudit() *Audit {
@@ -587,20 +814,24 @@ func (x *CreateAuditResponse) GetAudit() *Audit {
 
 // AuditRecord is one stored credential to look at.
 type AuditRecord struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Hash          string                 `protobuf:"bytes,2,opt,name=hash,proto3" json:"hash,omitempty"`
-	LastLogin     *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=last_login,json=lastLogin,proto3" json:"last_login,omitempty"`
-	LastChanged   *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=last_changed,json=lastChanged,proto3" json:"last_changed,omitempty"`
-	Flags         []string               `protobuf:"bytes,5,rep,name=flags,proto3" json:"flags,omitempty"`
-	Context       *PasswordContext       `protobuf:"bytes,6,opt,name=context,proto3" json:"context,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Id          string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Hash        string                 `protobuf:"bytes,2,opt,name=hash,proto3" json:"hash,omitempty"`
+	LastLogin   *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=last_login,json=lastLogin,proto3" json:"last_login,omitempty"`
+	LastChanged *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=last_changed,json=lastChanged,proto3" json:"last_changed,omitempty"`
+	// What is known of the account: disabled, privileged, test, service,
+	// never-changed, never-logged-in, peppered, lm-hash. Others are not taken.
+	Flags   []string         `protobuf:"bytes,5,rep,name=flags,proto3" json:"flags,omitempty"`
+	Context *PasswordContext `protobuf:"bytes,6,opt,name=context,proto3" json:"context,omitempty"`
+	// Instead of a hash, as in a migration: it is judged on arrival and not kept.
+	Password      string `protobuf:"bytes,7,opt,name=password,proto3" json:"password,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AuditRecord) Reset() {
 	*x = AuditRecord{}
-	mi := &file_watchword_v1_audit_proto_msgTypes[5]
+	mi := &file_watchword_v1_audit_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -612,7 +843,7 @@ func (x *AuditRecord) String() string {
 func (*AuditRecord) ProtoMessage() {}
 
 func (x *AuditRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_watchword_v1_audit_proto_msgTypes[5]
+	mi := &file_watchword_v1_audit_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -625,7 +856,7 @@ func (x *AuditRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditRecord.ProtoReflect.Descriptor instead.
 func (*AuditRecord) Descriptor() ([]byte, []int) {
-	return file_watchword_v1_audit_proto_rawDescGZIP(), []int{5}
+	return file_watchword_v1_audit_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *AuditRecord) GetId() string {
@@ -670,6 +901,13 @@ func (x *AuditRecord) GetContext() *PasswordContext {
 	return nil
 }
 
+func (x *AuditRecord) GetPassword() string {
+	if x != nil {
+		return x.Password
+	}
+	return ""
+}
+
 type UploadRecordsRequest struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	AuditId string                 `protobuf:"bytes,1,opt,name=audit_id,json=auditId,proto3" json:"audit_id,omitempty"`
@@ -683,7 +921,7 @@ type UploadRecordsRequest struct {
 
 func (x *UploadRecordsRequest) Reset() {
 	*x = UploadRecordsRequest{}
-	mi := &file_watchword_v1_audit_proto_msgTypes[6]
+	mi := &file_watchword_v1_audit_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -695,7 +933,7 @@ func (x *UploadRecordsRequest) String() string {
 func (*UploadRecordsRequest) ProtoMessage() {}
 
 func (x *UploadRecordsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_watchword_v1_audit_proto_msgTypes[6]
+	mi := &file_watchword_v1_audit_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -708,7 +946,7 @@ func (x *UploadRecordsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadRecordsRequest.ProtoReflect.Descriptor instead.
 func (*UploadRecordsRequest) Descriptor() ([]byte, []int) {
-	return file_watchword_v1_audit_proto_rawDescGZIP(), []int{6}
+	return file_watchword_v1_audit_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *UploadRecordsRequest) GetAuditId() string {
@@ -740,17 +978,18 @@ func (x *UploadRecordsRequest) GetComplete() bool {
 }
 
 type UploadRecordsResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	NextOffset    uint32                 `protobuf:"varint,1,opt,name=next_offset,json=nextOffset,proto3" json:"next_offset,omitempty"`
-	Accepted      uint32                 `protobuf:"varint,2,opt,name=accepted,proto3" json:"accepted,omitempty"`
-	Rejected      []*RejectedRecord      `protobuf:"bytes,3,rep,name=rejected,proto3" json:"rejected,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	NextOffset uint32                 `protobuf:"varint,1,opt,name=next_offset,json=nextOffset,proto3" json:"next_offset,omitempty"`
+	Accepted   uint32                 `protobuf:"varint,2,opt,name=accepted,proto3" json:"accepted,omitempty"`
+	// The first thousand; the rest are MALFORMED findings too.
+	Rejected      []*RejectedRecord `protobuf:"bytes,3,rep,name=rejected,proto3" json:"rejected,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *UploadRecordsResponse) Reset() {
 	*x = UploadRecordsResponse{}
-	mi := &file_watchword_v1_audit_proto_msgTypes[7]
+	mi := &file_watchword_v1_audit_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -762,7 +1001,7 @@ func (x *UploadRecordsResponse) String() string {
 func (*UploadRecordsResponse) ProtoMessage() {}
 
 func (x *UploadRecordsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_watchword_v1_audit_proto_msgTypes[7]
+	mi := &file_watchword_v1_audit_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -775,7 +1014,7 @@ func (x *UploadRecordsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UploadRecordsResponse.ProtoReflect.Descriptor instead.
 func (*UploadRecordsResponse) Descriptor() ([]byte, []int) {
-	return file_watchword_v1_audit_proto_rawDescGZIP(), []int{7}
+	return file_watchword_v1_audit_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *UploadRecordsResponse) GetNextOffset() uint32 {
@@ -810,7 +1049,7 @@ type RejectedRecord struct {
 
 func (x *RejectedRecord) Reset() {
 	*x = RejectedRecord{}
-	mi := &file_watchword_v1_audit_proto_msgTypes[8]
+	mi := &file_watchword_v1_audit_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -822,7 +1061,7 @@ func (x *RejectedRecord) String() string {
 func (*RejectedRecord) ProtoMessage() {}
 
 func (x *RejectedRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_watchword_v1_audit_proto_msgTypes[8]
+	mi := &file_watchword_v1_audit_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -835,7 +1074,7 @@ func (x *RejectedRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RejectedRecord.ProtoReflect.Descriptor instead.
 func (*RejectedRecord) Descriptor() ([]byte, []int) {
-	return file_watchword_v1_audit_proto_rawDescGZIP(), []int{8}
+	return file_watchword_v1_audit_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *RejectedRecord) GetOffset() uint32 {
@@ -852,6 +1091,86 @@ func (x *RejectedRecord) GetReason() string {
 	return ""
 }
 
+type ListAuditsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAuditsRequest) Reset() {
+	*x = ListAuditsRequest{}
+	mi := &file_watchword_v1_audit_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAuditsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAuditsRequest) ProtoMessage() {}
+
+func (x *ListAuditsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_watchword_v1_audit_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAuditsRequest.ProtoReflect.Descriptor instead.
+func (*ListAuditsRequest) Descriptor() ([]byte, []int) {
+	return file_watchword_v1_audit_proto_rawDescGZIP(), []int{10}
+}
+
+type ListAuditsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Audits        []*Audit               `protobuf:"bytes,1,rep,name=audits,proto3" json:"audits,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAuditsResponse) Reset() {
+	*x = ListAuditsResponse{}
+	mi := &file_watchword_v1_audit_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAuditsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAuditsResponse) ProtoMessage() {}
+
+func (x *ListAuditsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_watchword_v1_audit_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAuditsResponse.ProtoReflect.Descriptor instead.
+func (*ListAuditsResponse) Descriptor() ([]byte, []int) {
+	return file_watchword_v1_audit_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ListAuditsResponse) GetAudits() []*Audit {
+	if x != nil {
+		return x.Audits
+	}
+	return nil
+}
+
 type GetAuditRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -861,7 +1180,7 @@ type GetAuditRequest struct {
 
 func (x *GetAuditRequest) Reset() {
 	*x = GetAuditRequest{}
-	mi := &file_watchword_v1_audit_proto_msgTypes[9]
+	mi := &file_watchword_v1_audit_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -873,7 +1192,7 @@ func (x *GetAuditRequest) String() string {
 func (*GetAuditRequest) ProtoMessage() {}
 
 func (x *GetAuditRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_watchword_v1_audit_proto_msgTypes[9]
+	mi := &file_watchword_v1_audit_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -886,7 +1205,7 @@ func (x *GetAuditRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAuditRequest.ProtoReflect.Descriptor instead.
 func (*GetAuditRequest) Descriptor() ([]byte, []int) {
-	return file_watchword_v1_audit_proto_rawDescGZIP(), []int{9}
+	return file_watchword_v1_audit_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GetAuditRequest) GetId() string {
@@ -905,7 +1224,7 @@ type GetAuditResponse struct {
 
 func (x *GetAuditResponse) Reset() {
 	*x = GetAuditResponse{}
-	mi := &file_watchword_v1_audit_proto_msgTypes[10]
+	mi := &file_watchword_v1_audit_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -917,7 +1236,7 @@ func (x *GetAuditResponse) String() string {
 func (*GetAuditResponse) ProtoMessage() {}
 
 func (x *GetAuditResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_watchword_v1_audit_proto_msgTypes[10]
+	mi := &file_watchword_v1_audit_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -930,7 +1249,7 @@ func (x *GetAuditResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAuditResponse.ProtoReflect.Descriptor instead.
 func (*GetAuditResponse) Descriptor() ([]byte, []int) {
-	return file_watchword_v1_audit_proto_rawDescGZIP(), []int{10}
+	return file_watchword_v1_audit_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GetAuditResponse) GetAudit() *Audit {
@@ -949,7 +1268,7 @@ type WatchAuditRequest struct {
 
 func (x *WatchAuditRequest) Reset() {
 	*x = WatchAuditRequest{}
-	mi := &file_watchword_v1_audit_proto_msgTypes[11]
+	mi := &file_watchword_v1_audit_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -961,7 +1280,7 @@ func (x *WatchAuditRequest) String() string {
 func (*WatchAuditRequest) ProtoMessage() {}
 
 func (x *WatchAuditRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_watchword_v1_audit_proto_msgTypes[11]
+	mi := &file_watchword_v1_audit_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -974,7 +1293,7 @@ func (x *WatchAuditRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchAuditRequest.ProtoReflect.Descriptor instead.
 func (*WatchAuditRequest) Descriptor() ([]byte, []int) {
-	return file_watchword_v1_audit_proto_rawDescGZIP(), []int{11}
+	return file_watchword_v1_audit_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *WatchAuditRequest) GetId() string {
@@ -993,7 +1312,7 @@ type WatchAuditResponse struct {
 
 func (x *WatchAuditResponse) Reset() {
 	*x = WatchAuditResponse{}
-	mi := &file_watchword_v1_audit_proto_msgTypes[12]
+	mi := &file_watchword_v1_audit_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1005,7 +1324,7 @@ func (x *WatchAuditResponse) String() string {
 func (*WatchAuditResponse) ProtoMessage() {}
 
 func (x *WatchAuditResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_watchword_v1_audit_proto_msgTypes[12]
+	mi := &file_watchword_v1_audit_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1018,7 +1337,7 @@ func (x *WatchAuditResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchAuditResponse.ProtoReflect.Descriptor instead.
 func (*WatchAuditResponse) Descriptor() ([]byte, []int) {
-	return file_watchword_v1_audit_proto_rawDescGZIP(), []int{12}
+	return file_watchword_v1_audit_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *WatchAuditResponse) GetAudit() *Audit {
@@ -1037,7 +1356,7 @@ type CancelAuditRequest struct {
 
 func (x *CancelAuditRequest) Reset() {
 	*x = CancelAuditRequest{}
-	mi := &file_watchword_v1_audit_proto_msgTypes[13]
+	mi := &file_watchword_v1_audit_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1049,7 +1368,7 @@ func (x *CancelAuditRequest) String() string {
 func (*CancelAuditRequest) ProtoMessage() {}
 
 func (x *CancelAuditRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_watchword_v1_audit_proto_msgTypes[13]
+	mi := &file_watchword_v1_audit_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1062,7 +1381,7 @@ func (x *CancelAuditRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelAuditRequest.ProtoReflect.Descriptor instead.
 func (*CancelAuditRequest) Descriptor() ([]byte, []int) {
-	return file_watchword_v1_audit_proto_rawDescGZIP(), []int{13}
+	return file_watchword_v1_audit_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *CancelAuditRequest) GetId() string {
@@ -1081,7 +1400,7 @@ type CancelAuditResponse struct {
 
 func (x *CancelAuditResponse) Reset() {
 	*x = CancelAuditResponse{}
-	mi := &file_watchword_v1_audit_proto_msgTypes[14]
+	mi := &file_watchword_v1_audit_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1093,7 +1412,7 @@ func (x *CancelAuditResponse) String() string {
 func (*CancelAuditResponse) ProtoMessage() {}
 
 func (x *CancelAuditResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_watchword_v1_audit_proto_msgTypes[14]
+	mi := &file_watchword_v1_audit_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1106,7 +1425,7 @@ func (x *CancelAuditResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelAuditResponse.ProtoReflect.Descriptor instead.
 func (*CancelAuditResponse) Descriptor() ([]byte, []int) {
-	return file_watchword_v1_audit_proto_rawDescGZIP(), []int{14}
+	return file_watchword_v1_audit_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CancelAuditResponse) GetAudit() *Audit {
@@ -1127,7 +1446,7 @@ type ListFindingsRequest struct {
 
 func (x *ListFindingsRequest) Reset() {
 	*x = ListFindingsRequest{}
-	mi := &file_watchword_v1_audit_proto_msgTypes[15]
+	mi := &file_watchword_v1_audit_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1139,7 +1458,7 @@ func (x *ListFindingsRequest) String() string {
 func (*ListFindingsRequest) ProtoMessage() {}
 
 func (x *ListFindingsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_watchword_v1_audit_proto_msgTypes[15]
+	mi := &file_watchword_v1_audit_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1152,7 +1471,7 @@ func (x *ListFindingsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFindingsRequest.ProtoReflect.Descriptor instead.
 func (*ListFindingsRequest) Descriptor() ([]byte, []int) {
-	return file_watchword_v1_audit_proto_rawDescGZIP(), []int{15}
+	return file_watchword_v1_audit_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListFindingsRequest) GetId() string {
@@ -1186,7 +1505,7 @@ type ListFindingsResponse struct {
 
 func (x *ListFindingsResponse) Reset() {
 	*x = ListFindingsResponse{}
-	mi := &file_watchword_v1_audit_proto_msgTypes[16]
+	mi := &file_watchword_v1_audit_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1198,7 +1517,7 @@ func (x *ListFindingsResponse) String() string {
 func (*ListFindingsResponse) ProtoMessage() {}
 
 func (x *ListFindingsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_watchword_v1_audit_proto_msgTypes[16]
+	mi := &file_watchword_v1_audit_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1211,7 +1530,7 @@ func (x *ListFindingsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFindingsResponse.ProtoReflect.Descriptor instead.
 func (*ListFindingsResponse) Descriptor() ([]byte, []int) {
-	return file_watchword_v1_audit_proto_rawDescGZIP(), []int{16}
+	return file_watchword_v1_audit_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListFindingsResponse) GetFindings() []*Finding {
@@ -1236,16 +1555,23 @@ type Finding struct {
 	Kind     FindingKind            `protobuf:"varint,2,opt,name=kind,proto3,enum=watchword.v1.FindingKind" json:"kind,omitempty"`
 	Severity Severity               `protobuf:"varint,3,opt,name=severity,proto3,enum=watchword.v1.Severity" json:"severity,omitempty"`
 	// How early a guesser would come to it: "1e3" means within a thousand guesses.
-	RankBand      string   `protobuf:"bytes,4,opt,name=rank_band,json=rankBand,proto3" json:"rank_band,omitempty"`
-	Clauses       []string `protobuf:"bytes,5,rep,name=clauses,proto3" json:"clauses,omitempty"`
-	Remedy        string   `protobuf:"bytes,6,opt,name=remedy,proto3" json:"remedy,omitempty"`
+	RankBand string   `protobuf:"bytes,4,opt,name=rank_band,json=rankBand,proto3" json:"rank_band,omitempty"`
+	Clauses  []string `protobuf:"bytes,5,rep,name=clauses,proto3" json:"clauses,omitempty"`
+	Remedy   string   `protobuf:"bytes,6,opt,name=remedy,proto3" json:"remedy,omitempty"`
+	// What the finding rests on: the source of the guess, such as "common" or
+	// "birthDate", or the scheme of a hash.
+	Class string `protobuf:"bytes,7,opt,name=class,proto3" json:"class,omitempty"`
+	// The place of the record in the upload.
+	Offset uint32 `protobuf:"varint,8,opt,name=offset,proto3" json:"offset,omitempty"`
+	// How many accounts share the password, with SHARED.
+	Accounts      uint32 `protobuf:"varint,9,opt,name=accounts,proto3" json:"accounts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Finding) Reset() {
 	*x = Finding{}
-	mi := &file_watchword_v1_audit_proto_msgTypes[17]
+	mi := &file_watchword_v1_audit_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1257,7 +1583,7 @@ func (x *Finding) String() string {
 func (*Finding) ProtoMessage() {}
 
 func (x *Finding) ProtoReflect() protoreflect.Message {
-	mi := &file_watchword_v1_audit_proto_msgTypes[17]
+	mi := &file_watchword_v1_audit_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1270,7 +1596,7 @@ func (x *Finding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finding.ProtoReflect.Descriptor instead.
 func (*Finding) Descriptor() ([]byte, []int) {
-	return file_watchword_v1_audit_proto_rawDescGZIP(), []int{17}
+	return file_watchword_v1_audit_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Finding) GetRecordId() string {
@@ -1315,6 +1641,27 @@ func (x *Finding) GetRemedy() string {
 	return ""
 }
 
+func (x *Finding) GetClass() string {
+	if x != nil {
+		return x.Class
+	}
+	return ""
+}
+
+func (x *Finding) GetOffset() uint32 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *Finding) GetAccounts() uint32 {
+	if x != nil {
+		return x.Accounts
+	}
+	return 0
+}
+
 type GetReportRequest struct {
 	state         protoimpl.MessageState  `protogen:"open.v1"`
 	Id            string                  `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -1326,7 +1673,7 @@ type GetReportRequest struct {
 
 func (x *GetReportRequest) Reset() {
 	*x = GetReportRequest{}
-	mi := &file_watchword_v1_audit_proto_msgTypes[18]
+	mi := &file_watchword_v1_audit_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1338,7 +1685,7 @@ func (x *GetReportRequest) String() string {
 func (*GetReportRequest) ProtoMessage() {}
 
 func (x *GetReportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_watchword_v1_audit_proto_msgTypes[18]
+	mi := &file_watchword_v1_audit_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1351,7 +1698,7 @@ func (x *GetReportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReportRequest.ProtoReflect.Descriptor instead.
 func (*GetReportRequest) Descriptor() ([]byte, []int) {
-	return file_watchword_v1_audit_proto_rawDescGZIP(), []int{18}
+	return file_watchword_v1_audit_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *GetReportRequest) GetId() string {
@@ -1385,7 +1732,7 @@ type GetReportResponse struct {
 
 func (x *GetReportResponse) Reset() {
 	*x = GetReportResponse{}
-	mi := &file_watchword_v1_audit_proto_msgTypes[19]
+	mi := &file_watchword_v1_audit_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1397,7 +1744,7 @@ func (x *GetReportResponse) String() string {
 func (*GetReportResponse) ProtoMessage() {}
 
 func (x *GetReportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_watchword_v1_audit_proto_msgTypes[19]
+	mi := &file_watchword_v1_audit_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1410,7 +1757,7 @@ func (x *GetReportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReportResponse.ProtoReflect.Descriptor instead.
 func (*GetReportResponse) Descriptor() ([]byte, []int) {
-	return file_watchword_v1_audit_proto_rawDescGZIP(), []int{19}
+	return file_watchword_v1_audit_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *GetReportResponse) GetContentType() string {
@@ -1438,7 +1785,7 @@ type ApplyRemediationRequest struct {
 
 func (x *ApplyRemediationRequest) Reset() {
 	*x = ApplyRemediationRequest{}
-	mi := &file_watchword_v1_audit_proto_msgTypes[20]
+	mi := &file_watchword_v1_audit_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1450,7 +1797,7 @@ func (x *ApplyRemediationRequest) String() string {
 func (*ApplyRemediationRequest) ProtoMessage() {}
 
 func (x *ApplyRemediationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_watchword_v1_audit_proto_msgTypes[20]
+	mi := &file_watchword_v1_audit_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1463,7 +1810,7 @@ func (x *ApplyRemediationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyRemediationRequest.ProtoReflect.Descriptor instead.
 func (*ApplyRemediationRequest) Descriptor() ([]byte, []int) {
-	return file_watchword_v1_audit_proto_rawDescGZIP(), []int{20}
+	return file_watchword_v1_audit_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ApplyRemediationRequest) GetId() string {
@@ -1497,7 +1844,7 @@ type ApplyRemediationResponse struct {
 
 func (x *ApplyRemediationResponse) Reset() {
 	*x = ApplyRemediationResponse{}
-	mi := &file_watchword_v1_audit_proto_msgTypes[21]
+	mi := &file_watchword_v1_audit_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1509,7 +1856,7 @@ func (x *ApplyRemediationResponse) String() string {
 func (*ApplyRemediationResponse) ProtoMessage() {}
 
 func (x *ApplyRemediationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_watchword_v1_audit_proto_msgTypes[21]
+	mi := &file_watchword_v1_audit_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1522,7 +1869,7 @@ func (x *ApplyRemediationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyRemediationResponse.ProtoReflect.Descriptor instead.
 func (*ApplyRemediationResponse) Descriptor() ([]byte, []int) {
-	return file_watchword_v1_audit_proto_rawDescGZIP(), []int{21}
+	return file_watchword_v1_audit_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ApplyRemediationResponse) GetChanged() uint32 {
@@ -1547,7 +1894,8 @@ const file_watchword_v1_audit_proto_rawDesc = "" +
 	"\vAuditBudget\x12\x1f\n" +
 	"\vcpu_seconds\x18\x01 \x01(\x03R\n" +
 	"cpuSeconds\x12.\n" +
-	"\x13guesses_per_subject\x18\x02 \x01(\x05R\x11guessesPerSubject\"\xa6\x05\n" +
+	"\x13guesses_per_subject\x18\x02 \x01(\x05R\x11guessesPerSubject\"\x8d\n" +
+	"\n" +
 	"\x05Audit\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12/\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x19.watchword.v1.Audit.StateR\x05state\x12!\n" +
@@ -1561,7 +1909,26 @@ const file_watchword_v1_audit_proto_rawDesc = "" +
 	"\bend_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x121\n" +
 	"\x06budget\x18\n" +
 	" \x01(\v2\x19.watchword.v1.AuditBudgetR\x06budget\x12\x16\n" +
-	"\x06locale\x18\v \x01(\tR\x06locale\x1aA\n" +
+	"\x06locale\x18\v \x01(\tR\x06locale\x12?\n" +
+	"\x06source\x18\f \x01(\x0e2'.watchword.v1.CreateAuditRequest.SourceR\x06source\x12)\n" +
+	"\x10records_rejected\x18\r \x01(\rR\x0frecordsRejected\x12(\n" +
+	"\x10cpu_seconds_used\x18\x0e \x01(\x01R\x0ecpuSecondsUsed\x12%\n" +
+	"\x0eexpected_yield\x18\x0f \x01(\x01R\rexpectedYield\x12\x1f\n" +
+	"\vstop_reason\x18\x10 \x01(\tR\n" +
+	"stopReason\x12!\n" +
+	"\finput_digest\x18\x11 \x01(\tR\vinputDigest\x12\x1d\n" +
+	"\n" +
+	"report_key\x18\x12 \x01(\tR\treportKey\x126\n" +
+	"\bdeadline\x18\x13 \x01(\v2\x1a.google.protobuf.TimestampR\bdeadline\x121\n" +
+	"\x06repeat\x18\x14 \x01(\v2\x19.google.protobuf.DurationR\x06repeat\x12\x1f\n" +
+	"\vprevious_id\x18\x15 \x01(\tR\n" +
+	"previousId\x12=\n" +
+	"\n" +
+	"difference\x18\x16 \x01(\v2\x1d.watchword.v1.AuditDifferenceR\n" +
+	"difference\x12:\n" +
+	"\vstale_after\x18\x17 \x01(\v2\x19.google.protobuf.DurationR\n" +
+	"staleAfter\x12>\n" +
+	"\rdormant_after\x18\x18 \x01(\v2\x19.google.protobuf.DurationR\fdormantAfter\x1aA\n" +
 	"\x13FindingsByKindEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x05R\x05value:\x028\x01\"x\n" +
@@ -1573,13 +1940,32 @@ const file_watchword_v1_audit_proto_rawDesc = "" +
 	"\n" +
 	"STATE_DONE\x10\x03\x12\x13\n" +
 	"\x0fSTATE_CANCELLED\x10\x04\x12\x10\n" +
-	"\fSTATE_FAILED\x10\x05\"\xd9\x02\n" +
+	"\fSTATE_FAILED\x10\x05\"\xf1\x02\n" +
+	"\x0fAuditDifference\x12\x10\n" +
+	"\x03new\x18\x01 \x01(\rR\x03new\x12\x12\n" +
+	"\x04gone\x18\x02 \x01(\rR\x04gone\x12\x1c\n" +
+	"\tunchanged\x18\x03 \x01(\rR\tunchanged\x12L\n" +
+	"\vnew_by_kind\x18\x04 \x03(\v2,.watchword.v1.AuditDifference.NewByKindEntryR\tnewByKind\x12O\n" +
+	"\fgone_by_kind\x18\x05 \x03(\v2-.watchword.v1.AuditDifference.GoneByKindEntryR\n" +
+	"goneByKind\x1a<\n" +
+	"\x0eNewByKindEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x05R\x05value:\x028\x01\x1a=\n" +
+	"\x0fGoneByKindEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x05R\x05value:\x028\x01\"\xa9\x04\n" +
 	"\x12CreateAuditRequest\x12?\n" +
 	"\x06source\x18\x01 \x01(\x0e2'.watchword.v1.CreateAuditRequest.SourceR\x06source\x121\n" +
 	"\x06budget\x18\x02 \x01(\v2\x19.watchword.v1.AuditBudgetR\x06budget\x126\n" +
 	"\bdeadline\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\bdeadline\x124\n" +
 	"\acontext\x18\x04 \x01(\v2\x1a.watchword.v1.AuditContextR\acontext\x12\x16\n" +
-	"\x06locale\x18\x05 \x01(\tR\x06locale\"I\n" +
+	"\x06locale\x18\x05 \x01(\tR\x06locale\x121\n" +
+	"\x06repeat\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x06repeat\x12\x1f\n" +
+	"\vprevious_id\x18\a \x01(\tR\n" +
+	"previousId\x12:\n" +
+	"\vstale_after\x18\b \x01(\v2\x19.google.protobuf.DurationR\n" +
+	"staleAfter\x12>\n" +
+	"\rdormant_after\x18\t \x01(\v2\x19.google.protobuf.DurationR\fdormantAfter\"I\n" +
 	"\x06Source\x12\x16\n" +
 	"\x12SOURCE_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10SOURCE_OWN_STORE\x10\x01\x12\x11\n" +
@@ -1587,7 +1973,7 @@ const file_watchword_v1_audit_proto_rawDesc = "" +
 	"\fAuditContext\x12\x14\n" +
 	"\x05words\x18\x01 \x03(\tR\x05words\"@\n" +
 	"\x13CreateAuditResponse\x12)\n" +
-	"\x05audit\x18\x01 \x01(\v2\x13.watchword.v1.AuditR\x05audit\"\xff\x01\n" +
+	"\x05audit\x18\x01 \x01(\v2\x13.watchword.v1.AuditR\x05audit\"\xa0\x02\n" +
 	"\vAuditRecord\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x17\n" +
 	"\x04hash\x18\x02 \x01(\tB\x03\x80\x01\x01R\x04hash\x129\n" +
@@ -1595,7 +1981,8 @@ const file_watchword_v1_audit_proto_rawDesc = "" +
 	"last_login\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tlastLogin\x12=\n" +
 	"\flast_changed\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\vlastChanged\x12\x14\n" +
 	"\x05flags\x18\x05 \x03(\tR\x05flags\x127\n" +
-	"\acontext\x18\x06 \x01(\v2\x1d.watchword.v1.PasswordContextR\acontext\"\x98\x01\n" +
+	"\acontext\x18\x06 \x01(\v2\x1d.watchword.v1.PasswordContextR\acontext\x12\x1f\n" +
+	"\bpassword\x18\a \x01(\tB\x03\x80\x01\x01R\bpassword\"\x98\x01\n" +
 	"\x14UploadRecordsRequest\x12\x19\n" +
 	"\baudit_id\x18\x01 \x01(\tR\aauditId\x12\x16\n" +
 	"\x06offset\x18\x02 \x01(\rR\x06offset\x121\n" +
@@ -1608,7 +1995,10 @@ const file_watchword_v1_audit_proto_rawDesc = "" +
 	"\brejected\x18\x03 \x03(\v2\x1c.watchword.v1.RejectedRecordR\brejected\"@\n" +
 	"\x0eRejectedRecord\x12\x16\n" +
 	"\x06offset\x18\x01 \x01(\rR\x06offset\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"!\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x13\n" +
+	"\x11ListAuditsRequest\"A\n" +
+	"\x12ListAuditsResponse\x12+\n" +
+	"\x06audits\x18\x01 \x03(\v2\x13.watchword.v1.AuditR\x06audits\"!\n" +
 	"\x0fGetAuditRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"=\n" +
 	"\x10GetAuditResponse\x12)\n" +
@@ -1628,14 +2018,17 @@ const file_watchword_v1_audit_proto_rawDesc = "" +
 	"page_token\x18\x03 \x01(\tR\tpageToken\"q\n" +
 	"\x14ListFindingsResponse\x121\n" +
 	"\bfindings\x18\x01 \x03(\v2\x15.watchword.v1.FindingR\bfindings\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xd8\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xa2\x02\n" +
 	"\aFinding\x12\x1b\n" +
 	"\trecord_id\x18\x01 \x01(\tR\brecordId\x12-\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x19.watchword.v1.FindingKindR\x04kind\x122\n" +
 	"\bseverity\x18\x03 \x01(\x0e2\x16.watchword.v1.SeverityR\bseverity\x12\x1b\n" +
 	"\trank_band\x18\x04 \x01(\tR\brankBand\x12\x18\n" +
 	"\aclauses\x18\x05 \x03(\tR\aclauses\x12\x16\n" +
-	"\x06remedy\x18\x06 \x01(\tR\x06remedy\"\xdf\x01\n" +
+	"\x06remedy\x18\x06 \x01(\tR\x06remedy\x12\x14\n" +
+	"\x05class\x18\a \x01(\tR\x05class\x12\x16\n" +
+	"\x06offset\x18\b \x01(\rR\x06offset\x12\x1a\n" +
+	"\baccounts\x18\t \x01(\rR\baccounts\"\xdf\x01\n" +
 	"\x10GetReportRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12=\n" +
 	"\x06format\x18\x02 \x01(\x0e2%.watchword.v1.GetReportRequest.FormatR\x06format\x12\x16\n" +
@@ -1660,10 +2053,13 @@ const file_watchword_v1_audit_proto_rawDesc = "" +
 	"\x0eACTION_DISABLE\x10\x02\"R\n" +
 	"\x18ApplyRemediationResponse\x12\x18\n" +
 	"\achanged\x18\x01 \x01(\rR\achanged\x12\x1c\n" +
-	"\tunchanged\x18\x02 \x01(\rR\tunchanged2\xb4\x06\n" +
+	"\tunchanged\x18\x02 \x01(\rR\tunchanged2\x95\a\n" +
 	"\fAuditService\x12a\n" +
 	"\vCreateAudit\x12 .watchword.v1.CreateAuditRequest\x1a!.watchword.v1.CreateAuditResponse\"\r\xea\xd1\x18\taudit.run\x12i\n" +
-	"\rUploadRecords\x12\".watchword.v1.UploadRecordsRequest\x1a#.watchword.v1.UploadRecordsResponse\"\r\xea\xd1\x18\taudit.run(\x01\x12Y\n" +
+	"\rUploadRecords\x12\".watchword.v1.UploadRecordsRequest\x1a#.watchword.v1.UploadRecordsResponse\"\r\xea\xd1\x18\taudit.run(\x01\x12_\n" +
+	"\n" +
+	"ListAudits\x12\x1f.watchword.v1.ListAuditsRequest\x1a .watchword.v1.ListAuditsResponse\"\x0e\xea\xd1\x18\n" +
+	"audit.read\x12Y\n" +
 	"\bGetAudit\x12\x1d.watchword.v1.GetAuditRequest\x1a\x1e.watchword.v1.GetAuditResponse\"\x0e\xea\xd1\x18\n" +
 	"audit.read\x12a\n" +
 	"\n" +
@@ -1689,7 +2085,7 @@ func file_watchword_v1_audit_proto_rawDescGZIP() []byte {
 }
 
 var file_watchword_v1_audit_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_watchword_v1_audit_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_watchword_v1_audit_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_watchword_v1_audit_proto_goTypes = []any{
 	(Audit_State)(0),                    // 0: watchword.v1.Audit.State
 	(CreateAuditRequest_Source)(0),      // 1: watchword.v1.CreateAuditRequest.Source
@@ -1697,81 +2093,100 @@ var file_watchword_v1_audit_proto_goTypes = []any{
 	(ApplyRemediationRequest_Action)(0), // 3: watchword.v1.ApplyRemediationRequest.Action
 	(*AuditBudget)(nil),                 // 4: watchword.v1.AuditBudget
 	(*Audit)(nil),                       // 5: watchword.v1.Audit
-	(*CreateAuditRequest)(nil),          // 6: watchword.v1.CreateAuditRequest
-	(*AuditContext)(nil),                // 7: watchword.v1.AuditContext
-	(*CreateAuditResponse)(nil),         // 8: watchword.v1.CreateAuditResponse
-	(*AuditRecord)(nil),                 // 9: watchword.v1.AuditRecord
-	(*UploadRecordsRequest)(nil),        // 10: watchword.v1.UploadRecordsRequest
-	(*UploadRecordsResponse)(nil),       // 11: watchword.v1.UploadRecordsResponse
-	(*RejectedRecord)(nil),              // 12: watchword.v1.RejectedRecord
-	(*GetAuditRequest)(nil),             // 13: watchword.v1.GetAuditRequest
-	(*GetAuditResponse)(nil),            // 14: watchword.v1.GetAuditResponse
-	(*WatchAuditRequest)(nil),           // 15: watchword.v1.WatchAuditRequest
-	(*WatchAuditResponse)(nil),          // 16: watchword.v1.WatchAuditResponse
-	(*CancelAuditRequest)(nil),          // 17: watchword.v1.CancelAuditRequest
-	(*CancelAuditResponse)(nil),         // 18: watchword.v1.CancelAuditResponse
-	(*ListFindingsRequest)(nil),         // 19: watchword.v1.ListFindingsRequest
-	(*ListFindingsResponse)(nil),        // 20: watchword.v1.ListFindingsResponse
-	(*Finding)(nil),                     // 21: watchword.v1.Finding
-	(*GetReportRequest)(nil),            // 22: watchword.v1.GetReportRequest
-	(*GetReportResponse)(nil),           // 23: watchword.v1.GetReportResponse
-	(*ApplyRemediationRequest)(nil),     // 24: watchword.v1.ApplyRemediationRequest
-	(*ApplyRemediationResponse)(nil),    // 25: watchword.v1.ApplyRemediationResponse
-	nil,                                 // 26: watchword.v1.Audit.FindingsByKindEntry
-	(*durationpb.Duration)(nil),         // 27: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),       // 28: google.protobuf.Timestamp
-	(*PasswordContext)(nil),             // 29: watchword.v1.PasswordContext
-	(FindingKind)(0),                    // 30: watchword.v1.FindingKind
-	(Severity)(0),                       // 31: watchword.v1.Severity
+	(*AuditDifference)(nil),             // 6: watchword.v1.AuditDifference
+	(*CreateAuditRequest)(nil),          // 7: watchword.v1.CreateAuditRequest
+	(*AuditContext)(nil),                // 8: watchword.v1.AuditContext
+	(*CreateAuditResponse)(nil),         // 9: watchword.v1.CreateAuditResponse
+	(*AuditRecord)(nil),                 // 10: watchword.v1.AuditRecord
+	(*UploadRecordsRequest)(nil),        // 11: watchword.v1.UploadRecordsRequest
+	(*UploadRecordsResponse)(nil),       // 12: watchword.v1.UploadRecordsResponse
+	(*RejectedRecord)(nil),              // 13: watchword.v1.RejectedRecord
+	(*ListAuditsRequest)(nil),           // 14: watchword.v1.ListAuditsRequest
+	(*ListAuditsResponse)(nil),          // 15: watchword.v1.ListAuditsResponse
+	(*GetAuditRequest)(nil),             // 16: watchword.v1.GetAuditRequest
+	(*GetAuditResponse)(nil),            // 17: watchword.v1.GetAuditResponse
+	(*WatchAuditRequest)(nil),           // 18: watchword.v1.WatchAuditRequest
+	(*WatchAuditResponse)(nil),          // 19: watchword.v1.WatchAuditResponse
+	(*CancelAuditRequest)(nil),          // 20: watchword.v1.CancelAuditRequest
+	(*CancelAuditResponse)(nil),         // 21: watchword.v1.CancelAuditResponse
+	(*ListFindingsRequest)(nil),         // 22: watchword.v1.ListFindingsRequest
+	(*ListFindingsResponse)(nil),        // 23: watchword.v1.ListFindingsResponse
+	(*Finding)(nil),                     // 24: watchword.v1.Finding
+	(*GetReportRequest)(nil),            // 25: watchword.v1.GetReportRequest
+	(*GetReportResponse)(nil),           // 26: watchword.v1.GetReportResponse
+	(*ApplyRemediationRequest)(nil),     // 27: watchword.v1.ApplyRemediationRequest
+	(*ApplyRemediationResponse)(nil),    // 28: watchword.v1.ApplyRemediationResponse
+	nil,                                 // 29: watchword.v1.Audit.FindingsByKindEntry
+	nil,                                 // 30: watchword.v1.AuditDifference.NewByKindEntry
+	nil,                                 // 31: watchword.v1.AuditDifference.GoneByKindEntry
+	(*durationpb.Duration)(nil),         // 32: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),       // 33: google.protobuf.Timestamp
+	(*PasswordContext)(nil),             // 34: watchword.v1.PasswordContext
+	(FindingKind)(0),                    // 35: watchword.v1.FindingKind
+	(Severity)(0),                       // 36: watchword.v1.Severity
 }
 var file_watchword_v1_audit_proto_depIdxs = []int32{
 	0,  // 0: watchword.v1.Audit.state:type_name -> watchword.v1.Audit.State
-	27, // 1: watchword.v1.Audit.eta:type_name -> google.protobuf.Duration
-	26, // 2: watchword.v1.Audit.findings_by_kind:type_name -> watchword.v1.Audit.FindingsByKindEntry
-	28, // 3: watchword.v1.Audit.create_time:type_name -> google.protobuf.Timestamp
-	28, // 4: watchword.v1.Audit.end_time:type_name -> google.protobuf.Timestamp
+	32, // 1: watchword.v1.Audit.eta:type_name -> google.protobuf.Duration
+	29, // 2: watchword.v1.Audit.findings_by_kind:type_name -> watchword.v1.Audit.FindingsByKindEntry
+	33, // 3: watchword.v1.Audit.create_time:type_name -> google.protobuf.Timestamp
+	33, // 4: watchword.v1.Audit.end_time:type_name -> google.protobuf.Timestamp
 	4,  // 5: watchword.v1.Audit.budget:type_name -> watchword.v1.AuditBudget
-	1,  // 6: watchword.v1.CreateAuditRequest.source:type_name -> watchword.v1.CreateAuditRequest.Source
-	4,  // 7: watchword.v1.CreateAuditRequest.budget:type_name -> watchword.v1.AuditBudget
-	28, // 8: watchword.v1.CreateAuditRequest.deadline:type_name -> google.protobuf.Timestamp
-	7,  // 9: watchword.v1.CreateAuditRequest.context:type_name -> watchword.v1.AuditContext
-	5,  // 10: watchword.v1.CreateAuditResponse.audit:type_name -> watchword.v1.Audit
-	28, // 11: watchword.v1.AuditRecord.last_login:type_name -> google.protobuf.Timestamp
-	28, // 12: watchword.v1.AuditRecord.last_changed:type_name -> google.protobuf.Timestamp
-	29, // 13: watchword.v1.AuditRecord.context:type_name -> watchword.v1.PasswordContext
-	9,  // 14: watchword.v1.UploadRecordsRequest.record:type_name -> watchword.v1.AuditRecord
-	12, // 15: watchword.v1.UploadRecordsResponse.rejected:type_name -> watchword.v1.RejectedRecord
-	5,  // 16: watchword.v1.GetAuditResponse.audit:type_name -> watchword.v1.Audit
-	5,  // 17: watchword.v1.WatchAuditResponse.audit:type_name -> watchword.v1.Audit
-	5,  // 18: watchword.v1.CancelAuditResponse.audit:type_name -> watchword.v1.Audit
-	30, // 19: watchword.v1.ListFindingsRequest.kind:type_name -> watchword.v1.FindingKind
-	21, // 20: watchword.v1.ListFindingsResponse.findings:type_name -> watchword.v1.Finding
-	30, // 21: watchword.v1.Finding.kind:type_name -> watchword.v1.FindingKind
-	31, // 22: watchword.v1.Finding.severity:type_name -> watchword.v1.Severity
-	2,  // 23: watchword.v1.GetReportRequest.format:type_name -> watchword.v1.GetReportRequest.Format
-	30, // 24: watchword.v1.ApplyRemediationRequest.kinds:type_name -> watchword.v1.FindingKind
-	3,  // 25: watchword.v1.ApplyRemediationRequest.action:type_name -> watchword.v1.ApplyRemediationRequest.Action
-	6,  // 26: watchword.v1.AuditService.CreateAudit:input_type -> watchword.v1.CreateAuditRequest
-	10, // 27: watchword.v1.AuditService.UploadRecords:input_type -> watchword.v1.UploadRecordsRequest
-	13, // 28: watchword.v1.AuditService.GetAudit:input_type -> watchword.v1.GetAuditRequest
-	15, // 29: watchword.v1.AuditService.WatchAudit:input_type -> watchword.v1.WatchAuditRequest
-	17, // 30: watchword.v1.AuditService.CancelAudit:input_type -> watchword.v1.CancelAuditRequest
-	19, // 31: watchword.v1.AuditService.ListFindings:input_type -> watchword.v1.ListFindingsRequest
-	22, // 32: watchword.v1.AuditService.GetReport:input_type -> watchword.v1.GetReportRequest
-	24, // 33: watchword.v1.AuditService.ApplyRemediation:input_type -> watchword.v1.ApplyRemediationRequest
-	8,  // 34: watchword.v1.AuditService.CreateAudit:output_type -> watchword.v1.CreateAuditResponse
-	11, // 35: watchword.v1.AuditService.UploadRecords:output_type -> watchword.v1.UploadRecordsResponse
-	14, // 36: watchword.v1.AuditService.GetAudit:output_type -> watchword.v1.GetAuditResponse
-	16, // 37: watchword.v1.AuditService.WatchAudit:output_type -> watchword.v1.WatchAuditResponse
-	18, // 38: watchword.v1.AuditService.CancelAudit:output_type -> watchword.v1.CancelAuditResponse
-	20, // 39: watchword.v1.AuditService.ListFindings:output_type -> watchword.v1.ListFindingsResponse
-	23, // 40: watchword.v1.AuditService.GetReport:output_type -> watchword.v1.GetReportResponse
-	25, // 41: watchword.v1.AuditService.ApplyRemediation:output_type -> watchword.v1.ApplyRemediationResponse
-	34, // [34:42] is the sub-list for method output_type
-	26, // [26:34] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	1,  // 6: watchword.v1.Audit.source:type_name -> watchword.v1.CreateAuditRequest.Source
+	33, // 7: watchword.v1.Audit.deadline:type_name -> google.protobuf.Timestamp
+	32, // 8: watchword.v1.Audit.repeat:type_name -> google.protobuf.Duration
+	6,  // 9: watchword.v1.Audit.difference:type_name -> watchword.v1.AuditDifference
+	32, // 10: watchword.v1.Audit.stale_after:type_name -> google.protobuf.Duration
+	32, // 11: watchword.v1.Audit.dormant_after:type_name -> google.protobuf.Duration
+	30, // 12: watchword.v1.AuditDifference.new_by_kind:type_name -> watchword.v1.AuditDifference.NewByKindEntry
+	31, // 13: watchword.v1.AuditDifference.gone_by_kind:type_name -> watchword.v1.AuditDifference.GoneByKindEntry
+	1,  // 14: watchword.v1.CreateAuditRequest.source:type_name -> watchword.v1.CreateAuditRequest.Source
+	4,  // 15: watchword.v1.CreateAuditRequest.budget:type_name -> watchword.v1.AuditBudget
+	33, // 16: watchword.v1.CreateAuditRequest.deadline:type_name -> google.protobuf.Timestamp
+	8,  // 17: watchword.v1.CreateAuditRequest.context:type_name -> watchword.v1.AuditContext
+	32, // 18: watchword.v1.CreateAuditRequest.repeat:type_name -> google.protobuf.Duration
+	32, // 19: watchword.v1.CreateAuditRequest.stale_after:type_name -> google.protobuf.Duration
+	32, // 20: watchword.v1.CreateAuditRequest.dormant_after:type_name -> google.protobuf.Duration
+	5,  // 21: watchword.v1.CreateAuditResponse.audit:type_name -> watchword.v1.Audit
+	33, // 22: watchword.v1.AuditRecord.last_login:type_name -> google.protobuf.Timestamp
+	33, // 23: watchword.v1.AuditRecord.last_changed:type_name -> google.protobuf.Timestamp
+	34, // 24: watchword.v1.AuditRecord.context:type_name -> watchword.v1.PasswordContext
+	10, // 25: watchword.v1.UploadRecordsRequest.record:type_name -> watchword.v1.AuditRecord
+	13, // 26: watchword.v1.UploadRecordsResponse.rejected:type_name -> watchword.v1.RejectedRecord
+	5,  // 27: watchword.v1.ListAuditsResponse.audits:type_name -> watchword.v1.Audit
+	5,  // 28: watchword.v1.GetAuditResponse.audit:type_name -> watchword.v1.Audit
+	5,  // 29: watchword.v1.WatchAuditResponse.audit:type_name -> watchword.v1.Audit
+	5,  // 30: watchword.v1.CancelAuditResponse.audit:type_name -> watchword.v1.Audit
+	35, // 31: watchword.v1.ListFindingsRequest.kind:type_name -> watchword.v1.FindingKind
+	24, // 32: watchword.v1.ListFindingsResponse.findings:type_name -> watchword.v1.Finding
+	35, // 33: watchword.v1.Finding.kind:type_name -> watchword.v1.FindingKind
+	36, // 34: watchword.v1.Finding.severity:type_name -> watchword.v1.Severity
+	2,  // 35: watchword.v1.GetReportRequest.format:type_name -> watchword.v1.GetReportRequest.Format
+	35, // 36: watchword.v1.ApplyRemediationRequest.kinds:type_name -> watchword.v1.FindingKind
+	3,  // 37: watchword.v1.ApplyRemediationRequest.action:type_name -> watchword.v1.ApplyRemediationRequest.Action
+	7,  // 38: watchword.v1.AuditService.CreateAudit:input_type -> watchword.v1.CreateAuditRequest
+	11, // 39: watchword.v1.AuditService.UploadRecords:input_type -> watchword.v1.UploadRecordsRequest
+	14, // 40: watchword.v1.AuditService.ListAudits:input_type -> watchword.v1.ListAuditsRequest
+	16, // 41: watchword.v1.AuditService.GetAudit:input_type -> watchword.v1.GetAuditRequest
+	18, // 42: watchword.v1.AuditService.WatchAudit:input_type -> watchword.v1.WatchAuditRequest
+	20, // 43: watchword.v1.AuditService.CancelAudit:input_type -> watchword.v1.CancelAuditRequest
+	22, // 44: watchword.v1.AuditService.ListFindings:input_type -> watchword.v1.ListFindingsRequest
+	25, // 45: watchword.v1.AuditService.GetReport:input_type -> watchword.v1.GetReportRequest
+	27, // 46: watchword.v1.AuditService.ApplyRemediation:input_type -> watchword.v1.ApplyRemediationRequest
+	9,  // 47: watchword.v1.AuditService.CreateAudit:output_type -> watchword.v1.CreateAuditResponse
+	12, // 48: watchword.v1.AuditService.UploadRecords:output_type -> watchword.v1.UploadRecordsResponse
+	15, // 49: watchword.v1.AuditService.ListAudits:output_type -> watchword.v1.ListAuditsResponse
+	17, // 50: watchword.v1.AuditService.GetAudit:output_type -> watchword.v1.GetAuditResponse
+	19, // 51: watchword.v1.AuditService.WatchAudit:output_type -> watchword.v1.WatchAuditResponse
+	21, // 52: watchword.v1.AuditService.CancelAudit:output_type -> watchword.v1.CancelAuditResponse
+	23, // 53: watchword.v1.AuditService.ListFindings:output_type -> watchword.v1.ListFindingsResponse
+	26, // 54: watchword.v1.AuditService.GetReport:output_type -> watchword.v1.GetReportResponse
+	28, // 55: watchword.v1.AuditService.ApplyRemediation:output_type -> watchword.v1.ApplyRemediationResponse
+	47, // [47:56] is the sub-list for method output_type
+	38, // [38:47] is the sub-list for method input_type
+	38, // [38:38] is the sub-list for extension type_name
+	38, // [38:38] is the sub-list for extension extendee
+	0,  // [0:38] is the sub-list for field type_name
 }
 
 func init() { file_watchword_v1_audit_proto_init() }
@@ -1787,7 +2202,7 @@ func file_watchword_v1_audit_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_watchword_v1_audit_proto_rawDesc), len(file_watchword_v1_audit_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   23,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -24,6 +24,7 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	AuditService_CreateAudit_FullMethodName      = "/watchword.v1.AuditService/CreateAudit"
 	AuditService_UploadRecords_FullMethodName    = "/watchword.v1.AuditService/UploadRecords"
+	AuditService_ListAudits_FullMethodName       = "/watchword.v1.AuditService/ListAudits"
 	AuditService_GetAudit_FullMethodName         = "/watchword.v1.AuditService/GetAudit"
 	AuditService_WatchAudit_FullMethodName       = "/watchword.v1.AuditService/WatchAudit"
 	AuditService_CancelAudit_FullMethodName      = "/watchword.v1.AuditService/CancelAudit"
@@ -42,6 +43,8 @@ type AuditServiceClient interface {
 	CreateAudit(ctx context.Context, in *CreateAuditRequest, opts ...grpc.CallOption) (*CreateAuditResponse, error)
 	// UploadRecords adds records, resumable by offset.
 	UploadRecords(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[UploadRecordsRequest, UploadRecordsResponse], error)
+	// ListAudits lists the audits of the tenant, newest first.
+	ListAudits(ctx context.Context, in *ListAuditsRequest, opts ...grpc.CallOption) (*ListAuditsResponse, error)
 	// GetAudit shows how far an audit is.
 	GetAudit(ctx context.Context, in *GetAuditRequest, opts ...grpc.CallOption) (*GetAuditResponse, error)
 	// WatchAudit streams the same until the audit ends.
@@ -86,6 +89,16 @@ func (c *auditServiceClient) UploadRecords(ctx context.Context, opts ...grpc.Cal
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AuditService_UploadRecordsClient = grpc.ClientStreamingClient[UploadRecordsRequest, UploadRecordsResponse]
+
+func (c *auditServiceClient) ListAudits(ctx context.Context, in *ListAuditsRequest, opts ...grpc.CallOption) (*ListAuditsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListAuditsResponse)
+	err := c.cc.Invoke(ctx, AuditService_ListAudits_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
 
 func (c *auditServiceClient) GetAudit(ctx context.Context, in *GetAuditRequest, opts ...grpc.CallOption) (*GetAuditResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -166,6 +179,8 @@ type AuditServiceServer interface {
 	CreateAudit(context.Context, *CreateAuditRequest) (*CreateAuditResponse, error)
 	// UploadRecords adds records, resumable by offset.
 	UploadRecords(grpc.ClientStreamingServer[UploadRecordsRequest, UploadRecordsResponse]) error
+	// ListAudits lists the audits of the tenant, newest first.
+	ListAudits(context.Context, *ListAuditsRequest) (*ListAuditsResponse, error)
 	// GetAudit shows how far an audit is.
 	GetAudit(context.Context, *GetAuditRequest) (*GetAuditResponse, error)
 	// WatchAudit streams the same until the audit ends.
@@ -193,6 +208,9 @@ func (UnimplementedAuditServiceServer) CreateAudit(context.Context, *CreateAudit
 }
 func (UnimplementedAuditServiceServer) UploadRecords(grpc.ClientStreamingServer[UploadRecordsRequest, UploadRecordsResponse]) error {
 	return status.Error(codes.Unimplemented, "method UploadRecords not implemented")
+}
+func (UnimplementedAuditServiceServer) ListAudits(context.Context, *ListAuditsRequest) (*ListAuditsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListAudits not implemented")
 }
 func (UnimplementedAuditServiceServer) GetAudit(context.Context, *GetAuditRequest) (*GetAuditResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetAudit not implemented")
@@ -257,6 +275,24 @@ func _AuditService_UploadRecords_Handler(srv interface{}, stream grpc.ServerStre
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AuditService_UploadRecordsServer = grpc.ClientStreamingServer[UploadRecordsRequest, UploadRecordsResponse]
+
+func _AuditService_ListAudits_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListAuditsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuditServiceServer).ListAudits(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuditService_ListAudits_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuditServiceServer).ListAudits(ctx, req.(*ListAuditsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
 
 func _AuditService_GetAudit_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetAuditRequest)
@@ -369,6 +405,10 @@ var AuditService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "CreateAudit",
 			Handler:    _AuditService_CreateAudit_Handler,
+		},
+		{
+			MethodName: "ListAudits",
+			Handler:    _AuditService_ListAudits_Handler,
 		},
 		{
 			MethodName: "GetAudit",

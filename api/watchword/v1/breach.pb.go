@@ -33,7 +33,8 @@ type GetRangeRequest struct {
 	Kind HashKind `protobuf:"varint,2,opt,name=kind,proto3,enum=watchword.v1.HashKind" json:"kind,omitempty"`
 	// Add lines of count 0, so that the length tells less.
 	Padding bool `protobuf:"varint,3,opt,name=padding,proto3" json:"padding,omitempty"`
-	// The entity tag of the answer that the caller has.
+	// The entity tag of the answer that the caller has, or a list of them, or
+	// "*", as in If-None-Match (RFC 9110, 13.1.2).
 	IfNoneMatch   string `protobuf:"bytes,4,opt,name=if_none_match,json=ifNoneMatch,proto3" json:"if_none_match,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -103,8 +104,10 @@ type GetRangeResponse struct {
 	Body []byte `protobuf:"bytes,1,opt,name=body,proto3" json:"body,omitempty"`
 	Etag string `protobuf:"bytes,2,opt,name=etag,proto3" json:"etag,omitempty"`
 	// The caller's answer is still right; body is empty.
-	NotModified   bool                   `protobuf:"varint,3,opt,name=not_modified,json=notModified,proto3" json:"not_modified,omitempty"`
-	Built         *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=built,proto3" json:"built,omitempty"`
+	NotModified bool                   `protobuf:"varint,3,opt,name=not_modified,json=notModified,proto3" json:"not_modified,omitempty"`
+	Built       *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=built,proto3" json:"built,omitempty"`
+	// MD5 of body, in base64 (RFC 1864).
+	ContentMd5    string `protobuf:"bytes,5,opt,name=content_md5,json=contentMd5,proto3" json:"content_md5,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -165,6 +168,13 @@ func (x *GetRangeResponse) GetBuilt() *timestamppb.Timestamp {
 		return x.Built
 	}
 	return nil
+}
+
+func (x *GetRangeResponse) GetContentMd5() string {
+	if x != nil {
+		return x.ContentMd5
+	}
+	return ""
 }
 
 type CheckHashesRequest struct {
@@ -318,8 +328,13 @@ func (*ListCorporaRequest) Descriptor() ([]byte, []int) {
 }
 
 type ListCorporaResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Corpora       []*Corpus              `protobuf:"bytes,1,rep,name=corpora,proto3" json:"corpora,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Corpora []*Corpus              `protobuf:"bytes,1,rep,name=corpora,proto3" json:"corpora,omitempty"`
+	// How many passwords were looked up since the start: with an answer of every
+	// corpus, without one of some, and with no corpus to ask.
+	Performed     int64 `protobuf:"varint,2,opt,name=performed,proto3" json:"performed,omitempty"`
+	Degraded      int64 `protobuf:"varint,3,opt,name=degraded,proto3" json:"degraded,omitempty"`
+	Skipped       int64 `protobuf:"varint,4,opt,name=skipped,proto3" json:"skipped,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -361,6 +376,27 @@ func (x *ListCorporaResponse) GetCorpora() []*Corpus {
 	return nil
 }
 
+func (x *ListCorporaResponse) GetPerformed() int64 {
+	if x != nil {
+		return x.Performed
+	}
+	return 0
+}
+
+func (x *ListCorporaResponse) GetDegraded() int64 {
+	if x != nil {
+		return x.Degraded
+	}
+	return 0
+}
+
+func (x *ListCorporaResponse) GetSkipped() int64 {
+	if x != nil {
+		return x.Skipped
+	}
+	return 0
+}
+
 // Corpus is one configured breach corpus.
 type Corpus struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -369,10 +405,16 @@ type Corpus struct {
 	Entries int64                  `protobuf:"varint,3,opt,name=entries,proto3" json:"entries,omitempty"`
 	Built   *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=built,proto3" json:"built,omitempty"`
 	Kind    HashKind               `protobuf:"varint,5,opt,name=kind,proto3,enum=watchword.v1.HashKind" json:"kind,omitempty"`
-	// Whether its canaries were found when it was opened.
+	// Whether its canaries were found when it was last asked for them, and it
+	// has answered everything since.
 	Canaries bool `protobuf:"varint,6,opt,name=canaries,proto3" json:"canaries,omitempty"`
 	// Whether it can answer ranges.
-	Ranges        bool `protobuf:"varint,7,opt,name=ranges,proto3" json:"ranges,omitempty"`
+	Ranges bool `protobuf:"varint,7,opt,name=ranges,proto3" json:"ranges,omitempty"`
+	// Why it cannot be trusted any more: DAMAGED or CANARY; empty when it can.
+	Fault string `protobuf:"bytes,8,opt,name=fault,proto3" json:"fault,omitempty"`
+	// Why the file that took its place on disk is not in use: DAMAGED, FOREIGN,
+	// CANARY, KIND, UNSIGNED, BOUNDS, MISSING or UNREADABLE; empty when it is.
+	Refused       string `protobuf:"bytes,9,opt,name=refused,proto3" json:"refused,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -456,6 +498,20 @@ func (x *Corpus) GetRanges() bool {
 	return false
 }
 
+func (x *Corpus) GetFault() string {
+	if x != nil {
+		return x.Fault
+	}
+	return ""
+}
+
+func (x *Corpus) GetRefused() string {
+	if x != nil {
+		return x.Refused
+	}
+	return ""
+}
+
 var File_watchword_v1_breach_proto protoreflect.FileDescriptor
 
 const file_watchword_v1_breach_proto_rawDesc = "" +
@@ -465,12 +521,14 @@ const file_watchword_v1_breach_proto_rawDesc = "" +
 	"\x06prefix\x18\x01 \x01(\tR\x06prefix\x12*\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x16.watchword.v1.HashKindR\x04kind\x12\x18\n" +
 	"\apadding\x18\x03 \x01(\bR\apadding\x12\"\n" +
-	"\rif_none_match\x18\x04 \x01(\tR\vifNoneMatch\"\x8f\x01\n" +
+	"\rif_none_match\x18\x04 \x01(\tR\vifNoneMatch\"\xb0\x01\n" +
 	"\x10GetRangeResponse\x12\x12\n" +
 	"\x04body\x18\x01 \x01(\fR\x04body\x12\x12\n" +
 	"\x04etag\x18\x02 \x01(\tR\x04etag\x12!\n" +
 	"\fnot_modified\x18\x03 \x01(\bR\vnotModified\x120\n" +
-	"\x05built\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05built\"]\n" +
+	"\x05built\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05built\x12\x1f\n" +
+	"\vcontent_md5\x18\x05 \x01(\tR\n" +
+	"contentMd5\"]\n" +
 	"\x12CheckHashesRequest\x12*\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x16.watchword.v1.HashKindR\x04kind\x12\x1b\n" +
 	"\x06hashes\x18\x02 \x03(\tB\x03\x80\x01\x01R\x06hashes\"\x88\x01\n" +
@@ -478,9 +536,12 @@ const file_watchword_v1_breach_proto_rawDesc = "" +
 	"\x06counts\x18\x01 \x03(\rR\x06counts\x122\n" +
 	"\x06status\x18\x02 \x01(\x0e2\x1a.watchword.v1.BreachStatusR\x06status\x12%\n" +
 	"\x0ecorpus_version\x18\x03 \x01(\tR\rcorpusVersion\"\x14\n" +
-	"\x12ListCorporaRequest\"E\n" +
+	"\x12ListCorporaRequest\"\x99\x01\n" +
 	"\x13ListCorporaResponse\x12.\n" +
-	"\acorpora\x18\x01 \x03(\v2\x14.watchword.v1.CorpusR\acorpora\"\xe2\x01\n" +
+	"\acorpora\x18\x01 \x03(\v2\x14.watchword.v1.CorpusR\acorpora\x12\x1c\n" +
+	"\tperformed\x18\x02 \x01(\x03R\tperformed\x12\x1a\n" +
+	"\bdegraded\x18\x03 \x01(\x03R\bdegraded\x12\x18\n" +
+	"\askipped\x18\x04 \x01(\x03R\askipped\"\x92\x02\n" +
 	"\x06Corpus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x18\n" +
@@ -488,7 +549,9 @@ const file_watchword_v1_breach_proto_rawDesc = "" +
 	"\x05built\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05built\x12*\n" +
 	"\x04kind\x18\x05 \x01(\x0e2\x16.watchword.v1.HashKindR\x04kind\x12\x1a\n" +
 	"\bcanaries\x18\x06 \x01(\bR\bcanaries\x12\x16\n" +
-	"\x06ranges\x18\a \x01(\bR\x06ranges2\xb8\x02\n" +
+	"\x06ranges\x18\a \x01(\bR\x06ranges\x12\x14\n" +
+	"\x05fault\x18\b \x01(\tR\x05fault\x12\x18\n" +
+	"\arefused\x18\t \x01(\tR\arefused2\xb8\x02\n" +
 	"\rBreachService\x12[\n" +
 	"\bGetRange\x12\x1d.watchword.v1.GetRangeRequest\x1a\x1e.watchword.v1.GetRangeResponse\"\x10\xea\xd1\x18\fbreach.query\x12d\n" +
 	"\vCheckHashes\x12 .watchword.v1.CheckHashesRequest\x1a!.watchword.v1.CheckHashesResponse\"\x10\xea\xd1\x18\fbreach.query\x12d\n" +

@@ -592,6 +592,7 @@ const (
 	FindingKind_FINDING_KIND_STALE              FindingKind = 9
 	FindingKind_FINDING_KIND_DORMANT            FindingKind = 10
 	FindingKind_FINDING_KIND_MALFORMED          FindingKind = 11
+	FindingKind_FINDING_KIND_NEVER_CHANGED      FindingKind = 12
 )
 
 // Enum value maps for FindingKind.
@@ -609,6 +610,7 @@ var (
 		9:  "FINDING_KIND_STALE",
 		10: "FINDING_KIND_DORMANT",
 		11: "FINDING_KIND_MALFORMED",
+		12: "FINDING_KIND_NEVER_CHANGED",
 	}
 	FindingKind_value = map[string]int32{
 		"FINDING_KIND_UNSPECIFIED":        0,
@@ -623,6 +625,7 @@ var (
 		"FINDING_KIND_STALE":              9,
 		"FINDING_KIND_DORMANT":            10,
 		"FINDING_KIND_MALFORMED":          11,
+		"FINDING_KIND_NEVER_CHANGED":      12,
 	}
 )
 
@@ -1509,7 +1512,7 @@ const file_watchword_v1_types_proto_rawDesc = "" +
 	"\fSEVERITY_LOW\x10\x02\x12\x13\n" +
 	"\x0fSEVERITY_MEDIUM\x10\x03\x12\x11\n" +
 	"\rSEVERITY_HIGH\x10\x04\x12\x15\n" +
-	"\x11SEVERITY_CRITICAL\x10\x05*\xe3\x02\n" +
+	"\x11SEVERITY_CRITICAL\x10\x05*\x83\x03\n" +
 	"\vFindingKind\x12\x1c\n" +
 	"\x18FINDING_KIND_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11FINDING_KIND_WEAK\x10\x01\x12\x19\n" +
@@ -1523,7 +1526,8 @@ const file_watchword_v1_types_proto_rawDesc = "" +
 	"\x12FINDING_KIND_STALE\x10\t\x12\x18\n" +
 	"\x14FINDING_KIND_DORMANT\x10\n" +
 	"\x12\x1a\n" +
-	"\x16FINDING_KIND_MALFORMED\x10\v*\xa9\x03\n" +
+	"\x16FINDING_KIND_MALFORMED\x10\v\x12\x1e\n" +
+	"\x1aFINDING_KIND_NEVER_CHANGED\x10\f*\xa9\x03\n" +
 	"\vSegmentKind\x12\x1c\n" +
 	"\x18SEGMENT_KIND_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17SEGMENT_KIND_BRUTEFORCE\x10\x01\x12\x17\n" +

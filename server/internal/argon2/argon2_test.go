@@ -23,7 +23,7 @@ import (
 func cores(t testing.TB) []*argon2.Core {
 	t.Helper()
 	var all []*argon2.Core
-	for _, name := range []string{argon2.KernelAVX2, argon2.KernelGeneric} {
+	for _, name := range []string{argon2.KernelAVX512, argon2.KernelAVX2, argon2.KernelGeneric} {
 		c, err := argon2.New(name)
 		if err != nil {
 			continue // not on this machine or in this build

@@ -32,7 +32,7 @@ var costs = []ours.Params{
 // threads; the figure is the median over the rounds, b.N of them, of the ratio
 // within each. Run it with -benchtime 20x or more.
 func BenchmarkVersusXCrypto(b *testing.B) {
-	for _, name := range []string{ours.KernelAVX2, ours.KernelGeneric} {
+	for _, name := range []string{ours.KernelAVX512, ours.KernelAVX2, ours.KernelGeneric} {
 		core, err := ours.New(name)
 		if err != nil {
 			continue

@@ -10,7 +10,8 @@ import (
 
 // The implementations that New knows by name.
 const (
-	KernelAuto    = "auto"     // AVX2 where the machine has it, otherwise generic
+	KernelAuto    = "auto"     // the first of those below that the machine runs
+	KernelAVX512  = "avx512"   // assembly for amd64 with AVX-512 VL and BW, on vectors of 256 bits
 	KernelAVX2    = "avx2"     // assembly for amd64
 	KernelGeneric = "generic"  // plain Go
 	KernelXCrypto = "x/crypto" // golang.org/x/crypto/argon2, with memory of its own for each call

@@ -170,14 +170,18 @@ func (m *matrix) fillIndependent(lane uint32) {
 	for i := m.begin(); i < m.segment; {
 		m.nextAddresses()
 		end := min(m.segment, i|(blockWords-1)+1)
-		next := &m.blocks[w.reference(s.addresses[i%blockWords], lane, i)]
+		at := func(i uint32) *block {
+			return &m.blocks[w.reference(s.addresses[i%blockWords], lane, i)]
+		}
+		// What a tail fetches is used by the head after the next one: here
+		// the addresses are known in time for that.
+		ref, next := at(i), at(min(i+1, end-1))
 		for ; i < end; i++ {
-			out, ref := &m.blocks[start+i], next
+			out := &m.blocks[start+i]
 			head(&s.z, out, prev, ref)
-			if i+1 < end {
-				next = &m.blocks[w.reference(s.addresses[(i+1)%blockWords], lane, i+1)]
-			}
-			tail(&s.z, out, prev, ref, next)
+			after := at(min(i+2, end-1))
+			tail(&s.z, out, prev, ref, after)
+			ref, next = next, after
 			prev = out
 		}
 	}

@@ -108,6 +108,7 @@ func wantNoStore(t testing.TB, dir string) {
 // TestTornBackups cuts a backup at every length and changes each byte, in short
 // runs some, and demands that each is refused and nothing is left behind.
 func TestTornBackups(t *testing.T) {
+	t.Parallel()
 	s := openStore(t, t.TempDir())
 	for i := range 6 {
 		if err := s.Put(t.Context(), version(i, 1)); err != nil {

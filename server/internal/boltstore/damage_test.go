@@ -160,6 +160,7 @@ func filled(t *testing.T) []byte {
 // that each answer is right or an error that says so, that a file which does not
 // open says why, and that nothing panics.
 func TestDamage(t *testing.T) {
+	t.Parallel()
 	rs, objs := contents()
 	file := filled(t)
 	o := damageMany(t, count(150, 5000), file, t.Logf, func(dir string) (bool, int, []string) {
@@ -257,6 +258,7 @@ func examine(t *testing.T, dir string, rs []verifier.Record, objs []objects.Obje
 // by one, and then writes: what is damaged there does its harm when bbolt
 // rewrites the page. No acknowledged write may be followed by an older answer.
 func TestDamageOfPages(t *testing.T) {
+	t.Parallel()
 	rs, _ := contents()
 	file := bytes.TrimRight(filled(t), "\x00")
 	file = append(file, make([]byte, 10*4096-len(file)%4096)...)
@@ -296,6 +298,7 @@ func TestDamageOfPages(t *testing.T) {
 // TestDamageOfPlainTree is the control: the same damage to a plain bbolt tree
 // must be seen to give wrong answers.
 func TestDamageOfPlainTree(t *testing.T) {
+	t.Parallel()
 	rs, _ := contents()
 	bucket := []byte("credentials")
 	path := filepath.Join(t.TempDir(), "plain.db")

@@ -72,6 +72,7 @@ func instance(t testing.TB, dir string) storetest.Instance {
 }
 
 func TestConformance(t *testing.T) {
+	t.Parallel()
 	storetest.Run(t, func(t testing.TB) storetest.Instance { return instance(t, t.TempDir()) })
 }
 

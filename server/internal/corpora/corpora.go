@@ -9,9 +9,12 @@ package corpora
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -25,66 +28,91 @@ import (
 // CheckEvery is how often the files are looked at for a change.
 const CheckEvery = 2 * time.Second
 
-// maxTweaks bounds how many close variants of a password are looked up.
-const maxTweaks = wordlists.MaxTweaks
-
 // Source is one configured corpus.
 type Source struct {
 	Name string
 	Path string
+	// SignedBy are files of public keys. With any, one of them must have signed
+	// the file's manifest.
+	SignedBy []string
+	// Unbounded lifts the bounds between the list in use and one that takes
+	// its place, for lists that people edit by hand.
+	Unbounded bool
+}
+
+// Config is what a shelf is made of.
+type Config struct {
+	Sources []Source
+	// PublicPadding pads ranges as the public service does, by 10 to 209
+	// lines, instead of to the length of the longest range.
+	PublicPadding bool
 }
 
 // Shelf holds the corpora.
 type Shelf struct {
 	corpora []*corpus
-	counts  Counters
+	padding wordlists.Padding
+	counts  counters
 }
 
-// Counters count look-ups by what they rest on.
-type Counters struct {
-	Performed, Degraded atomic.Uint64
+// counters count look-ups of passwords by what they rest on.
+type counters struct {
+	performed, degraded, skipped atomic.Uint64
 }
 
 // corpus is one open file.
 type corpus struct {
 	Source
-	handle wordlists.Handle
-	info   atomic.Pointer[wordlists.Info]
-	fault  atomic.Pointer[error]
-	seen   stamp
+	keys    []ed25519.PublicKey
+	handle  wordlists.Handle
+	serving atomic.Pointer[serving]
+	refused atomic.Pointer[error] // why the file now at the path is not in use
+	seen    stamp
 }
 
-// stamp tells one file at a path from another.
-type stamp struct {
-	size  int64
-	mtime time.Time
-	file  os.FileInfo
+// serving is the index in use.
+type serving struct {
+	info  wordlists.Info
+	fault atomic.Pointer[error] // why it cannot be trusted any more
 }
+
+// stamp tells one file at a path, and its manifest, from another.
+type stamp struct{ file, manifest os.FileInfo }
 
 func (s stamp) same(o stamp) bool {
-	return s.size == o.size && s.mtime.Equal(o.mtime) && (s.file == nil) == (o.file == nil) &&
-		(s.file == nil || os.SameFile(s.file, o.file))
+	return sameFile(s.file, o.file) && sameFile(s.manifest, o.manifest)
 }
 
-func stampOf(path string) (stamp, error) {
-	st, err := os.Stat(path)
-	if err != nil {
-		return stamp{}, err
+func sameFile(a, b os.FileInfo) bool {
+	if a == nil || b == nil {
+		return a == nil && b == nil
 	}
-	return stamp{st.Size(), st.ModTime(), st}, nil
+	return a.Size() == b.Size() && a.ModTime().Equal(b.ModTime()) && os.SameFile(a, b)
+}
+
+func (c *corpus) stamp() (at stamp, err error) {
+	if at.file, err = os.Stat(c.Path); err != nil || len(c.keys) == 0 {
+		return at, err
+	}
+	// Without a manifest the file is refused by name.
+	at.manifest, _ = os.Stat(wordlists.ManifestPath(c.Path))
+	return at, nil
 }
 
 // Open opens every corpus. One that cannot be opened, or whose canaries are
 // not found, is an error: a start must not silently go without it.
-func Open(sources []Source) (_ *Shelf, err error) {
-	s := &Shelf{}
+func Open(ctx context.Context, cfg Config) (_ *Shelf, err error) {
+	s := &Shelf{padding: wordlists.PadFull}
+	if cfg.PublicPadding {
+		s.padding = wordlists.PadPublic
+	}
 	defer func() {
 		if err != nil {
 			s.Close()
 		}
 	}()
 	names := map[string]bool{}
-	for i, src := range sources {
+	for i, src := range cfg.Sources {
 		switch {
 		case !wordlists.ValidName(src.Name):
 			return nil, fmt.Errorf("corpora[%d].name is not a name ([a-z0-9][a-z0-9._-]{0,63})", i)
@@ -95,7 +123,7 @@ func Open(sources []Source) (_ *Shelf, err error) {
 		}
 		names[src.Name] = true
 		c := &corpus{Source: src}
-		if err := c.load(); err != nil {
+		if err := c.open(ctx); err != nil {
 			return nil, fmt.Errorf("corpus %s: %w", src.Name, err)
 		}
 		s.corpora = append(s.corpora, c)
@@ -103,32 +131,41 @@ func Open(sources []Source) (_ *Shelf, err error) {
 	return s, nil
 }
 
-// load opens the file, checks its canaries, and only then puts it in the place
-// of the one that answers now.
-func (c *corpus) load() error {
-	at, err := stampOf(c.Path)
+// open reads the keys and puts the first file in use.
+func (c *corpus) open(ctx context.Context) error {
+	for _, path := range c.SignedBy {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		key, err := wordlists.ParsePublicKey(text)
+		if err != nil {
+			return err
+		}
+		c.keys = append(c.keys, key)
+	}
+	at, err := c.stamp()
 	if err != nil {
 		return err
 	}
-	x, err := wordlists.Open(c.Path, wordlists.Options{})
-	if err != nil {
-		return err
-	}
-	if err := x.CheckCanaries(); err != nil {
-		return errors.Join(err, x.Close())
-	}
-	info := x.Info()
-	if err := c.handle.Swap(x); err != nil {
-		return err
-	}
+	return c.load(ctx, at)
+}
+
+// load puts the file at the path in use, if it may take the place of the one
+// that is.
+func (c *corpus) load(ctx context.Context, at stamp) error {
 	c.seen = at
-	c.info.Store(&info)
-	c.fault.Store(nil)
+	info, err := c.handle.Load(ctx, c.Path, wordlists.LoadOptions{Keys: c.keys, Force: c.Unbounded})
+	if err != nil {
+		return err
+	}
+	c.serving.Store(&serving{info: info})
 	return nil
 }
 
-// Run looks for changed files until ctx ends. A new file that is damaged
-// leaves the one before in place; report hears of both.
+// Run looks for changed files, and asks for the canaries of those in use,
+// until ctx ends. A new file that is damaged, or that looks like anything but a
+// successor of the one in use, leaves that one in place; report hears of both.
 func (s *Shelf) Run(ctx context.Context, report func(name string, err error)) {
 	t := time.NewTicker(CheckEvery)
 	defer t.Stop()
@@ -137,32 +174,34 @@ func (s *Shelf) Run(ctx context.Context, report func(name string, err error)) {
 		case <-ctx.Done():
 			return
 		case <-t.C:
-			s.check(report)
-		}
-	}
-}
-
-func (s *Shelf) check(report func(name string, err error)) {
-	for _, c := range s.corpora {
-		at, err := stampOf(c.Path)
-		if err != nil {
-			if !c.seen.same(stamp{}) {
-				c.seen = stamp{}
-				report(c.Name, fmt.Errorf("the file is gone, the one that is open keeps answering: %w", err))
+			for _, c := range s.corpora {
+				c.check(ctx, report)
 			}
-			continue
 		}
-		if at.same(c.seen) {
-			continue
-		}
-		err = c.load()
-		c.seen = at // a damaged file is reported once
-		report(c.Name, err)
 	}
 }
 
-// broken notes that a look-up failed.
-func (c *corpus) broken(err error) { c.fault.Store(&err) }
+func (c *corpus) check(ctx context.Context, report func(name string, err error)) {
+	_ = c.with(func(x *wordlists.Index) error { return x.CheckCanaries() })
+	at, err := c.stamp()
+	if at.same(c.seen) {
+		return
+	}
+	if err != nil {
+		c.seen = at
+		err = fmt.Errorf("the file is gone, the one that is open keeps answering: %w", err)
+	} else {
+		err = c.load(ctx, at)
+	}
+	if ctx.Err() != nil {
+		return
+	}
+	c.refused.Store(nil)
+	if err != nil {
+		c.refused.Store(&err)
+	}
+	report(c.Name, err)
+}
 
 // Close gives the files back once look-ups under way have ended.
 func (s *Shelf) Close() {
@@ -171,22 +210,36 @@ func (s *Shelf) Close() {
 	}
 }
 
-// with runs f on the open index.
+// with runs f on the index in use, and notes it when that one cannot answer.
 func (c *corpus) with(f func(*wordlists.Index) error) error {
 	x := c.handle.Acquire()
 	if x == nil {
 		return verifier.ErrNoCorpus
 	}
 	err := f(x)
-	if err != nil && !errors.Is(err, wordlists.ErrHeadOnly) {
-		c.broken(err)
+	// A fault of an index that was exchanged meanwhile says nothing of the next.
+	if now := c.serving.Load(); err != nil && now.info.Version == x.Info().Version {
+		now.fault.Store(&err)
 	}
 	return errors.Join(err, x.Close())
 }
 
 // Breach asks every corpus for a password, and with similar for its close
-// variants when none has it.
+// variants when none has it: wordlists.MaxTweaks of them at most.
 func (s *Shelf) Breach(text password.Text, similar bool) policy.Breach {
+	b := s.breach(text, similar)
+	switch b.Status {
+	case policy.Skipped:
+		s.counts.skipped.Add(1)
+	case policy.Degraded:
+		s.counts.degraded.Add(1)
+	default:
+		s.counts.performed.Add(1)
+	}
+	return b
+}
+
+func (s *Shelf) breach(text password.Text, similar bool) policy.Breach {
 	if len(s.corpora) == 0 {
 		return policy.Breach{Status: policy.Skipped}
 	}
@@ -206,35 +259,37 @@ func (s *Shelf) Breach(text password.Text, similar bool) policy.Breach {
 	}
 	b.CorpusVersion = strings.Join(versions, ",")
 	if similar && !b.Found && b.Status == policy.Performed {
-		b.Similar = s.similar(text)
-	}
-	if b.Status == policy.Degraded {
-		s.counts.Degraded.Add(1)
-	} else {
-		s.counts.Performed.Add(1)
+		var err error
+		if b.Similar, err = s.similar(text); err != nil {
+			b.Status = policy.Degraded
+		}
 	}
 	return b
 }
 
-// similar tells whether a close variant is in a corpus.
-func (s *Shelf) similar(text password.Text) bool {
+// similar tells whether a close variant of a password is in a corpus.
+func (s *Shelf) similar(text password.Text) (bool, error) {
+	var keys [wordlists.MaxTweaks]wordlists.Key
+	var counts [wordlists.MaxTweaks]uint32
 	for _, c := range s.corpora {
 		found := false
 		err := c.with(func(x *wordlists.Index) error {
-			for t := range wordlists.Tweaks(text.Reveal(), maxTweaks) {
-				ok, err := x.Contains(x.Kind().Key(t))
-				if err != nil || ok {
-					found = ok
-					return err
-				}
+			n := 0
+			for t := range wordlists.Tweaks(text.Reveal(), len(keys)) {
+				keys[n] = x.Kind().Key(t)
+				n++
 			}
+			if err := x.CountBatch(counts[:n], keys[:n]); err != nil {
+				return err
+			}
+			found = slices.ContainsFunc(counts[:n], func(n uint32) bool { return n > 0 })
 			return nil
 		})
-		if err == nil && found {
-			return true
+		if found || err != nil {
+			return found, err
 		}
 	}
-	return false
+	return false, nil
 }
 
 // Counts looks digests up in all corpora of a kind; the largest count wins.
@@ -248,14 +303,17 @@ func (s *Shelf) Counts(kind wordlists.Kind, digests []string) (verifier.Counts, 
 	}
 	out := verifier.Counts{Counts: make([]uint32, len(keys)), Status: policy.Performed}
 	one := make([]uint32, len(keys))
+	var versions []string
 	asked := false
 	for _, c := range s.corpora {
-		info := c.info.Load()
-		if info == nil || info.Kind != kind {
+		if c.serving.Load().info.Kind != kind {
 			continue
 		}
 		asked = true
-		err := c.with(func(x *wordlists.Index) error { return x.CountBatch(one, keys) })
+		err := c.with(func(x *wordlists.Index) error {
+			versions = append(versions, c.Name+"@"+x.Info().Version)
+			return x.CountBatch(one, keys)
+		})
 		if err != nil {
 			out.Status = policy.Degraded
 			continue
@@ -263,39 +321,39 @@ func (s *Shelf) Counts(kind wordlists.Kind, digests []string) (verifier.Counts, 
 		for i, n := range one {
 			out.Counts[i] = max(out.Counts[i], n)
 		}
-		if out.Version != "" {
-			out.Version += ","
-		}
-		out.Version += c.Name + "@" + info.Version
 	}
 	if !asked {
 		return verifier.Counts{}, verifier.ErrNoCorpus
 	}
+	out.Version = strings.Join(versions, ",")
 	return out, nil
 }
 
 // Range gives the range of a prefix from the first corpus of the kind that
-// keeps whole hashes.
+// keeps whole hashes. One that cannot answer is as good as none.
 func (s *Shelf) Range(kind wordlists.Kind, prefix uint32, padding bool) (verifier.Range, error) {
 	pad := wordlists.PadNone
 	if padding {
-		pad = wordlists.PadFull
+		pad = s.padding
 	}
 	for _, c := range s.corpora {
-		info := c.info.Load()
-		if info == nil || info.Kind != kind || !info.Full {
+		if info := &c.serving.Load().info; info.Kind != kind || !info.Full {
 			continue
 		}
-		out := verifier.Range{Built: info.Built}
+		var out verifier.Range
 		err := c.with(func(x *wordlists.Index) error {
 			body, real, err := x.AppendRange(nil, prefix, pad)
-			if err == nil {
-				out.Body = body
-				out.ETag, _ = wordlists.RangeTags(body, real)
+			if err != nil {
+				return err
 			}
-			return err
+			out.Body, out.Built = body, x.Info().Built
+			out.ETag, out.ContentMD5 = wordlists.RangeTags(body, real)
+			return nil
 		})
-		return out, err
+		if err != nil {
+			return verifier.Range{}, fmt.Errorf("%w: %w", verifier.ErrNoCorpus, err)
+		}
+		return out, nil
 	}
 	return verifier.Range{}, verifier.ErrNoCorpus
 }
@@ -304,27 +362,49 @@ func (s *Shelf) Range(kind wordlists.Kind, prefix uint32, padding bool) (verifie
 func (s *Shelf) List() []verifier.Corpus {
 	var out []verifier.Corpus
 	for _, c := range s.corpora {
-		info := c.info.Load()
-		one := verifier.Corpus{Name: c.Name, Kind: info.Kind, Version: info.Version, Entries: info.Entries, Built: info.Built, Ranges: info.Full}
-		if f := c.fault.Load(); f != nil {
-			one.Fault = *f
+		now := c.serving.Load()
+		one := verifier.Corpus{Name: c.Name, Kind: now.info.Kind, Version: now.info.Version, Entries: now.info.Entries,
+			Built: now.info.Built, Ranges: now.info.Full}
+		if f := now.fault.Load(); f != nil {
+			one.Fault = why(*f)
+		}
+		if r := c.refused.Load(); r != nil {
+			one.Refused = why(*r)
 		}
 		out = append(out, one)
 	}
 	return out
 }
 
+// why names an error in a word that may leave the process.
+func why(err error) string {
+	for _, n := range []struct {
+		err  error
+		word string
+	}{
+		{wordlists.ErrCorrupt, "DAMAGED"}, {wordlists.ErrFormat, "FOREIGN"}, {wordlists.ErrCanary, "CANARY"},
+		{wordlists.ErrKind, "KIND"}, {wordlists.ErrSignature, "UNSIGNED"}, {wordlists.ErrRefused, "BOUNDS"},
+		{fs.ErrNotExist, "MISSING"},
+	} {
+		if errors.Is(err, n.err) {
+			return n.word
+		}
+	}
+	return "UNREADABLE"
+}
+
 // Ready gives the fault of the first corpus that cannot be trusted, or nil.
 func (s *Shelf) Ready() error {
 	for _, c := range s.corpora {
-		if f := c.fault.Load(); f != nil {
+		if f := c.serving.Load().fault.Load(); f != nil {
 			return fmt.Errorf("corpus %s: %w", c.Name, *f)
 		}
 	}
 	return nil
 }
 
-// Lookups gives how many look-ups every corpus answered, and how many not.
-func (s *Shelf) Lookups() (performed, degraded uint64) {
-	return s.counts.Performed.Load(), s.counts.Degraded.Load()
+// Lookups counts the look-ups of passwords since the start, by what they rest
+// on.
+func (s *Shelf) Lookups() verifier.Lookups {
+	return verifier.Lookups{Performed: s.counts.performed.Load(), Degraded: s.counts.degraded.Load(), Skipped: s.counts.skipped.Load()}
 }

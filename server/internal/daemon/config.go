@@ -148,7 +148,7 @@ type Hashing struct {
 	// QueueWait is how long a login may wait for its turn. Default 500ms.
 	QueueWait time.Duration `yaml:"queue_wait"`
 	// Kernel is the implementation of argon2: auto (default, the fastest that
-	// passes its self-test), avx2, generic or x/crypto.
+	// passes its self-test), avx512, avx2, generic or x/crypto.
 	Kernel string `yaml:"kernel"`
 	// Firebase is needed to verify hashes exported from Firebase Authentication.
 	Firebase Firebase `yaml:"firebase"`
@@ -224,11 +224,23 @@ type Postgres struct {
 type Corpus struct {
 	Name string `yaml:"name"`
 	Path string `yaml:"path"`
+	// SignedBy are files of Ed25519 public keys (PEM). With any listed, a file
+	// is taken only with a manifest beside it that one of them signed, and is
+	// read through at the start.
+	SignedBy []string `yaml:"signed_by"`
+	// Unbounded lets any list take the place of the one in use, however much
+	// shorter, longer or different it is: for lists that people edit by hand.
+	Unbounded bool `yaml:"unbounded"`
 }
 
-// Range opens GET /range/{prefix} to networks without a key.
+// Range is about GET /range/{prefix}.
 type Range struct {
+	// AnonymousFrom are the networks that may ask without a key. Default: none.
 	AnonymousFrom []string `yaml:"anonymous_from"`
+	// Padding is what Add-Padding brings: full (default), to the length of the
+	// longest range and 0 to 200 lines more, or public, 10 to 209 lines, as the
+	// public service does.
+	Padding string `yaml:"padding"`
 }
 
 // Limits bound each caller; 0 is off.
@@ -257,6 +269,9 @@ type PepperKey struct {
 	File string `yaml:"file"`
 	// State is active, decrypt-only or retired.
 	State string `yaml:"state"`
+	// Cipher is aes-256-gcm (default), or sm4-gcm where the law asks for it. It
+	// is the key's for good: a change of cipher is a rotation to another key.
+	Cipher string `yaml:"cipher"`
 }
 
 // Events says where the event log goes.
@@ -400,6 +415,7 @@ func (c Config) check() error {
 		oneOf("hashing.scheme", c.Hashing.Scheme, string(password.Argon2id), string(password.PBKDF2SHA256), string(password.PBKDF2SHA512), string(password.PBKDF2SM3)),
 		oneOf("redis.mode", c.Redis.Mode, "single", "sentinel", "cluster"),
 		oneOf("events.sink", c.Events.Sink, "file"),
+		oneOf("range.padding", c.Range.Padding, "", "full", "public"),
 	} {
 		if err != nil {
 			return err
@@ -461,6 +477,9 @@ func (c *Config) resolve(base string) {
 		&c.Events.Path, &c.Events.Checkpoint, &c.Webhook.SecretFile}
 	for i := range c.Corpora {
 		paths = append(paths, &c.Corpora[i].Path)
+		for j := range c.Corpora[i].SignedBy {
+			paths = append(paths, &c.Corpora[i].SignedBy[j])
+		}
 	}
 	for i := range c.Pepper.Keys {
 		paths = append(paths, &c.Pepper.Keys[i].File)

@@ -45,7 +45,8 @@ type Server struct {
 	book    *policybook.Book
 	pepper  *peppers
 	store   *keep
-	corpora *corpora.Shelf // nil: none configured
+	corpora *corpora.Shelf
+	audits  *audits
 	events  *events.Log
 	journal *journal
 	tenants *tenants
@@ -151,6 +152,7 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	s.spawn(func() {
 		s.tenants.run(run, func(err error) { o.Log.Error("tenants could not be read again", "error", err) })
 	})
+	s.audits.start(s, run)
 	if s.store.durability != nil {
 		// A server that must not be asked for its settings is no reason not to start.
 		findings, err := s.store.durability(ctx)
@@ -174,17 +176,15 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 			s.announce()
 		})
 	})
-	if s.corpora != nil {
-		s.spawn(func() {
-			s.corpora.Run(run, func(name string, err error) {
-				if err != nil {
-					o.Log.Error("a changed corpus was not taken", "corpus", name, "error", err)
-					return
-				}
-				o.Log.Info("a changed corpus was taken", "corpus", name)
-			})
+	s.spawn(func() {
+		s.corpora.Run(run, func(name string, err error) {
+			if err != nil {
+				o.Log.Error("a changed corpus was not taken", "corpus", name, "error", err)
+				return
+			}
+			o.Log.Info("a changed corpus was taken", "corpus", name)
 		})
-	}
+	})
 	s.setReady(true)
 	return s, nil
 }
@@ -329,24 +329,24 @@ func (s *Server) verifier(ctx context.Context, c Config, dir dataDir, o Options)
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
 	s.onClose(s.book.Flush)
-	var shelf verifier.Corpora
-	if len(c.Corpora) > 0 {
-		if s.corpora, err = openCorpora(c.Corpora); err != nil {
-			return nil, err
-		}
-		s.onClose(func(context.Context) error { s.corpora.Close(); return nil })
-		shelf = s.corpora
+	if s.corpora, err = openCorpora(ctx, &c); err != nil {
+		return nil, err
 	}
+	s.onClose(func(context.Context) error { s.corpora.Close(); return nil })
 	v, err := verifier.New(ctx, verifier.Config{
 		Store: s.store, Objects: s.store, Hasher: s.hasher, Throttle: limiter, Pepper: s.pepper.Ring,
 		Keys:     verifier.Keys{Subject: derive(master, "subject"), Guess: derive(master, "guess"), Proof: derive(master, "proof")},
-		Policies: s.book, Corpora: shelf, TenantOf: s.tenants.settings, Log: s.log, Now: o.Now,
+		Policies: s.book, Corpora: s.corpora, TenantOf: s.tenants.settings, Log: s.log, Now: o.Now,
 	})
 	if err != nil {
 		return nil, err
 	}
 	s.onClose(func(ctx context.Context) error { v.Close(ctx); return nil })
+	s.countEmbedded(v)
 	s.legacy = v.LegacyWaits
+	if s.audits, err = s.openAudits(v, master, o.Now); err != nil {
+		return nil, err
+	}
 	return v, nil
 }
 
@@ -398,7 +398,7 @@ func (s *Server) open(ctx context.Context, c Config, dir dataDir, v *verifier.Ve
 	}
 	s.grpcL, s.httpL = ls[0], ls[1]
 	s.rpc, err = rpc.New(ctx, rpc.Config{
-		Verifier: v, Keyring: keyring, Book: s.book, Rotate: s.rotatePepper(v), Backup: s.backup, Access: access, Log: s.log, TLS: tlsConfig,
+		Verifier: v, Keyring: keyring, Book: s.book, Audits: s.audits, Rotate: s.rotatePepper(v), Backup: s.backup, Access: access, Log: s.log, TLS: tlsConfig,
 		Hosts: c.Listen.Hosts, AnyHost: tlsConfig != nil && len(c.Listen.Hosts) == 0, Origins: c.Listen.CORSOrigins,
 		AnonymousRange: anonymous, Ready: s.unready, Envoy: c.Listen.Envoy, Journal: s.journal,
 		Installation: installation{s, v},
@@ -479,10 +479,7 @@ func (s *Server) unready() error {
 	if err := s.store.ready(); err != nil {
 		return err
 	}
-	if s.corpora != nil {
-		return s.corpora.Ready()
-	}
-	return nil
+	return s.corpora.Ready()
 }
 
 // rotatePepper gives the rotation of the pepper: a key is made active, and
@@ -513,16 +510,35 @@ func (s *Server) backup(ctx context.Context, w io.Writer) error {
 	return s.pepper.backup(s.store.embedded)(ctx, w)
 }
 
-func openCorpora(list []Corpus) (*corpora.Shelf, error) {
-	var sources []corpora.Source
-	for _, c := range list {
-		sources = append(sources, corpora.Source{Name: c.Name, Path: c.Path})
+// openCorpora opens the configured corpora.
+func openCorpora(ctx context.Context, c *Config) (*corpora.Shelf, error) {
+	cfg := corpora.Config{PublicPadding: c.Range.Padding == "public"}
+	for _, e := range c.Corpora {
+		cfg.Sources = append(cfg.Sources, corpora.Source{Name: e.Name, Path: e.Path, SignedBy: e.SignedBy, Unbounded: e.Unbounded})
 	}
-	s, err := corpora.Open(sources)
+	s, err := corpora.Open(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
 	return s, nil
+}
+
+// fittingLeast is what OWASP ASVS 5.0 6.2.4 asks for.
+const fittingLeast = 3_000
+
+// countEmbedded counts how much of the embedded list the default policy's
+// minimum lengths leave to be refused by the list.
+func (s *Server) countEmbedded(v *verifier.Verifier) {
+	chosen, err := s.book.Policy(identity.DefaultTenant, "", verifier.Pseudonym{})
+	if err != nil {
+		return // whoever asks for it is told
+	}
+	form := chosen.Policy.Form("en")
+	single, multi := v.Fitting(form.MinLength), v.Fitting(form.MinLengthMFA)
+	s.log.Info("embedded list counted", "strings", v.Fitting(0), "long_enough", single, "long_enough_multi_factor", multi)
+	if min(single, multi) < fittingLeast {
+		s.log.Warn("the default policy demands such length that the embedded list holds fewer than 3,000 passwords that fit it: configure a breach corpus (OWASP ASVS 5.0 6.2.4)")
+	}
 }
 
 // GRPCAddr and HTTPAddr are where the doors are.

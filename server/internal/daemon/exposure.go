@@ -39,11 +39,7 @@ func (i installation) Exposure(ctx context.Context, locale string) ([]*watchword
 	if i.s.corpora != nil {
 		f.Corpora = nil
 		for _, c := range i.s.corpora.List() {
-			x := exposure.Corpus{Name: c.Name, Built: c.Built}
-			if c.Fault != nil {
-				x.Fault = c.Fault.Error()
-			}
-			f.Corpora = append(f.Corpora, x)
+			f.Corpora = append(f.Corpora, exposure.Corpus{Name: c.Name, Built: c.Built, Fault: c.Fault})
 		}
 	}
 	report, err := i.s.events.Verify()

@@ -34,9 +34,12 @@ func (s *Server) limiter(c Config, dir dataDir, master []byte, now func() time.T
 		if err != nil {
 			return nil, err
 		}
-		if store, err = redisthrottle.Open(rc); err != nil {
+		shared, err := redisthrottle.Open(rc)
+		if err != nil {
 			return nil, fmt.Errorf("configuration: %w", err)
 		}
+		store = shared
+		s.spawn(func() { s.inspectCounters(shared) })
 	} else {
 		config.Memory.Dir = dir.path(throttleDir)
 		if err := os.MkdirAll(config.Memory.Dir, 0o700); err != nil {
@@ -49,6 +52,18 @@ func (s *Server) limiter(c Config, dir dataDir, master []byte, now func() time.T
 	}
 	s.onClose(func(context.Context) error { return l.Close() })
 	return l, nil
+}
+
+// inspectCounters warns of settings of Redis that do not suit counters. One that
+// cannot be asked is no reason not to start: that it is lost, the limiter says.
+func (s *Server) inspectCounters(store *redisthrottle.Store) {
+	facts, err := store.Inspect(context.Background()) // bounds itself
+	if err != nil {
+		return
+	}
+	for _, w := range facts.Warnings() {
+		s.log.Warn(w)
+	}
 }
 
 // Rules are those of the profile, with the two numbers the configuration may

@@ -77,7 +77,14 @@ func (p *peppers) configured() ([]pepper.Key, error) {
 			if err != nil {
 				return nil, fmt.Errorf("configuration: pepper.keys[%d]: %w", i, err)
 			}
-			key.Sealer = pepper.NewAES(secret)
+			switch k.Cipher {
+			case "", "aes-256-gcm":
+				key.Sealer = pepper.NewAES(secret)
+			case "sm4-gcm":
+				key.Sealer = pepper.NewSM4(secret)
+			default:
+				return nil, fmt.Errorf("configuration: pepper.keys[%d].cipher must be aes-256-gcm or sm4-gcm", i)
+			}
 		}
 		out = append(out, key)
 	}

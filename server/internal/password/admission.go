@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"time"
 )
@@ -120,8 +121,9 @@ type Stats struct {
 	Orphans uint64 // runs whose caller went away before they ended
 }
 
+// newPool starts a thread for each slot, which close ends.
 func newPool(slots []*slot, share int64, wait time.Duration) *pool {
-	return &pool{
+	p := &pool{
 		wait:    wait,
 		share:   share,
 		idle:    slots,
@@ -132,6 +134,11 @@ func newPool(slots []*slot, share int64, wait time.Duration) *pool {
 		rates:   make(map[Scheme]*rate),
 		drained: make(chan struct{}),
 	}
+	for _, s := range slots {
+		s.jobs = make(chan *job, 1)
+		go p.serve(s)
+	}
+	return p
 }
 
 // do runs j in a slot and returns when it has ended, when ctx is done, or at
@@ -204,30 +211,52 @@ func (p *pool) enqueue(j *job) error {
 		return nil
 	}
 	p.interactive = now
-	if q.Len() > 0 || len(p.idle) < j.slots {
-		wait := p.backlog(now)
-		// A fifth stays in reserve, so that those let in are still served in
-		// time when the hashes become a little slower.
-		limit := p.wait - p.wait/5
-		if at, ok := j.ctx.Deadline(); ok {
-			// A hash that ends after the deadline is work thrown away.
-			limit = min(limit, at.Sub(now)-j.est)
-		}
-		if wait > limit || q.Len() >= maxQueued {
-			return p.busy(wait)
-		}
+	if err := p.full(j, now); err != nil {
+		return err
 	}
 	j.place = q.PushBack(j)
 	p.queued[j.scheme] += j.load.units * float64(j.slots)
 	return nil
 }
 
+// full refuses an interactive job that would wait for too long.
+func (p *pool) full(j *job, now time.Time) error {
+	q := p.queues[Interactive]
+	if q.Len() == 0 && len(p.idle) >= j.slots {
+		return nil
+	}
+	wait := p.backlog(now)
+	// A fifth stays in reserve for a machine that has just become slower.
+	limit := p.wait - p.wait/5
+	if at, ok := j.ctx.Deadline(); ok {
+		// A hash that ends after the deadline is work thrown away.
+		limit = min(limit, at.Sub(now)-j.est)
+	}
+	if wait > limit || q.Len() >= maxQueued {
+		return p.busy(wait)
+	}
+	return nil
+}
+
+// admit says whether an interactive job would be let in now.
+func (p *pool) admit(ctx context.Context, s Scheme, units float64) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return ErrClosed
+	}
+	return p.full(&job{ctx: ctx, slots: 1, est: p.rateOf(s).estimate(units)}, time.Now())
+}
+
 // backlog is how long a job arriving now would wait behind those running and
-// those queued before it, at the speed of the last runs and a little below.
+// those queued before it, should all runs be as slow as the slowest of late.
+// Where runs differ, as on a machine shared with others, the queue is so kept
+// short enough that hardly anybody who was let in is sent away in the end; a
+// short queue costs no throughput as long as it is not empty.
 func (p *pool) backlog(now time.Time) time.Duration {
 	var sum time.Duration
 	for s, units := range p.queued {
-		sum += p.rateOf(s).cautious(units)
+		sum += p.rateOf(s).upper(units)
 	}
 	for r := range p.running {
 		if left := r.est - now.Sub(r.started); left > 0 {
@@ -346,7 +375,17 @@ func (p *pool) start(j *job, now time.Time) {
 	p.running[j] = struct{}{}
 	p.stats.Runs++
 	p.stats.Peak = max(p.stats.Peak, len(p.running))
-	go p.work(j)
+	j.taken[0].jobs <- j // has room: the slot was idle
+}
+
+// serve runs the jobs of one slot, on a thread that gives way to those that
+// take in requests: a refusal must not wait for a hash to end its time slice.
+func (p *pool) serve(w *slot) {
+	runtime.LockOSThread() // never unlocked: the thread ends with the pool
+	yieldThread()
+	for j := range w.jobs {
+		p.work(j)
+	}
 }
 
 func (p *pool) work(j *job) {
@@ -399,6 +438,7 @@ func (p *pool) drain() {
 	}
 	for _, s := range p.idle {
 		s.free()
+		close(s.jobs)
 	}
 	p.idle = nil
 	close(p.drained)
@@ -467,11 +507,6 @@ func (r *rate) observe(units float64, took time.Duration) {
 }
 
 func (r *rate) estimate(units float64) time.Duration { return time.Duration(r.mean * units) }
-
-// cautious is the mean and one deviation.
-func (r *rate) cautious(units float64) time.Duration {
-	return time.Duration((r.mean + r.dev) * units)
-}
 
 // upper is the mean and four deviations: few runs take longer.
 func (r *rate) upper(units float64) time.Duration {

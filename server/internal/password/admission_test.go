@@ -147,6 +147,45 @@ func TestFullQueueRefusesAtOnce(t *testing.T) {
 	})
 }
 
+// What Admit says is what Do would, without the hash.
+func TestAdmit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := password.NewPool(2, 1<<20, 10*service, service)
+		var wg sync.WaitGroup
+		refused := 0
+		for range 100 {
+			said := p.Admit(t.Context())
+			var busy *password.BusyError
+			if said != nil && !errors.As(said, &busy) {
+				t.Fatalf("Admit = %v", said)
+			}
+			wg.Go(func() {
+				err := p.Do(t.Context(), password.Interactive, 1, password.Text{}, func([]byte) { time.Sleep(service) })
+				if (err == nil) != (said == nil) {
+					t.Errorf("Admit = %v, and then Do = %v", said, err)
+				}
+			})
+			synctest.Wait()
+			if said != nil {
+				refused++
+			}
+		}
+		wg.Wait()
+		if refused < 50 || refused == 100 {
+			t.Errorf("%d of 100 at once refused by 2 slots with room for 8 runs each", refused)
+		}
+		soon, cancel := context.WithTimeout(t.Context(), service/2)
+		defer cancel()
+		if err := p.Admit(soon); err != nil {
+			t.Errorf("with idle slots Admit = %v", err)
+		}
+		p.Close()
+		if err := p.Admit(t.Context()); !errors.Is(err, password.ErrClosed) {
+			t.Errorf("after Close Admit = %v", err)
+		}
+	})
+}
+
 func TestWaitLimitHoldsWhenTheEstimateIsWrong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const wait = 100 * time.Millisecond

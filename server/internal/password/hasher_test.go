@@ -443,6 +443,34 @@ func TestServiceTime(t *testing.T) {
 	}
 }
 
+// A verify costs the collector next to nothing.
+func TestVerifyAllocations(t *testing.T) {
+	h := cheap(t)
+	secret := text(t, "correct horse")
+	phc, err := h.Hash(t.Context(), password.Interactive, secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	verify := func() {
+		if r, err := h.Verify(t.Context(), password.Interactive, secret, phc); err != nil || !r.Match {
+			t.Fatalf("Verify = %+v, %v", r, err)
+		}
+	}
+	const runs, most, mostBytes = 200, 8, 2 << 10
+	if n := testing.AllocsPerRun(runs, verify); n > most {
+		t.Errorf("a verify allocates %v times, want at most %d", n, most)
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range runs {
+		verify()
+	}
+	runtime.ReadMemStats(&after)
+	if n := (after.TotalAlloc - before.TotalAlloc) / runs; n > mostBytes {
+		t.Errorf("a verify allocates %d bytes, want at most %d", n, mostBytes)
+	}
+}
+
 // The cost of everything around the KDF.
 func BenchmarkVerifyOverhead(b *testing.B) {
 	h := cheap(b)

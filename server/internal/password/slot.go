@@ -17,6 +17,7 @@ type slot struct {
 	core   *argon2.Core
 	kib    uint32         // size of memory, unless a larger hash has grown it
 	memory *argon2.Memory // nil while lent to a hash that took several slots
+	jobs   chan *job      // at most one: the slot is idle or runs it
 
 	password []byte // within plain
 	plain    [MaxBytes]byte

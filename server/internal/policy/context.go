@@ -66,10 +66,16 @@ func (t *tokens) addSlight(kind string, text []rune) {
 	}
 }
 
-// words gives the tokens of a context, and how many entries were past the cap.
+// words gives what to look for in a password, and how many entries of the
+// context were past the cap.
 func (c Context) words() (matcher, int) {
-	var t tokens
-	seen, ignored := 0, 0
+	t, ignored := c.tokens()
+	return reversible(t), ignored
+}
+
+// tokens gives the tokens of a context, and how many entries were past the cap.
+func (c Context) tokens() (t tokens, ignored int) {
+	seen := 0
 	each := func(kind string, entries ...string) {
 		for _, e := range entries {
 			if e == "" {
@@ -89,7 +95,7 @@ func (c Context) words() (matcher, int) {
 	each(kindPhone, c.Phones...)
 	each(kindWord, c.Words...)
 	t.birthDate(c.BirthDate)
-	return reversible(t), ignored
+	return t, ignored
 }
 
 // reversible adds each token read backwards.

@@ -115,14 +115,22 @@ var alphabets = [4]string{
 	symbol: "-_.~!*+=",
 }
 
-// wanted is the least randomness: minBits, or what the policy's rule on
-// guesses asks for.
-func (p *Policy) wanted() float64 {
+// wanted is the least randomness: minBits, or surplus times what the policy's
+// rule on guesses asks for.
+func (p *Policy) wanted(surplus float64) float64 {
 	if g := p.doc.Rules.Guesses; g.active() {
-		return max(minBits, g.MinLog10*math.Log2(10)+1)
+		return max(minBits, surplus*g.MinLog10*math.Log2(10)+1)
 	}
 	return minBits
 }
+
+// An estimator knows the words of a phrase, but not how the characters of a
+// random password were drawn: it finds habits in some of them, and rates a text
+// as low as seven tenths of its randomness.
+const (
+	surplusCharacters = 1.5
+	surplusPhrase     = 1.0
+)
 
 func (p *Policy) leastLength() int {
 	if l := p.doc.Rules.Length; l.active() {
@@ -161,7 +169,7 @@ func (p *Policy) characters(d *dice) (string, float64) {
 			draw(alphabets[c])
 		}
 	}
-	for len(out) < max(p.leastLength(), 16) || entropy < p.wanted() {
+	for len(out) < max(p.leastLength(), 16) || entropy < p.wanted(surplusCharacters) {
 		draw(alphabet)
 	}
 	for i := len(out) - 1; i > 0; i-- {
@@ -178,7 +186,7 @@ func (p *Policy) phrase(d *dice, words []string) (string, float64) {
 	var out []string
 	var entropy float64
 	length, small := -1, 0
-	for entropy < p.wanted() || len(out) <= need[symbol] || len(out) < need[upper] || small < need[lower] ||
+	for entropy < p.wanted(surplusPhrase) || len(out) <= need[symbol] || len(out) < need[upper] || small < need[lower] ||
 		length+need[digit] < p.leastLength() {
 		w := words[d.roll(len(words))]
 		entropy += math.Log2(float64(len(words)))

@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	mathrand "math/rand/v2"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	"unicode"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 
 	"github.com/watchword-project/watchword/server/internal/policy"
 )
@@ -249,6 +251,77 @@ func TestGenerate(t *testing.T) {
 				seen[g.Password] = true
 			}
 		}
+	}
+}
+
+// documents draws policies as people might write them.
+func documents() *rapid.Generator[string] {
+	return rapid.Custom(func(t *rapid.T) string {
+		var b strings.Builder
+		section := func(name string, settings ...string) {
+			if rapid.Bool().Draw(t, name) {
+				var on []string
+				for _, s := range settings {
+					key, most, _ := strings.Cut(s, " ")
+					var low, high int
+					fmt.Sscan(most, &low, &high)
+					if v := rapid.IntRange(low, high).Draw(t, key); v > 0 {
+						on = append(on, fmt.Sprintf("%s: %d", key, v))
+					}
+				}
+				if len(on) > 0 {
+					fmt.Fprintf(&b, "  %s: {%s}\n", name, strings.Join(on, ", "))
+				}
+			}
+		}
+		section("length", "min 1 128", "min_mfa 0 16")
+		section("size", "max_bytes 64 1024")
+		section("composition", "min_lower 0 6", "min_upper 0 6", "min_digits 0 6", "min_symbols 0 6", "min_letters 0 20", "min_non_letters 0 12", "min_classes 0 4")
+		section("guesses", "min_log10 1 40")
+		section("repeat", "max_run 2 6", "min_distinct 0 10")
+		section("sequence", "max 3 8")
+		section("fuzzy", "points 1 12")
+		section("history", "depth 1 24")
+		section("breach", "threshold 1 10")
+		return "version: 1\nrules:\n  context: {mode: enforce}\n" + b.String()
+	})
+}
+
+// TestGenerateForAnyPolicy makes passwords for policies of all kinds: each is
+// accepted for either use, with the estimate that its randomness promises.
+func TestGenerateForAnyPolicy(t *testing.T) {
+	t.Parallel()
+	outer := t
+	made, refused := 0, 0
+	rapid.Check(t, func(t *rapid.T) {
+		doc := documents().Draw(t, "document")
+		p, err := policy.Parse("own", []byte(doc))
+		if err != nil {
+			refused++ // it contradicts itself
+			return
+		}
+		for _, kind := range []policy.Kind{policy.Random, policy.PassphraseEN, policy.PassphrasePinyin} {
+			got, err := p.Generate(policy.Generation{Kind: kind, Count: 3, Rand: rand.Reader})
+			if kind != policy.Random && strings.Contains(doc, "max_bytes") && errors.Is(err, policy.ErrUnsatisfiable) {
+				continue // a phrase that takes as many guesses may be too long
+			}
+			if err != nil {
+				t.Fatalf("kind %d: %v\n%s", kind, err, doc)
+			}
+			for _, g := range got {
+				made++
+				password := text(outer, g.Password)
+				for _, use := range []policy.Use{policy.SingleFactor, policy.MultiFactor} {
+					ev := policy.Evidence{Estimate: &policy.Estimate{GuessesLog10: g.EntropyBits / math.Log2(10)}}
+					if v := p.Judge(password, use, policy.Signup, policy.Context{}, ev); !v.Accept {
+						t.Fatalf("kind %d: refused for %v\n%s", kind, rules(v.Violations), doc)
+					}
+				}
+			}
+		}
+	})
+	if made < 100 {
+		t.Errorf("%d passwords were made; %d policies were refused", made, refused)
 	}
 }
 

@@ -10,6 +10,8 @@ import (
 	"sync"
 )
 
+//go:generate go run ./mktables -out tables
+
 // The tables are made by mktables from the sources named there and in NOTICE.
 var (
 	//go:embed tables/pinyin.txt

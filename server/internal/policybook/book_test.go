@@ -16,6 +16,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -100,6 +101,7 @@ func put(t testing.TB, b *policybook.Book, tenant, name string, d []byte, ifVers
 }
 
 func TestPoliciesOfThreeSources(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	write(t, dir, "house.yaml", doc(1, 9))
 	write(t, dir, "house.app.yaml", []byte("version: 1\nextends: house\nrules:\n  size: {max_bytes: 256}\n"))
@@ -147,6 +149,7 @@ func TestPoliciesOfThreeSources(t *testing.T) {
 }
 
 func TestStartRefusesWhatItCannotServe(t *testing.T) {
+	t.Parallel()
 	bad := t.TempDir()
 	write(t, bad, "x.yaml", []byte("rules: {lenght: {min: 9}}"))
 	for name, change := range map[string]func(*policybook.Config){
@@ -175,10 +178,11 @@ func (j judged) whole() bool {
 }
 
 func TestSwapsWhileJudging(t *testing.T) {
+	t.Parallel()
 	if (judged{"7", "18"}).whole() || !(judged{"7", "17"}).whole() {
 		t.Fatal("a mixture of two versions is not seen")
 	}
-	const swaps = 1000
+	const swaps = 300
 	dir := t.TempDir()
 	set := func(i int) {
 		write(t, dir, "base.yaml", doc(i, 10+i%100))
@@ -237,6 +241,7 @@ func TestSwapsWhileJudging(t *testing.T) {
 }
 
 func TestBrokenDirectoryKeepsTheLastGoodSet(t *testing.T) {
+	t.Parallel()
 	outside := filepath.Join(t.TempDir(), "outside.yaml")
 	if err := os.WriteFile(outside, doc(9, 9), 0o600); err != nil {
 		t.Fatal(err)
@@ -324,6 +329,7 @@ func TestBrokenDirectoryKeepsTheLastGoodSet(t *testing.T) {
 // TestWriterIsWaitedFor: a file that is cut short between two lines is a policy
 // with fewer rules, so a directory is not taken while it still changes.
 func TestWriterIsWaitedFor(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	write(t, dir, "a.yaml", doc(1, 9))
 	c := config(openStore(t), dir)
@@ -348,6 +354,7 @@ func TestWriterIsWaitedFor(t *testing.T) {
 
 // TestLinksWithinAreFollowed: that is how mounted configuration is swapped.
 func TestLinksWithinAreFollowed(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	for i, d := range []string{"..one", "..two"} {
 		if err := os.Mkdir(filepath.Join(dir, d), 0o700); err != nil {
@@ -370,20 +377,24 @@ func TestLinksWithinAreFollowed(t *testing.T) {
 }
 
 func TestRunReportsOnce(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	write(t, dir, "a.yaml", doc(1, 9))
 	b := open(t, config(openStore(t), dir))
 	write(t, dir, "a.yaml", []byte("version: one"))
-	ctx, cancel := context.WithTimeout(t.Context(), 4*policybook.RefreshEvery+policybook.RefreshEvery/2)
-	defer cancel()
-	var reports []error
-	b.Run(ctx, func(err error) { reports = append(reports, err) })
-	if len(reports) != 1 {
-		t.Errorf("four looks at a broken file gave %d reports, want 1: %v", len(reports), reports)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 50*policybook.RefreshEvery+policybook.RefreshEvery/2)
+		defer cancel()
+		var reports []error
+		b.Run(ctx, func(err error) { reports = append(reports, err) })
+		if len(reports) != 1 {
+			t.Errorf("fifty looks at a broken file gave %d reports, want 1: %v", len(reports), reports)
+		}
+	})
 }
 
 func TestLifeOfAStoredPolicy(t *testing.T) {
+	t.Parallel()
 	ctx := t.Context()
 	b := open(t, config(openStore(t), ""))
 	one := put(t, b, "acme", "own", doc(1, 9), "")
@@ -485,6 +496,7 @@ func TestLifeOfAStoredPolicy(t *testing.T) {
 }
 
 func TestTwoBooksOnOneStore(t *testing.T) {
+	t.Parallel()
 	ctx := t.Context()
 	store := openStore(t)
 	x, y := open(t, config(store, "")), open(t, config(store, ""))
@@ -538,6 +550,7 @@ func add(words ...string) func(*policy.Dictionary) (*policy.Dictionary, error) {
 }
 
 func TestTenantsNeverCross(t *testing.T) {
+	t.Parallel()
 	ctx := t.Context()
 	store := openStore(t)
 	b := open(t, config(store, ""))
@@ -572,6 +585,7 @@ func TestTenantsNeverCross(t *testing.T) {
 }
 
 func TestDictionaryOfManyLongWords(t *testing.T) {
+	t.Parallel()
 	ctx := t.Context()
 	b := open(t, config(openStore(t), ""))
 	var words []string
@@ -614,21 +628,22 @@ func large(version, n int, parent, section string) []byte {
 }
 
 func TestLargePolicies(t *testing.T) {
+	t.Parallel()
 	ctx := t.Context()
 	store := openStore(t)
 	b := open(t, config(store, ""))
 	var last *policy.Policy
-	for i := 1; i <= 20; i++ {
+	for i := 1; i <= 9; i++ {
 		last = put(t, b, "acme", "own", large(i, 60_000, "", "contains"), "")
 		if _, err := b.Roll(ctx, "acme", "own", "", 100, false); err != nil && i > 1 {
 			t.Fatal(err)
 		}
 	}
 	s, err := b.Get("acme", "own", "")
-	if err != nil || s.Policy.Version() != last.Version() || len(s.Rollout.Releases) < 3 {
-		t.Errorf("after twenty versions of 60 KB: %d kept, %v", len(s.Rollout.Releases), err)
+	if err != nil || s.Policy.Version() != last.Version() || len(s.Rollout.Releases) < 3 || len(s.Rollout.Releases) == 9 {
+		t.Errorf("after nine versions of 60 KB: %d kept, %v", len(s.Rollout.Releases), err)
 	}
-	if _, err := b.Rollback(ctx, "acme", "own"); err != nil || version(t, b, "acme", "own") != "19" {
+	if _, err := b.Rollback(ctx, "acme", "own"); err != nil || version(t, b, "acme", "own") != "8" {
 		t.Errorf("Rollback: %v, version %s", err, version(t, b, "acme", "own"))
 	}
 	// With what it inherits, this one is longer than any that can be read.
@@ -642,9 +657,7 @@ func TestLargePolicies(t *testing.T) {
 }
 
 func TestTooManyPolicies(t *testing.T) {
-	if testing.Short() {
-		t.Skip("stores 256 policies")
-	}
+	t.Parallel()
 	b := open(t, config(openStore(t), ""))
 	for i := range policybook.MaxPolicies {
 		put(t, b, "acme", fmt.Sprintf("p%d", i), doc(1, 9), "")
@@ -659,6 +672,7 @@ func TestTooManyPolicies(t *testing.T) {
 // TestBrokenStoredPolicy: one object that cannot be read is reported, leaves
 // its last good version in force, and keeps nothing else from being read.
 func TestBrokenStoredPolicy(t *testing.T) {
+	t.Parallel()
 	ctx := t.Context()
 	store := openStore(t)
 	b := open(t, config(store, ""))
@@ -696,6 +710,7 @@ func sample(t testing.TB, s string) policy.Sample {
 }
 
 func TestOutcomes(t *testing.T) {
+	t.Parallel()
 	ctx := t.Context()
 	store := openStore(t)
 	x, y := open(t, config(store, "")), open(t, config(store, ""))
@@ -725,6 +740,7 @@ func TestOutcomes(t *testing.T) {
 }
 
 func TestOutcomesOutliveAFailingStore(t *testing.T) {
+	t.Parallel()
 	ctx := t.Context()
 	store := &failing{Store: openStore(t)}
 	b := open(t, config(store, ""))
@@ -746,13 +762,14 @@ func TestOutcomesOutliveAFailingStore(t *testing.T) {
 // TestManyOutcomesFit records more kinds of outcomes than one object holds
 // without compression.
 func TestManyOutcomesFit(t *testing.T) {
+	t.Parallel()
 	ctx := t.Context()
 	b := open(t, config(openStore(t), ""))
 	n := uint64(0)
 	for length := 1; length <= 60; length++ {
 		for log := range 40 {
-			for purpose := policy.Signup; purpose <= policy.Reset; purpose++ {
-				for _, status := range []uint64{0, 1, 10, 1000} {
+			for _, purpose := range []policy.Purpose{policy.Signup, policy.Reset} {
+				for _, status := range []uint64{0, 1, 1000} {
 					s := sample(t, strings.Repeat("aB1", 20)[:length])
 					s.Purpose, s.Evidence.Estimate.GuessesLog10 = purpose, float64(log)
 					s.Evidence.Breach = policy.Breach{Found: status > 0, Count: status}

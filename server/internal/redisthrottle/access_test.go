@@ -126,3 +126,15 @@ func TestOpenRefuses(t *testing.T) {
 		}
 	}
 }
+
+func TestWarnings(t *testing.T) {
+	s := start(t)
+	store := connect(t, redisthrottle.Config{Addrs: []string{s.addr()}})
+	for policy, fine := range map[string]bool{"noeviction": true, "volatile-ttl": true, "allkeys-lru": false, "volatile-lru": false} {
+		s.do("config", "set", "maxmemory-policy", policy)
+		facts, err := store.Inspect(t.Context())
+		if w := facts.Warnings(); err != nil || (len(w) == 0) != fine {
+			t.Errorf("%s: %q, %v", policy, w, err)
+		}
+	}
+}

@@ -5,6 +5,7 @@ package redisthrottle
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync"
 
@@ -13,7 +14,9 @@ import (
 
 // call is one operation of the script.
 type call struct {
+	script *script
 	keys   []string
+	rules  string
 	packed []byte
 	text   string
 	err    error
@@ -93,25 +96,34 @@ func (s *Store) send(batch []*call) {
 }
 
 // exchange runs the calls and returns those that met a server without the script.
-func (s *Store) exchange(ctx context.Context, batch []*call, whole bool) (unknown []*call) {
+func (s *Store) exchange(ctx context.Context, batch []*call, inFull bool) (unknown []*call) {
 	one := func(p redis.Cmdable, calls []*call) *redis.Cmd {
-		keys := make([]string, 0, 7*len(calls))
-		args := make([]any, len(calls))
-		for i, c := range calls {
+		keys := make([]string, 0, 8*len(calls))
+		args := make([]any, 1, 1+2*len(calls))
+		for _, c := range calls {
 			keys = append(keys, c.keys...)
-			args[i] = c.packed
+			set := slices.Index(args, any(c.rules))
+			if set < 0 {
+				set = len(args)
+				args = append(args, c.rules)
+			}
+			c.packed[rulesAt] = byte(set)
 		}
-		if whole {
-			return p.Eval(ctx, source, keys, args...)
+		args[0] = len(args) - 1
+		for _, c := range calls {
+			args = append(args, c.packed)
 		}
-		return p.EvalSha(ctx, s.sha, keys, args...)
+		if inFull {
+			return p.Eval(ctx, calls[0].script.text, keys, args...)
+		}
+		return p.EvalSha(ctx, calls[0].script.sha, keys, args...)
 	}
 	book := func(calls []*call, cmd *redis.Cmd) {
 		answers, err := cmd.StringSlice()
 		if err == nil && len(answers) != len(calls) {
 			err = errShort
 		}
-		if err != nil && !whole && strings.HasPrefix(err.Error(), "NOSCRIPT") {
+		if err != nil && !inFull && strings.HasPrefix(err.Error(), "NOSCRIPT") {
 			unknown = append(unknown, calls...)
 			return
 		}

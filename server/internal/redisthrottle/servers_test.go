@@ -5,12 +5,14 @@ package redisthrottle_test
 
 import (
 	"bytes"
+	"flag"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -67,13 +69,28 @@ func program(t testing.TB, name string) string {
 // start runs a redis-server with extra arguments and waits until it answers.
 func start(t testing.TB, args ...string) *server {
 	t.Helper()
-	s := &server{t: t, port: freePort(t), dir: t.TempDir(), args: args}
-	s.run()
+	s := &server{t: t, dir: t.TempDir(), args: args}
 	t.Cleanup(s.kill)
-	return s
+	for range 5 { // somebody may take the port before Redis does
+		s.port = freePort(t)
+		s.launch()
+		if s.answers() {
+			return s
+		}
+		s.kill()
+	}
+	log, _ := os.ReadFile(filepath.Join(s.dir, "log"))
+	t.Fatalf("redis-server does not start:\n%s", log)
+	return nil
 }
 
 func (s *server) run() {
+	s.t.Helper()
+	s.launch()
+	s.await()
+}
+
+func (s *server) launch() {
 	s.t.Helper()
 	args := append([]string{
 		"--port", strconv.Itoa(s.port), "--bind", "127.0.0.1", "--dir", s.dir, "--save", "",
@@ -85,13 +102,24 @@ func (s *server) run() {
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
-	s.await()
 }
 
 func (s *server) await() {
 	s.t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
-	for time.Now().Before(deadline) {
+	if s.answers() {
+		return
+	}
+	log, _ := os.ReadFile(filepath.Join(s.dir, "log"))
+	s.t.Fatalf("redis-server on port %d does not answer:\n%s", s.port, log)
+}
+
+// answers waits for the server, and reports whether it came.
+func (s *server) answers() bool {
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if log, err := os.ReadFile(filepath.Join(s.dir, "log")); err == nil && bytes.Contains(log, []byte("Address already in use")) {
+			os.Remove(filepath.Join(s.dir, "log"))
+			return false
+		}
 		c, err := net.DialTimeout("tcp", s.addr(), 100*time.Millisecond)
 		if err == nil {
 			c.SetDeadline(time.Now().Add(200 * time.Millisecond))
@@ -100,13 +128,11 @@ func (s *server) await() {
 			n, _ := c.Read(b)
 			c.Close()
 			if n > 0 && !bytes.HasPrefix(b[:n], []byte("-LOADING")) {
-				return
+				return true
 			}
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
-	log, _ := os.ReadFile(filepath.Join(s.dir, "log"))
-	s.t.Fatalf("redis-server on port %d does not answer:\n%s", s.port, log)
+	return false
 }
 
 func (s *server) kill() {
@@ -257,3 +283,13 @@ func portOf(t testing.TB, addr string) int {
 }
 
 func netAddr(s string) netip.Addr { return netip.MustParseAddr(s) }
+
+// TestMain lets more tests go on at once than there are processors: most of the
+// time they wait for servers.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", strconv.Itoa(max(6, runtime.GOMAXPROCS(0)))); err != nil {
+		panic(err)
+	}
+	m.Run()
+}

@@ -7,15 +7,16 @@
 // Every decision is one script on one slot, with the server's clock, and every
 // key gets its time to live in the script that writes it:
 //
-//	ww:{s<subject>}p<channel>            subject lane
-//	ww:{s<subject>}d<channel>:<device>   a known device's lane
-//	ww:{s<subject>}l                     list of known devices
-//	ww:{s<subject>}a<pair>               subject × address
-//	ww:{s<subject>}n<nonce>              a settled reservation
-//	ww:{i<prefix>}<level>:<prefix>       address lanes, all levels in one slot
+//	ww:{<subject>}<channel>            subject lane
+//	ww:{<subject>}d<channel><device>   a known device's lane
+//	ww:{<subject>}l                    list of known devices
+//	ww:{<subject>}a<pair>              subject × address
+//	ww:{<subject>}n<nonce>             a settled reservation
+//	ww:{<prefix>}<level><prefix>       address lanes, all levels in one slot
 //
-// Names are keyed digests in base64url; no subject and no address is ever
-// stored. The user needs keys ww:* and the commands EVALSHA, EVAL, GET, SET, DEL,
+// Names are keyed digests in base64url, those behind the brace cut to half; no
+// subject and no address is ever stored. Keys of 28 bytes or less cost Redis 16
+// bytes less than longer ones, hence the subject lane's. The user needs keys ww:* and the commands EVALSHA, EVAL, GET, SET, DEL,
 // TIME, MGET, SETEX, PING and INFO, in a cluster CLUSTER SLOTS and CLUSTER SHARDS as
 // well; HELLO, AUTH and CLIENT SETINFO are the client's own.
 //
@@ -40,6 +41,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -50,8 +53,44 @@ import (
 	"github.com/watchword-project/watchword/server/internal/throttle"
 )
 
-//go:embed throttle.lua
-var source string
+var (
+	//go:embed rates.lua
+	ratesPart string
+	//go:embed subject.lua
+	subjectPart string
+	//go:embed decide.lua
+	decidePart string
+
+	// whole runs every operation; addresses only those of an address's slot,
+	// since Redis makes all functions of a script anew for each run.
+	whole     = newScript(ratesPart, subjectPart, decidePart)
+	addresses = newScript(ratesPart, decidePart)
+)
+
+type script struct{ text, sha string }
+
+// newScript joins the parts as they are sent: without comments, and with a
+// number for every name that a comment gives one.
+func newScript(parts ...string) *script {
+	var names []string
+	var code strings.Builder
+	for line := range strings.Lines(strings.Join(parts, "")) {
+		list, comment := strings.CutPrefix(strings.TrimSpace(line), "--")
+		if !comment {
+			code.WriteString(line)
+		} else if name, number, ok := strings.Cut(strings.TrimSpace(list), " = "); ok {
+			names = append(names, name, number)
+		}
+	}
+	text := regexp.MustCompile(`[A-Za-z_]+`).ReplaceAllStringFunc(code.String(), func(w string) string {
+		if i := slices.Index(names, w); i >= 0 {
+			return names[i+1]
+		}
+		return w
+	})
+	sum := sha1.Sum([]byte(text))
+	return &script{text, hex.EncodeToString(sum[:])}
+}
 
 // Config says where the store is.
 type Config struct {
@@ -72,7 +111,6 @@ type Config struct {
 type Store struct {
 	client  redis.UniversalClient
 	cluster *redis.ClusterClient // nil unless in a cluster
-	sha     string
 	timeout time.Duration
 	group   group
 	echo    atomic.Uint32
@@ -93,8 +131,7 @@ func Open(c Config) (*Store, error) {
 	if c.Timeout < 10*time.Millisecond || c.Timeout > 500*time.Millisecond {
 		return nil, errors.New("redis throttle: timeout out of bounds, want 10ms to 500ms")
 	}
-	sum := sha1.Sum([]byte(source))
-	s := &Store{sha: hex.EncodeToString(sum[:]), timeout: c.Timeout}
+	s := &Store{timeout: c.Timeout}
 	// No retries by the client: it cannot know that a command whose answer was
 	// lost has charged already.
 	switch c.Mode {
@@ -104,7 +141,7 @@ func Open(c Config) (*Store, error) {
 		}
 		s.client = redis.NewClient(&redis.Options{
 			Addr: c.Addrs[0], Username: c.Username, Password: c.Password, TLSConfig: c.TLS,
-			MaxRetries: -1, ContextTimeoutEnabled: true, DialerRetries: 1,
+			Protocol: 2, MaxRetries: -1, ContextTimeoutEnabled: true, DialerRetries: 1,
 			DialTimeout: c.Timeout, ReadTimeout: c.Timeout, WriteTimeout: c.Timeout, PoolTimeout: c.Timeout,
 		})
 	case "sentinel":
@@ -114,13 +151,13 @@ func Open(c Config) (*Store, error) {
 		s.client = redis.NewFailoverClient(&redis.FailoverOptions{
 			MasterName: c.Master, SentinelAddrs: c.Addrs,
 			Username: c.Username, Password: c.Password, TLSConfig: c.TLS,
-			MaxRetries: -1, ContextTimeoutEnabled: true, DialerRetries: 1,
+			Protocol: 2, MaxRetries: -1, ContextTimeoutEnabled: true, DialerRetries: 1,
 			DialTimeout: c.Timeout, ReadTimeout: c.Timeout, WriteTimeout: c.Timeout, PoolTimeout: c.Timeout,
 		})
 	case "cluster":
 		s.cluster = redis.NewClusterClient(&redis.ClusterOptions{
 			Addrs: c.Addrs, Username: c.Username, Password: c.Password, TLSConfig: c.TLS,
-			MaxRetries: -1, ContextTimeoutEnabled: true, DialerRetries: 1,
+			Protocol: 2, MaxRetries: -1, ContextTimeoutEnabled: true, DialerRetries: 1,
 			DialTimeout: c.Timeout, ReadTimeout: c.Timeout, WriteTimeout: c.Timeout, PoolTimeout: c.Timeout,
 			ClusterStateReloadInterval: 2 * time.Second,
 		})
@@ -137,12 +174,13 @@ func (s *Store) Close() error { return s.client.Close() }
 
 func b64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
 
-func subjectSlot(n throttle.Name) string { return "ww:{s" + b64(n[:]) + "}" }
+func slotOf(n throttle.Name) string { return "ww:{" + b64(n[:]) + "}" }
 
-func poolKey(slot string, c throttle.Channel) string { return slot + "p" + strconv.Itoa(int(c)) }
+// poolKey names the subject lane of a channel.
+func poolKey(slot string, c throttle.Channel) string { return slot + string('0'+rune(c)) }
 
 func deviceKey(slot string, c throttle.Channel, id uint32) string {
-	return slot + "d" + strconv.Itoa(int(c)) + ":" + strconv.FormatUint(uint64(id), 16)
+	return slot + "d" + string('0'+rune(c)) + strconv.FormatUint(uint64(id), 16)
 }
 
 // addressKeys returns the keys of the address lanes that are limited, and which they are.
@@ -150,10 +188,10 @@ func addressKeys(names *[3]throttle.Name, limits *[3]throttle.Limit) (keys []str
 	if names[2] == (throttle.Name{}) {
 		return nil, 0
 	}
-	slot := "ww:{i" + b64(names[2][:]) + "}"
+	slot := slotOf(names[2])
 	for i, n := range names {
 		if n != (throttle.Name{}) && limits[i].Cost > 0 {
-			keys = append(keys, slot+strconv.Itoa(i)+":"+b64(n[:]))
+			keys = append(keys, slot+string('0'+rune(i))+b64(n[:8]))
 			which |= flagRates << 1 << i
 		}
 	}
@@ -170,7 +208,7 @@ const (
 	flagShare      = 128
 )
 
-// numbers are the packed arguments that every operation takes.
+// numbers are what every operation takes, beside its keys.
 type numbers struct {
 	now     int64
 	channel throttle.Channel
@@ -190,13 +228,10 @@ func put48(b []byte, v int64) []byte {
 	return append(b, byte(v), byte(v>>8), byte(v>>16), byte(v>>24), byte(v>>32), byte(v>>40))
 }
 
-func (n *numbers) pack(op byte, keys int) []byte {
-	b := append(make([]byte, 0, 160), op, byte(keys))
-	b = put48(b, n.now)
-	b = append(b, byte(n.channel))
-	b = binary.LittleEndian.AppendUint32(b, n.device)
-	b = binary.LittleEndian.AppendUint16(b, n.tag)
-	b = append(b, n.flags)
+// rules packs the rules on their own: most decisions that travel together have
+// the same, which then go along once.
+func (n *numbers) rules() string {
+	b := make([]byte, 0, 2*(2+2+5*6)+4*(6+6))
 	for _, r := range [2]*throttle.Numbers{n.u, n.k} {
 		if r == nil {
 			r = &noRules
@@ -214,6 +249,19 @@ func (n *numbers) pack(op byte, keys int) []byte {
 	for _, l := range [4]throttle.Limit{n.pair, limits[0], limits[1], limits[2]} {
 		b = put48(put48(b, l.Cost), l.Room)
 	}
+	return string(b)
+}
+
+// rulesAt is where a packed operation names its set of rules.
+const rulesAt = 2
+
+func (n *numbers) pack(op byte, keys int) []byte {
+	b := append(make([]byte, 0, 64), op, byte(keys), 0)
+	b = put48(b, n.now)
+	b = append(b, byte(n.channel))
+	b = binary.LittleEndian.AppendUint32(b, n.device)
+	b = binary.LittleEndian.AppendUint16(b, n.tag)
+	b = append(b, n.flags)
 	return binary.LittleEndian.AppendUint32(b, n.echo)
 }
 
@@ -260,7 +308,11 @@ func (s *Store) call(ctx context.Context, op byte, keys []string, n *numbers, ta
 	ctx, cancel := context.WithTimeout(ctx, 4*s.timeout)
 	defer cancel()
 	n.echo = s.echo.Add(1)
-	text, err := s.group.do(ctx, &call{keys: keys, packed: append(n.pack(op, len(keys)), tail...)})
+	c := &call{script: whole, keys: keys, rules: n.rules(), packed: append(n.pack(op, len(keys)), tail...)}
+	if s.cluster != nil && (op == opRates || op == opRefund) {
+		c.script = addresses
+	}
+	text, err := s.group.do(ctx, c)
 	if err != nil {
 		return nil, s.failed(err)
 	}
@@ -306,7 +358,7 @@ func (s *Store) stale() {
 
 // Begin implements throttle.Store.
 func (s *Store) Begin(ctx context.Context, r *throttle.Request) (throttle.Grant, error) {
-	slot := subjectSlot(r.Subject)
+	slot := slotOf(r.Subject)
 	n := numbers{
 		now: s.clock(r.Now), channel: r.Channel, device: r.Device, tag: r.Tag,
 		u: &r.Unknown, k: &r.Known, pair: r.PairLimit, limits: &r.Limits,
@@ -323,13 +375,8 @@ func (s *Store) Begin(ctx context.Context, r *throttle.Request) (throttle.Grant,
 	if r.Share {
 		n.flags |= flagShare
 	}
-	keys := []string{slot + "l", poolKey(slot, r.Channel), deviceKey(slot, r.Channel, r.Device)}
-	keys = pairKey(keys, slot, &r.Lanes, &n)
 	address, which := addressKeys(&r.Address, &r.Limits)
-	if s.cluster == nil {
-		keys = append(keys, address...)
-		n.flags |= which
-	}
+	keys := s.laneKeys(slot, &r.Lanes, &n, address, which)
 	a, err := s.call(ctx, opBegin, keys, &n, byte(r.Spare), byte(r.Spare>>8))
 	if err != nil {
 		return throttle.Grant{}, err
@@ -373,17 +420,27 @@ func (s *Store) Begin(ctx context.Context, r *throttle.Request) (throttle.Grant,
 	return g, err
 }
 
-func pairKey(keys []string, slot string, l *throttle.Lanes, n *numbers) []string {
-	if l.Pair == (throttle.Name{}) || l.PairLimit.Cost == 0 {
-		return keys
+// laneKeys returns the keys of an attempt: the subject's, and the address's
+// too where all live in one place.
+func (s *Store) laneKeys(slot string, l *throttle.Lanes, n *numbers, address []string, which byte) []string {
+	keys := append(make([]string, 0, 8), poolKey(slot, l.Channel), slot+"l")
+	if l.Pair != (throttle.Name{}) && l.PairLimit.Cost > 0 {
+		n.flags |= flagRates
+		keys = append(keys, slot+"a"+b64(l.Pair[:8]))
 	}
-	n.flags |= flagRates
-	return append(keys, slot+"a"+b64(l.Pair[:]))
+	if s.cluster == nil {
+		keys = append(keys, address...)
+		n.flags |= which
+	}
+	if l.Device != 0 {
+		keys = append(keys, deviceKey(slot, l.Channel, l.Device))
+	}
+	return keys
 }
 
 // Settle implements throttle.Store.
 func (s *Store) Settle(ctx context.Context, x *throttle.Settlement) (throttle.Settled, error) {
-	slot := subjectSlot(x.Subject)
+	slot := slotOf(x.Subject)
 	n := numbers{
 		now: s.clock(x.Now), channel: x.Channel, device: x.Device, tag: x.Tag,
 		u: &x.Unknown, k: &x.Known, pair: x.PairLimit, limits: &x.Limits,
@@ -391,13 +448,8 @@ func (s *Store) Settle(ctx context.Context, x *throttle.Settlement) (throttle.Se
 	if x.Tagged {
 		n.flags |= flagTagged
 	}
-	keys := []string{slot + "l", poolKey(slot, x.Channel), deviceKey(slot, x.Channel, x.Device)}
-	keys = pairKey(keys, slot, &x.Lanes, &n)
 	address, which := addressKeys(&x.Address, &x.Limits)
-	if s.cluster == nil {
-		keys = append(keys, address...)
-		n.flags |= which
-	}
+	keys := s.laneKeys(slot, &x.Lanes, &n, address, which)
 	keys = append(keys, slot+"n"+b64(x.Nonce[:]))
 	tail := put48(nil, x.At)
 	tail = append(tail, byte(x.Kind), byte(x.Outcome), bit(x.OnList))
@@ -475,7 +527,7 @@ func (s *Store) View(ctx context.Context, t *throttle.Target, now int64) (thrott
 	if t.Subject == (throttle.Name{}) {
 		return v, nil
 	}
-	slot := subjectSlot(t.Subject)
+	slot := slotOf(t.Subject)
 	ids, at, err := s.list(ctx, slot, now)
 	if err != nil {
 		return v, err
@@ -547,7 +599,7 @@ func (s *Store) Reset(ctx context.Context, t *throttle.Target, now int64) error 
 	if t.Subject == (throttle.Name{}) {
 		return nil
 	}
-	slot := subjectSlot(t.Subject)
+	slot := slotOf(t.Subject)
 	ids, _, err := s.list(ctx, slot, now)
 	if err != nil {
 		return err
@@ -565,7 +617,7 @@ func (s *Store) Reset(ctx context.Context, t *throttle.Target, now int64) error 
 
 // Revoke implements throttle.Store.
 func (s *Store) Revoke(ctx context.Context, subject throttle.Name, now int64) error {
-	_, err := s.call(ctx, opForget, []string{subjectSlot(subject) + "l"}, &numbers{now: s.clock(now)})
+	_, err := s.call(ctx, opForget, []string{slotOf(subject) + "l"}, &numbers{now: s.clock(now)})
 	return err
 }
 
@@ -578,6 +630,15 @@ type Facts struct {
 	MaxMemory      int64 // bytes; 0 is no limit
 	AppendOnly     bool
 	Replicas       int
+}
+
+// Warnings says, in sentences, what is wrong with the server for counters.
+func (f Facts) Warnings() []string {
+	if f.EvictionPolicy == "noeviction" || f.EvictionPolicy == "volatile-ttl" {
+		return nil
+	}
+	return []string{"Redis runs with maxmemory-policy " + f.EvictionPolicy +
+		": under memory pressure it may forget locks before it forgets anything else; set it to noeviction, or to volatile-ttl if it keeps nothing but counters"}
 }
 
 // Inspect asks the server, or one node of a cluster, about itself.

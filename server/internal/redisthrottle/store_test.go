@@ -14,6 +14,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -38,6 +40,7 @@ func name(n ...uint32) throttle.Name {
 type pair struct {
 	t       *testing.T
 	a, b    throttle.Store
+	id      uint32 // keeps the lanes of histories apart
 	rnd     *rand.Rand
 	now     int64
 	ladder  throttle.Numbers
@@ -46,19 +49,20 @@ type pair struct {
 	settled []throttle.Settlement // already, and worth trying again
 	devices [4][]uint32
 	steps   int
+	over    bool // they have differed
 }
 
 func (p *pair) lanes() throttle.Lanes {
 	r := p.rnd
 	who := r.IntN(4)
-	l := throttle.Lanes{Subject: name(1, uint32(who)), Channel: throttle.Channel(r.IntN(8) / 6), Unknown: p.ladder, Known: p.known}
+	l := throttle.Lanes{Subject: name(p.id, 1, uint32(who)), Channel: throttle.Channel(r.IntN(8) / 6), Unknown: p.ladder, Known: p.known}
 	if d := p.devices[who]; len(d) > 0 && r.IntN(3) == 0 {
 		l.Device = d[r.IntN(len(d))]
 	}
 	if r.IntN(4) > 0 {
 		from := uint32(r.IntN(3))
-		l.Pair = name(2, uint32(who), from)
-		l.Address = [3]throttle.Name{name(3, from), name(4, from/2), name(5)}
+		l.Pair = name(p.id, 2, uint32(who), from)
+		l.Address = [3]throttle.Name{name(p.id, 3, from), name(p.id, 4, from/2), name(p.id, 5)}
 		if from == 2 {
 			l.Address[1] = throttle.Name{}
 		}
@@ -68,13 +72,20 @@ func (p *pair) lanes() throttle.Lanes {
 	return l
 }
 
+func (p *pair) nonce() (n [12]byte) {
+	binary.LittleEndian.PutUint64(n[:], uint64(p.steps))
+	binary.LittleEndian.PutUint32(n[8:], p.id)
+	return n
+}
+
 func (p *pair) same(what string, x, y any, errX, errY error) {
 	p.t.Helper()
 	if errX != nil || errY != nil {
-		p.t.Fatalf("step %d, %s: %v and %v", p.steps, what, errX, errY)
-	}
-	if d := cmp.Diff(x, y); d != "" {
-		p.t.Fatalf("step %d, %s at %d: the stores differ (-first +second):\n%s", p.steps, what, p.now, d)
+		p.t.Errorf("history %d, step %d, %s: %v and %v", p.id, p.steps, what, errX, errY)
+		p.over = true
+	} else if d := cmp.Diff(x, y); d != "" {
+		p.t.Errorf("history %d, step %d, %s at %d: the stores differ (-first +second):\n%s", p.id, p.steps, what, p.now, d)
+		p.over = true
 	}
 }
 
@@ -108,7 +119,7 @@ func (p *pair) step(ctx context.Context) {
 			s := throttle.Settlement{
 				Lanes: q.Lanes, At: x.At, Kind: x.Kind, Tag: x.Tag, Tagged: x.Tagged, OnList: x.Known,
 			}
-			binary.LittleEndian.PutUint64(s.Nonce[:], uint64(p.steps))
+			s.Nonce = p.nonce()
 			p.tokens = append(p.tokens, s)
 			if len(p.tokens) > 20 {
 				p.tokens = p.tokens[1:]
@@ -125,7 +136,7 @@ func (p *pair) step(ctx context.Context) {
 			s = p.settled[r.IntN(len(p.settled))]
 		}
 		if s.Report {
-			binary.LittleEndian.PutUint64(s.Nonce[:], uint64(p.steps))
+			s.Nonce = p.nonce()
 		}
 		s.Now, s.Outcome = p.now, throttle.Outcome(1+r.IntN(4))
 		if r.IntN(2) == 0 {
@@ -139,7 +150,7 @@ func (p *pair) step(ctx context.Context) {
 		p.same(fmt.Sprintf("Settle %+v", s), x, y, errX, errY)
 		if x.Enrolled != 0 {
 			for who := range p.devices {
-				if s.Subject == name(1, uint32(who)) {
+				if s.Subject == name(p.id, 1, uint32(who)) {
 					p.devices[who] = append(p.devices[who], x.Enrolled)
 					p.devices[who] = p.devices[who][max(0, len(p.devices[who])-10):]
 				}
@@ -189,31 +200,58 @@ func (f skewed) Begin(ctx context.Context, r *throttle.Request) (throttle.Grant,
 	return f.Store.Begin(ctx, &q)
 }
 
+// TestScriptAgreesWithGo runs random histories on both stores, with clocks that jump both
+// ways: few that are long, so that lanes close and lists fill, and many short ones.
+// A million of those with -watchword.long.
 func TestScriptAgreesWithGo(t *testing.T) {
+	t.Parallel()
 	srv := start(t)
-	steps := 20_000
+	store := connect(t, redisthrottle.Config{Addrs: []string{srv.addr()}, Timeout: 500 * time.Millisecond})
+	store.UseCallersClock()
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	const callers = 16
+	var next, steps atomic.Uint32
+	run := func(histories, length int) {
+		var wg sync.WaitGroup
+		for range callers {
+			wg.Go(func() {
+				var a throttle.Store
+				for n := 0; ; n++ {
+					if t.Failed() {
+						return
+					}
+					id := next.Add(1)
+					if int(id) > histories {
+						return
+					}
+					if n%64 == 0 { // no lane is ever forgotten for want of room
+						a = memory(t)
+					}
+					p := &pair{
+						t: t, a: a, b: store, id: id, rnd: rand.New(rand.NewPCG(seed, uint64(id))), now: 1_800_000_000_000,
+						ladder: throttle.Numbers{Free: 3, Close: 14, First: 30_000, Longest: 240_000, SlowCost: 3_600_000, SlowRoom: 36_000_000, Pending: 60_000},
+						known:  throttle.Numbers{Free: 10, Close: 30, First: 1000, Longest: 16_000, Pending: 60_000},
+					}
+					for p.steps < length && !p.over {
+						p.step(t.Context())
+					}
+					steps.Add(uint32(p.steps))
+				}
+			})
+		}
+		wg.Wait()
+	}
+	deep, short := 4, 400
 	if *long {
-		steps = 1_000_000
+		deep, short = 200, 1_000_000
 	}
-	for done := 0; done < steps; {
+	run(deep, 2000)
+	for done := 0; done < short && !t.Failed(); done += 20_000 {
 		srv.do("flushall")
-		store := connect(t, redisthrottle.Config{Addrs: []string{srv.addr()}, Timeout: 500 * time.Millisecond})
-		store.UseCallersClock()
-		seed := rand.Uint64()
-		p := &pair{
-			t: t, a: memory(t), b: store, rnd: rand.New(rand.NewPCG(seed, 1)), now: 1_800_000_000_000,
-			ladder: throttle.Numbers{Free: 3, Close: 14, First: 30_000, Longest: 240_000, SlowCost: 3_600_000, SlowRoom: 36_000_000, Pending: 60_000},
-			known:  throttle.Numbers{Free: 10, Close: 30, First: 1000, Longest: 16_000, Pending: 60_000},
-		}
-		for range 5000 {
-			p.step(t.Context())
-			if t.Failed() {
-				t.Fatalf("seed %d", seed)
-			}
-		}
-		done += p.steps
+		run(deep+min(short, done+20_000), 30)
 	}
-	t.Logf("%d steps", steps)
+	t.Logf("%d histories, %d steps", min(int(next.Load()), deep+short), steps.Load())
 }
 
 func TestDifferenceIsSeen(t *testing.T) {

@@ -72,7 +72,7 @@ func (a *Adapter) serve(door string, handle func(*visit) error) http.Handler {
 				}
 			}
 			attrs := []slog.Attr{slog.String("id", id), slog.String("method", door), slog.String("peer", s.String()),
-				slog.Int("code", v.code), slog.Duration("took", a.Now().Sub(start))}
+				slog.Int("code", v.code), took(a.Now().Sub(start))}
 			level := slog.LevelInfo
 			if err != nil {
 				if c := statusOf(r.Context(), err, id).Code(); c == codes.Internal || c == codes.Unavailable {

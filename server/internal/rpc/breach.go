@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"strings"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -59,12 +60,24 @@ func (s *breachService) GetRange(_ context.Context, m *watchwordv1.GetRangeReque
 		return nil, err
 	}
 	out := &watchwordv1.GetRangeResponse{Etag: a.ETag, Built: timestamppb.New(a.Built)}
-	if m.GetIfNoneMatch() != "" && m.GetIfNoneMatch() == a.ETag {
+	if noneMatch(m.GetIfNoneMatch(), a.ETag) {
 		out.NotModified = true
 		return out, nil
 	}
-	out.Body = a.Body
+	out.Body, out.ContentMd5 = a.Body, a.ContentMD5
 	return out, nil
+}
+
+// noneMatch reports whether the tags of an If-None-Match name a tag (RFC 9110,
+// 13.1.2): the comparison is weak, and "*" is every one.
+func noneMatch(tags, tag string) bool {
+	for one := range strings.SplitSeq(tags, ",") {
+		one = strings.TrimSpace(one)
+		if one == "*" || one != "" && strings.TrimPrefix(one, "W/") == strings.TrimPrefix(tag, "W/") {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *breachService) CheckHashes(_ context.Context, m *watchwordv1.CheckHashesRequest) (*watchwordv1.CheckHashesResponse, error) {
@@ -102,7 +115,9 @@ func (s *breachService) ListCorpora(context.Context, *watchwordv1.ListCorporaReq
 			kind = watchwordv1.HashKind_HASH_KIND_NTLM
 		}
 		out.Corpora = append(out.Corpora, &watchwordv1.Corpus{Name: c.Name, Version: c.Version, Entries: int64(c.Entries),
-			Built: timestamppb.New(c.Built), Kind: kind, Canaries: c.Fault == nil, Ranges: c.Ranges})
+			Built: timestamppb.New(c.Built), Kind: kind, Canaries: c.Fault == "", Ranges: c.Ranges, Fault: c.Fault, Refused: c.Refused})
 	}
+	n := s.v.Corpora.Lookups()
+	out.Performed, out.Degraded, out.Skipped = int64(n.Performed), int64(n.Degraded), int64(n.Skipped)
 	return out, nil
 }

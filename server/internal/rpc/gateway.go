@@ -61,6 +61,7 @@ type gateway struct {
 	anyHost bool
 	anon    []netip.Prefix
 	ready   func() error
+	zippers sync.Pool // of *gzip.Writer
 }
 
 func newGateway(ctx context.Context, s *Server, cfg Config) (*gateway, error) {
@@ -419,8 +420,8 @@ func (g *gateway) originAllowed(w http.ResponseWriter, r *http.Request) bool {
 // preflight answers the question that a browser asks, without a key, before a
 // page of an allowed origin may call. It tells nothing of the routes.
 func preflight(h http.Header) {
-	h.Set("Access-Control-Allow-Methods", "GET, POST")
-	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type")
+	h.Set("Access-Control-Allow-Methods", "GET, HEAD, POST")
+	h.Set("Access-Control-Allow-Headers", "Add-Padding, Authorization, Content-Type, If-None-Match")
 	h.Set("Access-Control-Max-Age", "600")
 }
 

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"google.golang.org/protobuf/types/known/timestamppb"
-
 	"github.com/watchword-project/watchword/server/internal/identity"
 
 	watchwordv1 "github.com/watchword-project/watchword/api/watchword/v1"
@@ -76,17 +74,6 @@ func (s *adminService) ListEvents(ctx context.Context, m *watchwordv1.ListEvents
 		out.NextPageToken = strconv.FormatUint(next, 10)
 	}
 	return out, nil
-}
-
-// time reads a time; absent is the zero time.
-func (r *reader) time(field string, t *timestamppb.Timestamp) time.Time {
-	if t == nil {
-		return time.Time{}
-	}
-	if !t.IsValid() {
-		r.fault(field, "not a time")
-	}
-	return t.AsTime()
 }
 
 func (s *adminService) VerifyEvents(ctx context.Context, _ *watchwordv1.VerifyEventsRequest) (*watchwordv1.VerifyEventsResponse, error) {

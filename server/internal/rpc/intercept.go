@@ -200,7 +200,7 @@ func (g *gate) finish(ctx context.Context, c *call, resp any, err error) error {
 	attrs := []slog.Attr{
 		slog.String("id", c.id), slog.String("method", c.method), slog.String("caller", caller),
 		slog.String("peer", c.from.String()), slog.String("code", st.Code().String()),
-		slog.Duration("took", time.Since(c.start)),
+		took(time.Since(c.start)),
 	}
 	level := slog.LevelInfo
 	if st.Code() == codes.Internal || st.Code() == codes.Unavailable {
@@ -217,4 +217,9 @@ func (g *gate) finish(ctx context.Context, c *call, resp any, err error) error {
 	g.end(c, resp, st.Err())
 	g.observed(ctx, c, resp, st.Err())
 	return st.Err()
+}
+
+// took tells a time in milliseconds, to the microsecond.
+func took(d time.Duration) slog.Attr {
+	return slog.Float64("took_ms", float64(d.Microseconds())/1000)
 }

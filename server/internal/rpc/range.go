@@ -4,10 +4,12 @@
 package rpc
 
 import (
-	"crypto/md5" //nolint:gosec // Content-MD5 is the public API's own integrity header
-	"encoding/base64"
+	"bytes"
+	"compress/gzip"
+	"errors"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -38,7 +40,7 @@ func (g *gateway) serveRange(w http.ResponseWriter, r *http.Request, a *arrival)
 	req := &watchwordv1.GetRangeRequest{
 		Prefix: prefix, Kind: watchwordv1.HashKind_HASH_KIND_SHA1,
 		Padding:     strings.EqualFold(r.Header.Get("Add-Padding"), "true"),
-		IfNoneMatch: r.Header.Get("If-None-Match"),
+		IfNoneMatch: strings.Join(r.Header.Values("If-None-Match"), ","),
 	}
 	if r.URL.Query().Get("mode") == "ntlm" {
 		req.Kind = watchwordv1.HashKind_HASH_KIND_NTLM
@@ -54,22 +56,67 @@ func (g *gateway) serveRange(w http.ResponseWriter, r *http.Request, a *arrival)
 	}
 	h := w.Header()
 	h.Set("Cache-Control", "private, no-cache")
-	h.Set("Vary", "Add-Padding")
-	if resp.GetEtag() != "" {
-		h.Set("ETag", resp.GetEtag())
+	h.Add("Vary", "Accept-Encoding, Add-Padding")
+	h.Set("Access-Control-Expose-Headers", "Content-MD5, ETag")
+	zipped := acceptsGzip(r.Header.Values("Accept-Encoding"))
+	tag := resp.GetEtag()
+	if zipped && !strings.HasPrefix(tag, "W/") {
+		tag = "W/" + tag // the same entries in other bytes (RFC 9110, 8.8.3.3)
 	}
-	if b := resp.GetBuilt(); b.IsValid() && b.GetSeconds() > 0 {
-		h.Set("Last-Modified", b.AsTime().UTC().Format(http.TimeFormat))
-	}
+	h.Set("ETag", tag)
+	h.Set("Last-Modified", resp.GetBuilt().AsTime().UTC().Format(http.TimeFormat))
 	if resp.GetNotModified() {
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
-	sum := md5.Sum(resp.GetBody()) //nolint:gosec // see above
-	h.Set("Content-MD5", base64.StdEncoding.EncodeToString(sum[:]))
+	body := resp.GetBody()
+	h.Set("Content-MD5", resp.GetContentMd5()) // of the text, whatever its coding
 	h.Set("Content-Type", "text/plain")
+	if zipped {
+		h.Set("Content-Encoding", "gzip")
+		body = g.zipped(body)
+	}
+	h.Set("Content-Length", strconv.Itoa(len(body)))
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(unaryTimeout))
-	_, _ = w.Write(resp.GetBody())
+	_, _ = w.Write(body)
+}
+
+// acceptsGzip reads Accept-Encoding (RFC 9110, 12.5.3): gzip counts when it,
+// or else "*", is named with a weight above zero.
+func acceptsGzip(headers []string) bool {
+	others := false
+	for _, header := range headers {
+		for one := range strings.SplitSeq(header, ",") {
+			name, weight, _ := strings.Cut(one, ";")
+			name = strings.ToLower(strings.TrimSpace(name))
+			_, q, weighted := strings.Cut(strings.ReplaceAll(weight, " ", ""), "=")
+			wanted := !weighted || strings.Trim(q, "0.") != ""
+			switch name {
+			case "gzip", "x-gzip":
+				return wanted
+			case "*":
+				others = wanted
+			}
+		}
+	}
+	return others
+}
+
+// zipped compresses a body. The state of a compressor is large, so it is kept.
+func (g *gateway) zipped(body []byte) []byte {
+	z, ok := g.zippers.Get().(*gzip.Writer)
+	if !ok {
+		z, _ = gzip.NewWriterLevel(io.Discard, gzip.BestSpeed)
+	}
+	defer g.zippers.Put(z)
+	var out bytes.Buffer
+	out.Grow(len(body)*5/8 + 64)
+	z.Reset(&out)
+	_, err := z.Write(body)
+	if err = errors.Join(err, z.Close()); err != nil {
+		panic(err) // a buffer takes everything
+	}
+	return out.Bytes()
 }
 
 func plain(w http.ResponseWriter, code int, text string) {

@@ -39,6 +39,7 @@ type Config struct {
 	Verifier *verifier.Verifier
 	Keyring  *identity.Keyring
 	Book     *policybook.Book
+	Audits   Audits
 	// Rotate makes a pepper key active, a new one for an empty id, and tells how
 	// many records were sealed under it and how many were not.
 	Rotate func(ctx context.Context, id string) (active string, sealed, left int, err error)
@@ -116,7 +117,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	watchwordv1.RegisterLoginThrottleServiceServer(services, &throttleService{v: cfg.Verifier, ending: s.ending})
 	watchwordv1.RegisterBreachServiceServer(services, &breachService{v: cfg.Verifier})
 	watchwordv1.RegisterPolicyServiceServer(services, &policyService{v: cfg.Verifier, book: cfg.Book})
-	watchwordv1.RegisterAuditServiceServer(services, &auditService{})
+	watchwordv1.RegisterAuditServiceServer(services, &auditService{audits: cfg.Audits, ending: s.ending})
 	watchwordv1.RegisterAdminServiceServer(services, &adminService{keys: cfg.Keyring, rotate: cfg.Rotate, now: now, installation: cfg.Installation})
 	services.ForEach(func(d *grpc.ServiceDesc, impl any) {
 		s.GRPC.RegisterService(d, impl)

@@ -95,6 +95,16 @@ func statusOf(ctx context.Context, err error, id string) *status.Status {
 	case errors.Is(err, verifier.ErrUnknownSubject), errors.Is(err, identity.ErrUnknownKey),
 		errors.Is(err, verifier.ErrUnknownPepper):
 		return with(codes.NotFound, "not found")
+	case errors.Is(err, ErrUnknownAudit):
+		return with(codes.NotFound, "no such audit")
+	case errors.Is(err, ErrAuditOffset):
+		return malformed("MALFORMED_REQUEST", "offset", ErrAuditOffset.Error())
+	case errors.Is(err, ErrAuditFull):
+		return malformed("MALFORMED_REQUEST", "offset", ErrAuditFull.Error())
+	case errors.Is(err, ErrAuditToken):
+		return malformed("MALFORMED_REQUEST", "pageToken", ErrAuditToken.Error())
+	case errors.Is(err, ErrAuditState):
+		return with(codes.FailedPrecondition, ErrAuditState.Error(), info("AUDIT_STATE", nil))
 	case errors.Is(err, verifier.ErrUnknownPolicy):
 		return with(codes.NotFound, "no such policy")
 	case errors.Is(err, policybook.ErrUnknownVersion):

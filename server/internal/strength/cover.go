@@ -11,6 +11,7 @@ const (
 	tokenPenalty  mil = 600 // for each part after the first
 	pinyinPenalty mil = 250 // between two parts in pinyin: names and phrases
 	maxStates         = 6   // readings of the l33t letters of one walk; half from 5, one from 9 on
+	maxSubs           = 4   // letters disguised in one word
 	maxPeriod         = 16  // period of a repeat looked for at each position
 )
 
@@ -18,15 +19,19 @@ const (
 // whose frequency is known. They are reported as KindBruteforce.
 const kindShort = KindUnspecified
 
-// cover fills tok and brute. The extra tokens, if any, come from hints.
-func (m *Model) cover(a *arena, x *matches) {
+// cover finds the cheapest covers, and with hints also those for people who
+// know them.
+func (m *Model) cover(a *arena, h *Hints) {
 	n := a.n
 	a.scan()
 	a.again, a.since = [maxPeriod]uint16{}, [maxPeriod]uint16{}
-	for i := 1; i <= n; i++ {
-		a.tok[i], a.brute[i] = inf, inf
+	a.plain.begin(n)
+	var x matches
+	if a.hinted = h != nil; a.hinted {
+		a.known.begin(n)
+		x.hints, x.deep = h, deepShare*n
+		x.approximate(a)
 	}
-	a.tok[0], a.brute[0], a.kind[0] = 0, inf, 0
 	for i := range n {
 		again := a.inRepeat(i)
 		if !again {
@@ -37,24 +42,34 @@ func (m *Model) cover(a *arena, x *matches) {
 			m.words(a, i)
 		}
 		a.patterns(m, i)
-		if x != nil {
+		if a.hinted {
 			x.relax(a, i, again)
 		}
 	}
 	m.backwards(a, n)
 }
 
-// inRepeat tells that a repeat of a short period covers all tokens that begin
-// or end at i, and that they were tried one period before: they would not make
-// a cheaper cover than the repeat does.
+// begin makes p the covers of nothing.
+func (p *chain) begin(n int) {
+	for i := 1; i <= n; i++ {
+		p.tok[i], p.brute[i] = inf, inf
+	}
+	p.tok[0], p.brute[0], p.kind[0] = 0, inf, 0
+}
+
+// inRepeat tells that a repeat of a short period reaches at least repeatReach
+// code points to either side of i. Nearly all tokens that begin or end there
+// were tried one period before, and none makes a cheaper cover than the repeat.
 func (a *arena) inRepeat(i int) bool {
 	for p := range a.again {
-		if int(a.again[p]) >= min(a.n, i+maxToken) && i-int(a.since[p]) > maxToken {
+		if int(a.again[p]) >= min(a.n, i+repeatReach) && i-int(a.since[p]) >= repeatReach {
 			return true
 		}
 	}
 	return false
 }
+
+const repeatReach = 8
 
 // plainToken is the length from which a disguise is believed: short words are
 // found in random text too.
@@ -69,34 +84,48 @@ const (
 )
 
 // relax offers the token of kind k, possibly disguised, and cost c from i to j.
-// Of the covers up to i the cheaper one is continued.
 func (a *arena) relax(i, j int, c mil, k Kind) {
+	a.plain.relax(i, j, c, k)
+	if a.hinted {
+		a.known.relax(i, j, c, k)
+	}
+}
+
+// relax continues the cheaper one of the covers up to i.
+func (p *chain) relax(i, j int, c mil, k Kind) {
 	base, flag := mil(0), uint8(0)
 	if i > 0 {
-		base = a.tok[i] + tokenPenalty
-		if k == KindPinyin && Kind(a.kind[i]&kindMask) == KindPinyin {
-			base = a.tok[i] + pinyinPenalty
+		base = p.tok[i] + tokenPenalty
+		if k == KindPinyin && Kind(p.kind[i]&kindMask) == KindPinyin {
+			base = p.tok[i] + pinyinPenalty
 		}
-		if b := a.brute[i] + tokenPenalty; b < base {
+		if b := p.brute[i] + tokenPenalty; b < base {
 			base, flag = b, afterBrute
 		}
 	}
-	if base += c; base < a.tok[j] {
-		a.tok[j], a.from[j], a.kind[j] = base, uint16(i), uint8(k)|flag
+	if base += c; base < p.tok[j] {
+		p.tok[j], p.from[j], p.kind[j] = base, uint16(i), uint8(k)|flag
 	}
 }
 
 // bruteForce takes the code point at i as unrecognised.
 func (a *arena) bruteForce(i int) {
 	c := bruteCost(a.raw[i])
-	start := a.tok[i]
+	a.plain.bruteForce(i, c)
+	if a.hinted {
+		a.known.bruteForce(i, c)
+	}
+}
+
+func (p *chain) bruteForce(i int, c mil) {
+	start := p.tok[i]
 	if i > 0 {
 		start += tokenPenalty
 	}
-	if a.brute[i] <= start {
-		a.brute[i+1], a.bruteCont[i+1] = a.brute[i]+c, true
+	if p.brute[i] <= start {
+		p.brute[i+1], p.bruteCont[i+1] = p.brute[i]+c, true
 	} else {
-		a.brute[i+1], a.bruteCont[i+1] = start+c, false
+		p.brute[i+1], p.bruteCont[i+1] = start+c, false
 	}
 }
 
@@ -124,6 +153,21 @@ var leet = [128][2]byte{
 	'1': {'i', 'l'}, '!': {'i', 'l'}, '|': {'l', 'i'}, '0': {'o'}, '$': {'s'}, '5': {'s'}, '+': {'t'}, '7': {'t', 'l'}, '%': {'x'}, '2': {'z'},
 }
 
+// readings gives what the code point at j may stand for: itself, and the
+// letters it disguises.
+func (a *arena) readings(j int) (rs [3]rune, n int) {
+	rs[0], n = a.low[j], 1
+	if a.mixed[j] {
+		for _, l := range leet[a.low[j]] {
+			if l != 0 {
+				rs[n] = rune(l)
+				n++
+			}
+		}
+	}
+	return rs, n
+}
+
 type walkState struct {
 	h    uint64
 	subs uint8
@@ -136,18 +180,13 @@ func (m *Model) words(a *arena, i int) {
 	states[0][0] = walkState{h: hashSeed}
 	live, steps := 1, 0
 	limit := min(a.n, i+maxToken)
+	run := i // within a run of one letter, the repeat makes the tokens needless
+	for i > 0 && run < limit && a.low[run] == a.low[i-1] {
+		run++
+	}
 	for j := i; j < limit && live > 0; j++ {
 		front, next := &states[(j-i)&1], &states[(j-i+1)&1]
-		readings := [3]rune{a.low[j]}
-		count := 1
-		if a.mixed[j] {
-			for _, l := range leet[a.low[j]] {
-				if l != 0 {
-					readings[count] = rune(l)
-					count++
-				}
-			}
-		}
+		readings, count := a.readings(j)
 		d := j + 1 - i
 		ask := prefixDepths>>d&1 != 0
 		kept, most := 0, maxStates
@@ -158,6 +197,10 @@ func (m *Model) words(a *arena, i int) {
 			most = maxStates / 2
 		}
 		for _, s := range front[:live] {
+			count := count
+			if s.subs == maxSubs {
+				count = 1
+			}
 			for k, r := range readings[:count] {
 				if kept == most {
 					break
@@ -174,7 +217,7 @@ func (m *Model) words(a *arena, i int) {
 				}
 				next[kept] = walkState{h, subs}
 				kept++
-				if int(subs) == d || !m.mayBeToken(x) {
+				if int(subs) == d || !m.mayBeToken(x) || 1 < d && j < run && subs == 0 {
 					continue
 				}
 				_, token := m.word(x)
@@ -218,15 +261,17 @@ func (m *Model) backwards(a *arena, j int) {
 		return
 	}
 	h := hashSeed
+	turned := false // some code point differs, so that backwards is not forwards
 	for i := j - 1; i >= 0 && j-i <= maxToken; i-- {
 		a.steps++
+		turned = turned || a.low[i] != a.low[j-1]
 		h = extend(h, a.low[i])
 		d := j - i
 		x := mix(h)
 		if prefixDepths>>d&1 != 0 && !m.hasPrefix(x) {
 			return
 		}
-		if d < 4 || !m.mayBeToken(x) {
+		if d < 4 || !turned || !m.mayBeToken(x) {
 			continue
 		}
 		if _, token := m.word(x); token != 0 {
@@ -242,19 +287,19 @@ func (m *Model) backwards(a *arena, j int) {
 	}
 }
 
-// explain writes the cover into e and returns its cost. Neighbouring code
+// explain writes the cover p into e and returns its cost. Neighbouring code
 // points of unrecognised text make one segment.
-func (a *arena) explain(e *Estimate) mil {
+func (a *arena) explain(p *chain, e *Estimate) mil {
 	// First pass, backwards: leave at each boundary where its part ends.
-	// a.run is free by now and takes the links.
+	// a.run and a.seq are free by now and take the links.
 	ends, kinds := a.run, a.seq
 	i := a.n
-	total := a.at(i)
-	brute := a.brute[i] < a.tok[i]
+	total := p.at(i)
+	brute := p.brute[i] < p.tok[i]
 	for i > 0 {
 		if brute {
 			j := i
-			for a.bruteCont[i] {
+			for p.bruteCont[i] {
 				i--
 			}
 			i--
@@ -262,8 +307,8 @@ func (a *arena) explain(e *Estimate) mil {
 			brute = false
 			continue
 		}
-		j, k := i, a.kind[i]
-		i = int(a.from[i])
+		j, k := i, p.kind[i]
+		i = int(p.from[i])
 		ends[i], kinds[i] = uint16(j), uint16(k&^afterBrute)
 		brute = k&afterBrute != 0
 	}

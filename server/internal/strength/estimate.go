@@ -4,6 +4,7 @@
 package strength
 
 import (
+	"slices"
 	"unicode"
 	"unicode/utf8"
 )
@@ -18,12 +19,9 @@ type arena struct {
 	chars []mil    // cost of each symbol in the character model
 	mixed []bool   // a sign that is read as a letter too, having one near
 
-	// The cheapest cover of what lies before position i, ending in a token or
-	// in unrecognised text; how it was reached.
-	tok, brute []mil
-	from       []uint16 // where the token that ends at i begins
-	kind       []uint8  // its Kind; the top bit: its predecessor was brute
-	bruteCont  []bool   // the unrecognised code point before i continues a run
+	plain  chain // the cheapest covers
+	known  chain // the cheapest covers for those who know the hints
+	hinted bool  // known is of use
 
 	run   []uint16 // end of the run of neighbouring keys that begins at i
 	seq   []uint16 // end of the sequence that begins at i
@@ -34,6 +32,15 @@ type arena struct {
 	steps int // units of work, for the test that bounds them
 }
 
+// chain is the cheapest cover of what lies before each position i, ending in a
+// token or in unrecognised text, and how it was reached.
+type chain struct {
+	tok, brute []mil
+	from       []uint16 // where the token that ends at i begins
+	kind       []uint8  // its Kind; the top bit: its predecessor was brute
+	bruteCont  []bool   // the unrecognised code point before i continues a run
+}
+
 // Storage for short and for long texts; two sizes keep the cost of clearing
 // the stack away from ordinary passwords.
 const shortRunes = 48
@@ -42,38 +49,54 @@ type shortStore struct {
 	raw, low       [shortRunes]rune
 	chars          [shortRunes]mil
 	upper          [shortRunes + 1]uint16
-	tok, brute     [shortRunes + 1]mil
-	from           [shortRunes + 1]uint16
-	kind           [shortRunes + 1]uint8
-	bruteCont      [shortRunes + 1]bool
 	mixed          [shortRunes]bool
 	run, seq, turn [shortRunes]uint16
+	plain, known   shortChain
+}
+
+type shortChain struct {
+	tok, brute [shortRunes + 1]mil
+	from       [shortRunes + 1]uint16
+	kind       [shortRunes + 1]uint8
+	bruteCont  [shortRunes + 1]bool
 }
 
 type longStore struct {
 	raw, low       [MaxRunes]rune
 	chars          [MaxRunes]mil
 	upper          [MaxRunes + 1]uint16
-	tok, brute     [MaxRunes + 1]mil
-	from           [MaxRunes + 1]uint16
-	kind           [MaxRunes + 1]uint8
-	bruteCont      [MaxRunes + 1]bool
 	mixed          [MaxRunes]bool
 	run, seq, turn [MaxRunes]uint16
+	plain, known   longChain
+}
+
+type longChain struct {
+	tok, brute [MaxRunes + 1]mil
+	from       [MaxRunes + 1]uint16
+	kind       [MaxRunes + 1]uint8
+	bruteCont  [MaxRunes + 1]bool
 }
 
 func (s *shortStore) arena() arena {
 	return arena{
-		raw: s.raw[:], low: s.low[:], chars: s.chars[:], upper: s.upper[:], mixed: s.mixed[:], tok: s.tok[:], brute: s.brute[:],
-		from: s.from[:], kind: s.kind[:], bruteCont: s.bruteCont[:], run: s.run[:], seq: s.seq[:], turns: s.turn[:],
+		raw: s.raw[:], low: s.low[:], chars: s.chars[:], upper: s.upper[:], mixed: s.mixed[:],
+		run: s.run[:], seq: s.seq[:], turns: s.turn[:], plain: s.plain.chain(), known: s.known.chain(),
 	}
 }
 
 func (s *longStore) arena() arena {
 	return arena{
-		raw: s.raw[:], low: s.low[:], chars: s.chars[:], upper: s.upper[:], mixed: s.mixed[:], tok: s.tok[:], brute: s.brute[:],
-		from: s.from[:], kind: s.kind[:], bruteCont: s.bruteCont[:], run: s.run[:], seq: s.seq[:], turns: s.turn[:],
+		raw: s.raw[:], low: s.low[:], chars: s.chars[:], upper: s.upper[:], mixed: s.mixed[:],
+		run: s.run[:], seq: s.seq[:], turns: s.turn[:], plain: s.plain.chain(), known: s.known.chain(),
 	}
+}
+
+func (s *shortChain) chain() chain {
+	return chain{tok: s.tok[:], brute: s.brute[:], from: s.from[:], kind: s.kind[:], bruteCont: s.bruteCont[:]}
+}
+
+func (s *longChain) chain() chain {
+	return chain{tok: s.tok[:], brute: s.brute[:], from: s.from[:], kind: s.kind[:], bruteCont: s.bruteCont[:]}
 }
 
 // Of is the package function Of with these tables.
@@ -169,22 +192,47 @@ func (m *Model) estimate(a *arena, pw []byte, h *Hints, e *Estimate) {
 		e.Listed, e.Rank = true, rankOf(g)
 		e.nspans = 1
 		e.spans[0] = span{kind: KindListed, end: uint16(a.n)}
-		e.setGuesses(m.contextGuesses(a, h, e, g))
-		return
+		e.setGuesses(g)
+		if h == nil {
+			return
+		}
 	}
 	end, known := a.markovCosts(m)
-	m.cover(a, nil)
-	s := a.explain(e)
-	a.namePhone(e)
-	g := s
+	m.cover(a, h)
+	if list == 0 {
+		s := a.explain(&a.plain, e)
+		a.namePhone(e)
+		g := s
+		if known {
+			g = blend(s, m.markov.at(a.markovTotal(&a.plain, e, end)))
+		}
+		g = m.calib.at(g)
+		if g > variantFloor {
+			g = max(variantFloor, min(g, m.variantGuesses(a)))
+		}
+		e.setGuesses(g)
+	}
+	if a.hinted {
+		m.withHints(a, e, end, known)
+	}
+}
+
+// withHints replaces e by the estimate for those who know the hints, when
+// that is lower.
+func (m *Model) withHints(a *arena, e *Estimate, end mil, known bool) {
+	var c Estimate
+	s := a.explain(&a.known, &c)
+	if !slices.ContainsFunc(c.spans[:c.nspans], func(p span) bool { return p.kind == KindContext }) {
+		return
+	}
+	mean := s
 	if known {
-		g = blend(s, m.markov.at(a.markovTotal(e, end)))
+		mean = blend(s, m.markov.at(a.markovTotal(&a.known, &c, end)))
 	}
-	g = m.calib.at(g)
-	if g > variantFloor {
-		g = max(variantFloor, min(g, m.variantGuesses(a)))
+	if g := min(s, m.calib.at(mean)); g < e.guesses {
+		e.nspans, e.spans = c.nspans, c.spans
+		e.setGuesses(g)
 	}
-	e.setGuesses(m.contextGuesses(a, h, e, g))
 }
 
 // blend is the weighted mean of the two views. The shares did best on held-out
@@ -226,7 +274,7 @@ func rankOf(g mil) int {
 // cover repeats, walks or counts, its own cost stands instead, and where it has
 // seen through a disguise the mean of both: the character model cannot see that
 // "password" comes twice, or with signs for letters.
-func (a *arena) markovTotal(e *Estimate, end mil) mil {
+func (a *arena) markovTotal(p *chain, e *Estimate, end mil) mil {
 	total := end
 	letters := 0
 	for _, r := range a.low {
@@ -240,7 +288,7 @@ func (a *arena) markovTotal(e *Estimate, end mil) mil {
 		for j := s.start; j < s.end; j++ {
 			c += a.chars[j]
 		}
-		own := a.at(int(s.end)) - a.at(int(s.start))
+		own := p.at(int(s.end)) - p.at(int(s.start))
 		switch {
 		case structural(s.kind):
 			c = min(c, own)
@@ -262,11 +310,11 @@ func structural(k Kind) bool {
 }
 
 // at is the cost of the best cover of what lies before position i.
-func (a *arena) at(i int) mil {
+func (p *chain) at(i int) mil {
 	if i == 0 {
 		return 0
 	}
-	return min(a.tok[i], a.brute[i])
+	return min(p.tok[i], p.brute[i])
 }
 
 // variantFloor bounds what the rule below can do: it keeps a listed password
@@ -340,10 +388,10 @@ func (m *Model) Views(pw []byte) Views {
 	var e Estimate
 	end, known := a.markovCosts(m)
 	m.cover(&a, nil)
-	g := a.explain(&e)
+	g := a.explain(&a.plain, &e)
 	v := Views{Structure: float64(g) / 1000, Mean: float64(g) / 1000, Known: known}
 	if known {
-		c := a.markovTotal(&e, end)
+		c := a.markovTotal(&a.plain, &e, end)
 		v.CharsCost, v.Chars = float64(c)/1000, float64(m.markov.at(c))/1000
 		v.Mean = float64(blend(g, m.markov.at(c))) / 1000
 	}

@@ -7,6 +7,8 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/binary"
+	"math/rand/v2"
+	"os"
 	"slices"
 	"testing"
 	"unicode/utf8"
@@ -17,27 +19,79 @@ import (
 )
 
 // Bounds on the work for a text of n code points, in steps of some ten
-// nanoseconds. The worst texts found by climbing take 94 and 272 steps a code
-// point.
-func slow(n, steps int) bool        { return steps > 140*n+400 }
-func slowContext(n, steps int) bool { return steps > 400*n+4000 }
+// nanoseconds. The worst of the families takes 72 steps a code point, and 134
+// with context.
+func slow(n, steps int) bool        { return steps > 100*n+300 }
+func slowContext(n, steps int) bool { return steps > 170*n+3000 }
 
 func TestSteps(t *testing.T) {
-	h := crowded()
-	for _, f := range families {
-		var plain, context [3]int
-		for i, n := range []int{64, 256, 1024} {
-			pw := []byte(f.make(n))
-			plain[i], context[i] = strength.Steps(pw, nil), strength.Steps(pw, h)
-			if slow(n, plain[i]) {
-				t.Errorf("%s: %d code points take %d steps", f.name, n, plain[i])
+	for _, c := range contexts {
+		tooSlow := slowContext
+		if c.name == "plain" {
+			tooSlow = slow
+		}
+		for _, f := range families {
+			h := c.make(f.make(64))
+			var steps [3]int
+			for i, n := range []int{64, 256, 1024} {
+				if steps[i] = strength.Steps([]byte(f.make(n)), h); tooSlow(n, steps[i]) {
+					t.Errorf("%s, %s: %d code points take %d steps", f.name, c.name, n, steps[i])
+				}
 			}
-			if slowContext(n, context[i]) {
-				t.Errorf("%s: %d code points and context take %d steps", f.name, n, context[i])
+			if steps[2] > 5*steps[1] {
+				t.Errorf("%s, %s: steps grow %v", f.name, c.name, steps)
 			}
 		}
-		if plain[2] > 5*plain[1] || context[2] > 5*context[1] {
-			t.Errorf("%s: steps grow %v, with context %v", f.name, plain, context)
+	}
+}
+
+// TestHunt changes texts at random and keeps what takes more steps, so as to
+// climb to the slowest there are. With WATCHWORD_LONG set it climbs far.
+func TestHunt(t *testing.T) {
+	t.Parallel()
+	trials := 60
+	if os.Getenv("WATCHWORD_LONG") != "" {
+		trials = 30_000
+	}
+	const signs = "abcdefghijklmnopqrstuvwxyz0123456789!@$|+(4130"
+	for _, c := range contexts {
+		for seed := range uint64(3) {
+			rng := rand.New(rand.NewPCG(seed, 1))
+			piece := []byte(families[rng.IntN(len(families))].make(20 + rng.IntN(30)))
+			if !utf8.Valid(piece) || len(piece) > 50 {
+				piece = []byte(randomText(rng, signs, 30))
+			}
+			const n = 256
+			steps := func(piece []byte) int {
+				text := cycle(string(piece))(n)
+				return strength.Steps([]byte(text), c.make(string([]rune(text)[:64])))
+			}
+			most := 0
+			for range trials {
+				p := slices.Clone(piece)
+				for range 1 + rng.IntN(3) {
+					at := rng.IntN(len(p))
+					part := []byte(randomText(rng, signs, 1))
+					if rng.IntN(3) == 0 {
+						part = []byte(ordinary[rng.IntN(len(ordinary))])
+					}
+					switch cut := min(at+len(part), len(p)); {
+					case rng.IntN(2) == 0:
+						p = slices.Replace(p, at, cut, part...)
+					case rng.IntN(2) == 0 && len(p) < 150:
+						p = slices.Insert(p, at, part...)
+					case len(p) > 5+cut-at:
+						p = slices.Delete(p, at, cut)
+					}
+				}
+				if s := steps(p); s > most {
+					most, piece = s, p
+				}
+			}
+			t.Logf("%s: %.1f steps a code point: %q", c.name, float64(most)/n, piece)
+			if c.name == "plain" && slow(n, most) || slowContext(n, most) {
+				t.Errorf("%s: %d steps for %d code points of %q", c.name, most, n, piece)
+			}
 		}
 	}
 }
@@ -144,28 +198,35 @@ func TestParseRefuses(t *testing.T) {
 // TestSize holds the tables to what they may add to a binary.
 func TestSize(t *testing.T) {
 	whole := strength.Embedded()
+	if raw, packed := len(whole), compressed(t, whole); raw > 6<<20 || packed > 3<<20 {
+		t.Errorf("tables have %d bytes, %d compressed", raw, packed)
+	}
+}
+
+func compressed(t testing.TB, b []byte) int {
 	var z bytes.Buffer
 	w, err := gzip.NewWriterLevel(&z, gzip.BestCompression)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.Write(whole); err != nil {
+	if _, err := w.Write(b); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if raw, packed := len(whole), z.Len(); raw > 6<<20 || packed > 3<<20 {
-		t.Errorf("tables have %d bytes, %d compressed", raw, packed)
-	}
+	return z.Len()
 }
 
-// BenchmarkParse is the cost of the tables at the first use.
-func BenchmarkParse(b *testing.B) {
+// BenchmarkStart is what the tables cost: at the first use, and in a binary.
+func BenchmarkStart(b *testing.B) {
 	whole := strength.Embedded()
 	for b.Loop() {
 		if _, err := strength.Parse(whole); err != nil {
 			b.Fatal(err)
 		}
 	}
+	b.ReportMetric(float64(b.Elapsed().Microseconds())/1e3/float64(b.N), "ms-start")
+	b.ReportMetric(float64(len(whole))/(1<<20), "MiB-raw")
+	b.ReportMetric(float64(compressed(b, whole))/(1<<20), "MiB-gzip")
 }

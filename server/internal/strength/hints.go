@@ -503,6 +503,7 @@ type match struct {
 // matches are what hints find in one text.
 type matches struct {
 	hints *Hints
+	deep  int // steps beyond deepWalk that are left
 	n, at int
 	found [48]match
 }
@@ -555,25 +556,15 @@ func (x *matches) take(a *arena, p *pattern, j int) {
 	x.n++
 }
 
-// any says whether some variant stands in the text.
-func (x *matches) any(a *arena) bool {
-	for i := range a.n {
-		if x.walk(a, i, false) {
-			return true
-		}
-	}
-	return false
-}
-
 // relax offers the variants that begin at i. Within a repeat only places with
 // errors are, for the reason given at inRepeat.
 func (x *matches) relax(a *arena, i int, again bool) {
 	if !again {
-		x.walk(a, i, true)
+		x.walk(a, i)
 	}
 	for ; x.at < x.n && int(x.found[x.at].start) <= i; x.at++ {
 		if f := x.found[x.at]; int(f.start) == i {
-			a.relax(i, int(f.end), f.cost, KindContext)
+			a.known.relax(i, int(f.end), f.cost, KindContext)
 		}
 	}
 }
@@ -582,91 +573,70 @@ func (x *matches) relax(a *arena, i int, again bool) {
 // first code points; then one reading is followed.
 const hintStates = 2
 
-func (x *matches) walk(a *arena, i int, offer bool) bool {
+// deepWalk is how far every walk over hints may go. What all walks of a text
+// go beyond is bounded, on average, by deepShare code points for each of its
+// own: beginnings of hints are recognised too, so a longer one costs little
+// more when it is cut.
+const (
+	deepWalk  = 8
+	deepShare = 4
+)
+
+// walk offers the variants that begin at i, reading l33t letters both ways.
+func (x *matches) walk(a *arena, i int) {
 	h := x.hints
 	if h.used == 0 {
-		return false
+		return
 	}
-	var front, next [hintStates]walkState
-	front[0] = walkState{h: hashSeed}
-	live := 1
-	for j := i; j < a.n && j-i < h.longest && live > 0; j++ {
-		r := a.low[j]
+	var states [2][hintStates]walkState
+	states[0][0] = walkState{h: hashSeed}
+	live, steps := 1, 0
+	limit := min(a.n, i+h.longest)
+	for j := i; j < limit && live > 0; j++ {
+		front, next := &states[(j-i)&1], &states[(j-i+1)&1]
+		d := j + 1 - i
+		if d > deepWalk {
+			if x.deep == 0 {
+				break
+			}
+			x.deep--
+		}
 		kept, most := 0, hintStates
-		if j-i >= 8 {
+		if d > 8 {
 			most = 1
 		}
-		try := func(s walkState, r rune, subs uint8) bool {
-			if kept == most {
-				return false
-			}
-			a.steps++
-			hash := extend(s.h, r)
-			k := h.slot(hash)
-			if h.keys[k] == 0 {
-				return false
-			}
-			next[kept] = walkState{hash, subs}
-			kept++
-			c := h.costs[k]
-			if c == 0 {
-				return false
-			}
-			if !offer {
-				return true
-			}
-			if subs > 0 {
-				c += 300
-			}
-			if up := int(a.upper[j+1] - a.upper[i]); up > 0 {
-				c += capitals(up, j+1-i)
-			}
-			a.relax(i, j+1, c, KindContext)
-			return false
-		}
+		readings, count := a.readings(j)
 		for _, s := range front[:live] {
-			if try(s, r, s.subs) {
-				return true
-			}
-			if a.mixed[j] {
-				for _, l := range leet[r] {
-					if l != 0 && try(s, rune(l), s.subs+1) {
-						return true
-					}
+			for k, r := range readings[:count] {
+				if kept == most {
+					break
 				}
+				steps++
+				hash := extend(s.h, r)
+				slot := h.slot(hash)
+				if h.keys[slot] == 0 {
+					continue
+				}
+				subs := s.subs
+				if k > 0 {
+					subs++
+				}
+				next[kept] = walkState{hash, subs}
+				kept++
+				c := h.costs[slot]
+				if c == 0 {
+					continue
+				}
+				if subs > 0 {
+					c += 300
+				}
+				if up := int(a.upper[j+1] - a.upper[i]); up > 0 {
+					c += capitals(up, d)
+				}
+				a.known.relax(i, j+1, c, KindContext)
 			}
 		}
-		front, live = next, kept
+		live = kept
 	}
-	return false
-}
-
-// contextGuesses estimates the text anew with the hints. When that is below g,
-// it returns the lower number and explains it in e.
-func (m *Model) contextGuesses(a *arena, h *Hints, e *Estimate, g mil) mil {
-	if h == nil {
-		return g
-	}
-	x := matches{hints: h}
-	x.approximate(a)
-	if x.n == 0 && !x.any(a) {
-		return g
-	}
-	end, known := a.markovCosts(m)
-	m.cover(a, &x)
-	var c Estimate
-	s := a.explain(&c)
-	if !slices.ContainsFunc(c.spans[:c.nspans], func(p span) bool { return p.kind == KindContext }) {
-		return g
-	}
-	mean := s
-	if known {
-		mean = blend(s, m.markov.at(a.markovTotal(&c, end)))
-	}
-	lower := min(s, m.calib.at(mean))
-	if lower >= g {
-		return g
-	}
-	e.nspans, e.spans = c.nspans, c.spans
-	return lower
+	a.steps += steps
 }

@@ -6,6 +6,11 @@ package strength
 // leetReach is how near a letter must stand for a sign to be read as one.
 const leetReach = 3
 
+// leetRunes is how many leading code points of a text may be disguised
+// letters. Behind so many, a disguise no longer decides anything, and trying
+// both readings of every sign is what takes the most time.
+const leetRunes = 128
+
 // scan finds, once for the whole text, where walks over the keyboard and
 // sequences end, and which signs may be l33t letters.
 func (a *arena) scan() {
@@ -14,11 +19,11 @@ func (a *arena) scan() {
 	for i, r := range a.low {
 		a.mixed[i] = false
 		if 'a' <= r && r <= 'z' {
-			for k := max(0, last+1, i-leetReach); k < i; k++ {
+			for k := max(0, last+1, i-leetReach); k < min(i, leetRunes); k++ {
 				a.mixed[k] = a.low[k] < 128 && leet[a.low[k]][0] != 0
 			}
 			last = i
-		} else if r < 128 && i-last <= leetReach {
+		} else if r < 128 && i-last <= leetReach && i < leetRunes {
 			a.mixed[i] = leet[r][0] != 0
 		}
 	}

@@ -93,8 +93,9 @@ type Estimate struct {
 	// 0 when the password is not listed.
 	Rank int
 
-	nspans uint8
-	spans  [MaxSegments]span
+	guesses mil
+	nspans  uint8
+	spans   [MaxSegments]span
 }
 
 // Len returns the number of segments.
@@ -125,7 +126,7 @@ type mil = int32
 
 // setGuesses fills in the number and its band.
 func (e *Estimate) setGuesses(g mil) {
-	e.GuessesLog10 = float64(g) / 1000
+	e.guesses, e.GuessesLog10 = g, float64(g)/1000
 	e.Score = 0
 	for _, b := range bands {
 		if g >= b {

@@ -12,7 +12,7 @@ import (
 	"sync"
 )
 
-//go:generate go run ./mktables -data ../../../data -out tables.bin
+//go:generate go run ./mktables -out tables.bin
 
 //go:embed tables.bin
 var embedded []byte
@@ -170,8 +170,11 @@ func (m *Model) word(x uint64) (list, token byte) {
 	fp := uint32(x) & 0xffffff
 	b := m.lex.bucket(x)
 	for len(b) >= lexSize {
-		if binary.LittleEndian.Uint32(b)&0xffffff == fp {
-			return b[3], b[4]
+		if v := binary.LittleEndian.Uint32(b) & 0xffffff; v >= fp {
+			if v == fp {
+				return b[3], b[4]
+			}
+			break // they are in order
 		}
 		b = b[lexSize:]
 	}
@@ -197,8 +200,8 @@ func (m *Model) gramAt(key uint64) (byte, bool) {
 	fp := uint16(x)
 	b := m.gram.bucket(x)
 	for len(b) >= gramSize {
-		if binary.LittleEndian.Uint16(b) == fp {
-			return b[2], true
+		if v := binary.LittleEndian.Uint16(b); v >= fp {
+			return b[2], v == fp
 		}
 		b = b[gramSize:]
 	}

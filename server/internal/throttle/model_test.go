@@ -80,6 +80,7 @@ func (s *slowLane) expire(now time.Time) {
 }
 
 func TestLadderAgreesWithSlowModel(t *testing.T) {
+	t.Parallel()
 	rules, err := throttle.ProfileRules("nist")
 	if err != nil {
 		t.Fatal(err)
@@ -179,6 +180,7 @@ func TestLadderAgreesWithSlowModel(t *testing.T) {
 // TestRateBound holds the address lanes to what a GCRA promises: in any window
 // w at most burst + w/interval.
 func TestRateBound(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		c := newClock()
 		l, err := throttle.New(throttle.Config{Keys: testKeys, Now: c.now, Memory: throttle.MemoryConfig{Subjects: 1 << 12}}, nil)
@@ -216,6 +218,7 @@ func TestRateBound(t *testing.T) {
 // TestAWeekOfHammering lets strangers from a thousand prefixes hammer one
 // account for a simulated week while its owner logs in every hour.
 func TestAWeekOfHammering(t *testing.T) {
+	t.Parallel()
 	c := newClock()
 	l := open(t, throttle.Config{Now: c.now}, nil)
 	owner := throttle.Attempt{Subject: subject(1), IP: home}

@@ -18,6 +18,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -42,6 +44,7 @@ func reopen(t *testing.T, dir string, now func() time.Time) *throttle.Limiter {
 }
 
 func TestRestart(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	c := newClock()
 	l := reopen(t, dir, c.now)
@@ -173,6 +176,7 @@ func killed(t *testing.T, dir string, base int, fault bool, after time.Duration)
 }
 
 func TestKilledProcessLosesNoLock(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	base, total := 0, 0
 	for round := range 4 {
@@ -205,6 +209,7 @@ func TestKilledProcessLosesNoLock(t *testing.T) {
 }
 
 func TestBrokenDisk(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	l, err := throttle.New(throttle.Config{
 		Keys: testKeys, Log: slog.New(slog.DiscardHandler),
@@ -244,6 +249,7 @@ func TestBrokenDisk(t *testing.T) {
 // TestTornJournal cuts the journal at every length: what was whole is there, and
 // it always opens.
 func TestTornJournal(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	c := newClock()
 	l := reopen(t, dir, c.now)
@@ -297,6 +303,7 @@ func TestTornJournal(t *testing.T) {
 }
 
 func TestDamagedState(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	c := newClock()
 	l := reopen(t, dir, c.now)
@@ -348,33 +355,59 @@ func TestDamagedState(t *testing.T) {
 	}
 }
 
+// TestFloodEvictsNoLock floods a store that holds 8,192 subjects, 800 of them
+// waiting, with names it has never seen: a million with one guess each, or as
+// many with all they have free as make them wait too.
 func TestFloodEvictsNoLock(t *testing.T) {
-	for _, tries := range []int{1, 5} {
-		c := newClock()
-		l := open(t, throttle.Config{Now: c.now, Memory: throttle.MemoryConfig{Subjects: 1 << 13}}, nil)
-		const victims = 800
+	t.Parallel()
+	const victims, each = 800, 5
+	ladder := throttle.Numbers{Free: each, Close: 100, First: 30_000, Longest: 3_600_000, Pending: 60_000}
+	for tries, names := range map[int]int{1: 1_000_000, each: 40_000} {
+		rules, err := throttle.ProfileRules("nist")
+		if err != nil {
+			t.Fatal(err)
+		}
+		store, err := throttle.OpenMemory(throttle.MemoryConfig{Subjects: 1 << 13}, rules, noClock, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ask := func(n, tag int) throttle.Grant {
+			r := throttle.Request{Lanes: throttle.Lanes{Unknown: ladder, Known: ladder}, Now: 1_800_000_000_000, Tagged: true}
+			request(&r, n, uint16(tag))
+			g, err := store.Begin(t.Context(), &r)
+			if err != nil {
+				t.Error(err)
+			}
+			return g
+		}
 		for n := range victims {
-			for i := range 5 {
-				guess(t, l, throttle.Attempt{Subject: subject(n), ChallengePassed: true}, byte(i))
+			for i := range each {
+				ask(n, i)
 			}
 		}
-		names := 1_000_000 / tries / tries // 40,000 for five tries
-		refused := 0
-		for n := range names {
-			for i := range tries {
-				if d := guess(t, l, throttle.Attempt{Subject: subject(1e6 + n), ChallengePassed: true}, byte(i)); d.Verdict != throttle.Allow {
-					refused++
+		var refused atomic.Int64
+		var wg sync.WaitGroup
+		const floods = 4
+		for f := range floods {
+			wg.Go(func() {
+				for n := f; n < names; n += floods {
+					for i := range tries {
+						if ask(1e6+n, i).Kind == 0 {
+							refused.Add(1)
+						}
+					}
 				}
-			}
+			})
 		}
+		wg.Wait()
 		for n := range victims {
-			if d := guess(t, l, throttle.Attempt{Subject: subject(n), ChallengePassed: true}, 99); d.Verdict != throttle.Delay {
-				t.Fatalf("%d names with %d tries each: the lock of subject %d is gone: %v", names, tries, n, d.Verdict)
+			if g := ask(n, 99); g.Why != throttle.LaneWaits {
+				t.Fatalf("%d names with %d tries each: the lock of subject %d is gone: %+v", names, tries, n, g)
 			}
 		}
-		t.Logf("%d names with %d tries each: all %d locks held, %d attempts refused", names, tries, victims, refused)
-		if tries == 1 && refused > 0 {
-			t.Errorf("%d first attempts refused", refused)
+		t.Logf("%d names with %d tries each: all %d locks held, %d attempts refused", names, tries, victims, refused.Load())
+		if tries == 1 && refused.Load() > 0 {
+			t.Errorf("%d first attempts refused", refused.Load())
 		}
 	}
 }
@@ -487,6 +520,7 @@ func FuzzToken(f *testing.F) {
 // TestRestartKeepsItsOwnTime steps the clock back a year while the process is
 // down: what waited goes on waiting, no longer than its wait.
 func TestRestartKeepsItsOwnTime(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	c := newClock()
 	l := reopen(t, dir, c.now)

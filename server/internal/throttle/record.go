@@ -99,10 +99,8 @@ func (p *pool) settle(r *Numbers, now int64) (moved bool) {
 		switch {
 		case p.pending&(1<<i) != 0 && at+r.Pending <= now:
 			p.fail(r, at)
+			p.keepWrong(i) // looked at once more: it may be long ago
 			moved = true
-			if p.keepWrong(i) {
-				i++
-			}
 		case p.pending&(1<<i) == 0 && at+tagLife <= now:
 			p.remove(i)
 			moved = true
@@ -169,15 +167,14 @@ func (p *pool) remove(i int) {
 }
 
 // keepWrong turns the pending entry i into a wrong guess; one without a tag
-// can never be seen again and is dropped. It reports whether i is still there.
-func (p *pool) keepWrong(i int) bool {
+// can never be seen again and is dropped.
+func (p *pool) keepWrong(i int) {
 	if p.tagged&(1<<i) == 0 {
 		p.remove(i)
-		return false
+		return
 	}
 	p.pending &^= 1 << i
 	p.guess[i] = makeEntry(p.guess[i].at(), p.guess[i].tag(), 0)
-	return true
 }
 
 func (p *pool) find(tag uint16, tagged bool) int {

@@ -47,6 +47,14 @@ type remote struct {
 func newRemote(s Store, deny bool, log *slog.Logger) *remote {
 	r := &remote{store: s, deny: deny, log: log}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
+	// A store that is down from the start is told of before the first login is.
+	r.done.Add(1)
+	go func() {
+		defer r.done.Done()
+		if _, err := s.View(r.ctx, &Target{}, 0); errors.Is(err, ErrStore) {
+			r.trip(err)
+		}
+	}()
 	return r
 }
 
@@ -203,6 +211,9 @@ func (r *remote) missSettlement(s Settlement) {
 type refusals struct {
 	sync.Mutex
 	m map[lane]refusal
+	// drops counts what was dropped: an answer that was on its way meanwhile may
+	// be older than what it was dropped for, and is not kept.
+	drops uint64
 }
 
 type lane struct {
@@ -222,28 +233,33 @@ const (
 	firmMost = 1 << 12 // in each of 64 shards
 )
 
-func (f *refusals) recall(r *Request) (Grant, bool) {
+// recall returns the refusal of a lane if there is one, and else what keep
+// wants to know of the time before the store was asked.
+func (f *refusals) recall(r *Request) (g Grant, known bool, drops uint64) {
 	f.Lock()
 	defer f.Unlock()
 	k := lane{r.Subject, r.Channel, r.Device}
 	x, ok := f.m[k]
 	if !ok {
-		return Grant{}, false
+		return Grant{}, false, f.drops
 	}
 	if r.Now >= x.until || r.Now < x.until-firmLife {
 		delete(f.m, k)
-		return Grant{}, false
+		return Grant{}, false, f.drops
 	}
 	x.g.Retry = max(1, x.end-r.Now)
-	return x.g, true
+	return x.g, true, f.drops
 }
 
-func (f *refusals) keep(r *Request, g Grant) {
+func (f *refusals) keep(r *Request, g Grant, drops uint64) {
 	if g.Retry < 1000 {
 		return
 	}
 	f.Lock()
 	defer f.Unlock()
+	if f.drops != drops {
+		return
+	}
 	if f.m == nil {
 		f.m = make(map[lane]refusal)
 	}
@@ -262,6 +278,7 @@ func (f *refusals) keep(r *Request, g Grant) {
 func (f *refusals) drop(lanes ...lane) {
 	f.Lock()
 	defer f.Unlock()
+	f.drops++
 	for _, l := range lanes {
 		delete(f.m, l)
 	}
@@ -271,6 +288,7 @@ func (f *refusals) drop(lanes ...lane) {
 func (f *refusals) forget(subject Name) {
 	f.Lock()
 	defer f.Unlock()
+	f.drops++
 	for k := range f.m {
 		if k.subject == subject {
 			delete(f.m, k)
@@ -287,7 +305,8 @@ func (l *Limiter) begin(ctx context.Context, r *Request, v6 bool) (g Grant, loca
 	}
 	if !l.remote.lost.Load() {
 		known := &l.remote.firm[r.Subject[0]%64]
-		if g, ok := known.recall(r); ok {
+		g, ok, drops := known.recall(r)
+		if ok {
 			return g, false, nil
 		}
 		g, err = l.remote.store.Begin(ctx, r)
@@ -295,7 +314,7 @@ func (l *Limiter) begin(ctx context.Context, r *Request, v6 bool) (g Grant, loca
 			l.answered(err)
 		}
 		if err == nil && g.Firm {
-			known.keep(r, g)
+			known.keep(r, g, drops)
 		}
 		if err == nil || !errors.Is(err, ErrStore) || ctx.Err() != nil {
 			return g, false, err

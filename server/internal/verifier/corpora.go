@@ -48,7 +48,12 @@ type Corpora interface {
 	Range(kind HashKind, prefix uint32, padding bool) (Range, error)
 	// List tells the corpora and their state.
 	List() []Corpus
+	// Lookups counts what Breach answered since the start.
+	Lookups() Lookups
 }
+
+// Lookups counts look-ups of passwords by what they rest on.
+type Lookups struct{ Performed, Degraded, Skipped uint64 }
 
 // Counts are the answers to a list of digests.
 type Counts struct {
@@ -59,9 +64,10 @@ type Counts struct {
 
 // Range is the answer for one prefix.
 type Range struct {
-	Body  []byte
-	ETag  string
-	Built time.Time
+	Body       []byte
+	ETag       string
+	ContentMD5 string // of the body, in base64
+	Built      time.Time
 }
 
 // Corpus is one configured corpus.
@@ -72,6 +78,8 @@ type Corpus struct {
 	Entries uint64
 	Built   time.Time
 	Ranges  bool
-	// Fault is why the corpus cannot be trusted now; nil for a good one.
-	Fault error
+	// Fault is why the corpus cannot be trusted now, and Refused why the file
+	// that took its place on disk is not in use: DAMAGED, FOREIGN, CANARY, KIND,
+	// UNSIGNED, BOUNDS, MISSING or UNREADABLE; empty when all is well.
+	Fault, Refused string
 }

@@ -63,6 +63,10 @@ func (v *Verifier) Verify(ctx context.Context, q VerifyRequest) (Login, error) {
 // confirm is the one path on which a password is confirmed. It gives the
 // record after a match, and nil after anything else.
 func (v *Verifier) confirm(ctx context.Context, tenant string, who Pseudonym, text password.Text, src Source) (*Record, throttle.Result, error) {
+	// Before the attempt is spent: under overload a refusal must be cheap.
+	if err := v.Hasher.Admit(ctx); err != nil {
+		return nil, throttle.Result{}, err
+	}
 	token, err := v.spend(ctx, throttle.Attempt{
 		Tenant: tenant, Subject: who, IP: src.IP, Device: src.Device, Channel: src.Channel,
 		Tag: v.Keys.guess(tenant, text), ChallengePassed: src.ChallengePassed,
@@ -156,6 +160,9 @@ func (v *Verifier) newDecoy(ctx context.Context) (decoy, error) {
 	}
 	phc, err := v.Hasher.Hash(ctx, password.Batch, text)
 	if err != nil {
+		return decoy{}, err
+	}
+	if err := v.measureOwn(ctx, phc); err != nil {
 		return decoy{}, err
 	}
 	var d decoy

@@ -36,6 +36,9 @@ type Stored struct {
 // *RejectedError for one that the policy does not accept, ErrConflict when the
 // credential is not at IfRevision, ErrProofStale and ErrCorpusNotReady.
 func (v *Verifier) Set(ctx context.Context, q SetRequest) (Stored, error) {
+	if err := v.Hasher.Admit(ctx); err != nil { // judging costs something too
+		return Stored{}, err
+	}
 	who, err := v.who(q.Tenant, q.Subject)
 	if err != nil {
 		return Stored{}, err

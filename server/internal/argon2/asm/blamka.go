@@ -3,8 +3,8 @@
 
 //go:build avo
 
-// Command asm writes the AVX2 kernel of package argon2; "go generate" in that
-// package runs it. It has a build tag so that the generator's library is no
+// Command asm writes the AVX2 and AVX-512 kernels of package argon2; "go
+// generate" in that package runs it. It has a build tag so that the generator's library is no
 // part of an ordinary build.
 package main
 
@@ -34,10 +34,12 @@ const rodataNoPtr = 8 | 16
 
 func main() {
 	ConstraintExpr("!purego")
-	k := kernel{rot16: byteRotation("rot16", 2), rot24: byteRotation("rot24", 3)}
-	for _, xor := range []bool{false, true} {
-		k.head(xor)
-		k.tail(xor)
+	narrow := kernel{name: "AVX2", rot16: byteRotation("rot16", 2), rot24: byteRotation("rot24", 3)}
+	for _, k := range []kernel{narrow, {name: "AVX512", wide: true}} {
+		for _, xor := range []bool{false, true} {
+			k.head(xor)
+			k.tail(xor)
+		}
 	}
 	Generate()
 }
@@ -57,8 +59,16 @@ func byteRotation(name string, n int) Mem {
 	return m
 }
 
-// kernel writes the functions; it holds the constants that they share.
-type kernel struct{ rot16, rot24 Mem }
+// kernel writes the functions of one instruction set.
+type kernel struct {
+	name string
+	// wide is AVX-512 with vectors of 256 bits: twice the registers, and a
+	// rotation that is one instruction. Vectors of 512 bits would halve the
+	// instructions, but lengthen the chain that each block waits for.
+	wide bool
+	// Without wide: operands of VPSHUFB.
+	rot16, rot24 Mem
+}
 
 // blocks are the registers with the arguments that head and tail share.
 type blocks struct{ z, out, prev, ref Register }
@@ -75,11 +85,11 @@ func arguments() blocks {
 // at is 32 bytes of a block, seen as 8 rows of 4 registers.
 func at(b Register, row, column int) Mem { return Mem{Base: b, Disp: 128*row + 32*column} }
 
-func begin(name string, xor bool, rest string) {
+func (k kernel) begin(name string, xor bool, rest string) {
 	if xor {
 		name += "Xor"
 	}
-	TEXT(name+"AVX2", NOSPLIT, "func(z, out, prev, ref"+rest)
+	TEXT(name+k.name, NOSPLIT, "func(z, out, prev, ref"+rest)
 }
 
 func end() {
@@ -90,12 +100,12 @@ func end() {
 // head permutes the rows of prev XOR ref into z, and the first two columns of
 // that into out, which gives the first word of the new block.
 func (k kernel) head(xor bool) {
-	begin("head", xor, " *[128]uint64) uint64")
+	k.begin("head", xor, " *[128]uint64) uint64")
 	b := arguments()
 	for row := 0; row < 8; row += lockstep {
 		k.rows(b, row)
 	}
-	first := k.columns(b, 0, xor)
+	first := k.columns(b, 0, 1, xor)
 	word := GP64()
 	VMOVQ(first.AsX(), word)
 	Store(word, ReturnIndex(0))
@@ -108,14 +118,22 @@ func (k kernel) head(xor bool) {
 // keep its few miss buffers from the work at hand. Past the end of the memory a
 // hint does nothing.
 func (k kernel) tail(xor bool) {
-	begin("tail", xor, ", next *[128]uint64)")
+	k.begin("tail", xor, ", next *[128]uint64)")
 	next := Load(Param("next"), GP64())
 	for i := range lines {
 		PREFETCHT1(Mem{Base: next, Disp: i * line})
 	}
 	b := arguments()
+	if k.wide {
+		for i := range lines {
+			PREFETCHT1(Mem{Base: b.out, Disp: ahead*blockLen + i*line})
+		}
+		k.columns(b, 1, 3, xor)
+		end()
+		return
+	}
 	for column := 1; column < 4; column++ {
-		k.columns(b, column, xor)
+		k.columns(b, column, 1, xor)
 		if column == 3 {
 			break
 		}
@@ -134,8 +152,8 @@ type quad struct {
 }
 
 // rows permutes some rows of a block at once, each of which is one matrix. As
-// four of them with their temporaries do not fit the 16 registers, c, which is
-// idle for longest, waits in its place in z.
+// four of them with their temporaries do not fit 16 registers, c, which is idle
+// for longest, then waits in its place in z.
 //
 // The diagonals are brought into columns by turning a, c and d around b: b is
 // the last to be ready and the first to be used again.
@@ -144,27 +162,32 @@ func (k kernel) rows(b blocks, row int) {
 	qs := make([]*quad, lockstep)
 	for i := range qs {
 		q := &quad{a: YMM(), b: YMM(), d: YMM(), row: row + i}
-		input(b, q.row, 0, q.a)
-		input(b, q.row, 1, q.b)
-		input(b, q.row, 3, q.d)
+		k.input(b, q.row, 0, q.a)
+		k.input(b, q.row, 1, q.b)
+		k.input(b, q.row, 3, q.d)
 		qs[i] = q
 	}
 	fetch := func(q *quad, turn int) {
-		q.c = YMM()
-		switch turn {
-		case 0:
-			input(b, q.row, 2, q.c)
-		case 2:
+		if turn == 0 || !k.wide {
+			q.c = YMM()
+		}
+		switch {
+		case turn == 0:
+			k.input(b, q.row, 2, q.c)
+		case k.wide:
+		case turn == 2:
 			VPERMQ(U8(left1), at(b.z, q.row, 2), q.c)
 		default:
-			VMOVDQU(at(b.z, q.row, 2), q.c)
+			k.move(at(b.z, q.row, 2), q.c)
 		}
 	}
 	put := func(q *quad, turn int) {
 		if turn == 3 {
 			VPERMQ(U8(left3), q.c, q.c)
 		}
-		VMOVDQU(q.c, at(b.z, q.row, 2))
+		if turn == 3 || !k.wide {
+			k.move(q.c, at(b.z, q.row, 2))
+		}
 	}
 	turnAD := func(a, d uint8) {
 		for _, q := range qs {
@@ -177,53 +200,84 @@ func (k kernel) rows(b blocks, row int) {
 	k.half(qs, 0, fetch, put)
 	k.half(qs, 1, fetch, put)
 	turnAD(left3, left2)
+	if k.wide {
+		for _, q := range qs {
+			VPERMQ(U8(left1), q.c, q.c)
+		}
+	}
 	k.half(qs, 2, fetch, put)
 	k.half(qs, 3, fetch, put)
 	turnAD(left1, left2)
 	for _, q := range qs {
-		VMOVDQU(q.a, at(b.z, q.row, 0))
-		VMOVDQU(q.b, at(b.z, q.row, 1))
-		VMOVDQU(q.d, at(b.z, q.row, 3))
+		k.move(q.a, at(b.z, q.row, 0))
+		k.move(q.b, at(b.z, q.row, 1))
+		k.move(q.d, at(b.z, q.row, 3))
 	}
 }
 
 // input sets v to a part of prev XOR ref.
-func input(b blocks, row, column int, v VecVirtual) {
-	VMOVDQU(at(b.prev, row, column), v)
-	VPXOR(at(b.ref, row, column), v, v)
+func (k kernel) input(b blocks, row, column int, v VecVirtual) {
+	k.move(at(b.prev, row, column), v)
+	k.xor(at(b.ref, row, column), v)
+}
+
+// move copies a vector from memory, or to it.
+func (k kernel) move(from, to Op) {
+	if k.wide {
+		VMOVDQU64(from, to)
+	} else {
+		VMOVDQU(from, to)
+	}
+}
+
+// xor sets x to x XOR y.
+func (k kernel) xor(y Op, x VecVirtual) {
+	if k.wide {
+		VPXORQ(y, x, x)
+	} else {
+		VPXOR(y, x, x)
+	}
 }
 
 // columns permutes two columns of z, which lie side by side in one column of
-// registers, and finishes that part of out. It returns the first register of
-// the result.
-func (k kernel) columns(b blocks, column int, xor bool) VecVirtual {
-	var v [8]VecVirtual
-	for row := range v {
-		v[row] = YMM()
-		VMOVDQU(at(b.z, row, column), v[row])
-	}
-	x, y := &quad{a: v[0], b: v[2], c: v[4], d: v[6]}, &quad{a: v[1], b: v[3], c: v[5], d: v[7]}
-	pair := []*quad{x, y}
-	stay := func(*quad, int) {}
-	k.half(pair, 0, stay, stay)
-	k.half(pair, 1, stay, stay)
-	x.a, y.a = left3(x.a, y.a)
-	x.c, y.c = left1(x.c, y.c)
-	x.d, y.d = y.d, x.d
-	k.half(pair, 2, stay, stay)
-	k.half(pair, 3, stay, stay)
-	x.a, y.a = left1(x.a, y.a)
-	x.c, y.c = left3(x.c, y.c)
-	x.d, y.d = y.d, x.d
-	for row, r := range []VecVirtual{x.a, y.a, x.b, y.b, x.c, y.c, x.d, y.d} {
-		VPXOR(at(b.prev, row, column), r, r)
-		VPXOR(at(b.ref, row, column), r, r)
-		if xor {
-			VPXOR(at(b.out, row, column), r, r)
+// registers, and finishes that part of out; n times in lockstep, from the given
+// column of registers on. It returns the first register of the result.
+func (k kernel) columns(b blocks, column, n int, xor bool) VecVirtual {
+	var qs []*quad
+	for i := range n {
+		var v [8]VecVirtual
+		for row := range v {
+			v[row] = YMM()
+			k.move(at(b.z, row, column+i), v[row])
 		}
-		VMOVDQU(r, at(b.out, row, column))
+		qs = append(qs, &quad{a: v[0], b: v[2], c: v[4], d: v[6]}, &quad{a: v[1], b: v[3], c: v[5], d: v[7]})
 	}
-	return x.a
+	stay := func(*quad, int) {}
+	k.half(qs, 0, stay, stay)
+	k.half(qs, 1, stay, stay)
+	for i := 0; i < len(qs); i += 2 {
+		x, y := qs[i], qs[i+1]
+		x.a, y.a = left3(x.a, y.a)
+		x.c, y.c = left1(x.c, y.c)
+		x.d, y.d = y.d, x.d
+	}
+	k.half(qs, 2, stay, stay)
+	k.half(qs, 3, stay, stay)
+	for i := range n {
+		x, y := qs[2*i], qs[2*i+1]
+		x.a, y.a = left1(x.a, y.a)
+		x.c, y.c = left3(x.c, y.c)
+		x.d, y.d = y.d, x.d
+		for row, r := range []VecVirtual{x.a, y.a, x.b, y.b, x.c, y.c, x.d, y.d} {
+			k.xor(at(b.prev, row, column+i), r)
+			k.xor(at(b.ref, row, column+i), r)
+			if xor {
+				k.xor(at(b.out, row, column+i), r)
+			}
+			k.move(r, at(b.out, row, column+i))
+		}
+	}
+	return qs[0].a
 }
 
 // left1 turns rows (x₀ x₁ y₀ y₁) of two matrices to (x₁ y₀ y₁ x₀).
@@ -252,38 +306,53 @@ func (k kernel) half(qs []*quad, turn int, fetch, put func(q *quad, turn int)) {
 	even := turn%2 == 0
 
 	blamka(qs, a, b)
-	xor(qs, d, a)
+	k.mix(qs, d, a)
 	for _, q := range qs {
-		if even {
+		switch {
+		case even:
 			VPSHUFD(U8(0xb1), q.d, q.d) // by 32: swap the halves of each word
-		} else {
+		case k.wide:
+			VPRORQ(U8(16), q.d, q.d)
+		default:
 			VPSHUFB(k.rot16, q.d, q.d)
 		}
 	}
-	// Two at a time from here on, for want of registers.
-	for i := 0; i < len(qs); i += 2 {
-		pair := qs[i : i+2]
-		for _, q := range pair {
+	step := len(qs)
+	if !k.wide {
+		step = 2 // for want of registers
+	}
+	for i := 0; i < len(qs); i += step {
+		some := qs[i : i+step]
+		for _, q := range some {
 			fetch(q, turn)
 		}
-		blamka(pair, c, d)
-		xor(pair, b, c)
-		for _, q := range pair {
+		blamka(some, c, d)
+		k.mix(some, b, c)
+		for _, q := range some {
 			put(q, turn)
 		}
 	}
-	for i := 0; i < len(qs); i += 2 {
-		if even {
-			for _, q := range qs[i : i+2] {
+	for i := 0; i < len(qs); i += step {
+		switch some := qs[i : i+step]; {
+		case k.wide:
+			n := U8(63)
+			if even {
+				n = 24
+			}
+			for _, q := range some {
+				VPRORQ(n, q.b, q.b)
+			}
+		case even:
+			for _, q := range some {
 				VPSHUFB(k.rot24, q.b, q.b)
 			}
-		} else {
-			rotate63(qs[i : i+2])
+		default:
+			rotate63(some)
 		}
 	}
 }
 
-// rotate63 rotates b right by 63, which is left by 1.
+// rotate63 rotates b right by 63, which is left by 1, without VPRORQ.
 func rotate63(qs []*quad) {
 	t := temporaries(qs)
 	for i, q := range qs {
@@ -317,9 +386,10 @@ func blamka(qs []*quad, x, y pick) {
 	}
 }
 
-func xor(qs []*quad, x, y pick) {
+// mix sets x to x XOR y.
+func (k kernel) mix(qs []*quad, x, y pick) {
 	for _, q := range qs {
-		VPXOR(y(q), x(q), x(q))
+		k.xor(y(q), x(q))
 	}
 }
 

@@ -103,13 +103,14 @@ func BenchmarkVersusLibrary(b *testing.B) {
 	if cbench.WipesAlways() {
 		b.Log("this build of libargon2 wipes even where x-reuse asks it not to")
 	}
-	for _, cost := range []struct{ mib, passes, lanes uint32 }{{19, 2, 1}, {46, 1, 1}, {64, 3, 1}, {64, 3, 4}} {
-		b.Run(fmt.Sprintf("m=%dMiB,t=%d,p=%d", cost.mib, cost.passes, cost.lanes), func(b *testing.B) {
+	type cost struct{ mib, passes, lanes uint32 }
+	versus := func(kernel string, cost cost) {
+		b.Run(fmt.Sprintf("%s/m=%dMiB,t=%d,p=%d", kernel, cost.mib, cost.passes, cost.lanes), func(b *testing.B) {
 			p := argon2.Params{
 				Type: argon2.ID, Version: argon2.Version13,
 				Memory: cost.mib << 10, Time: cost.passes, Parallelism: cost.lanes, KeyLen: 32,
 			}
-			m := newMemory(b, argon2.KernelAuto, p.Memory)
+			m := newMemory(b, kernel, p.Memory)
 			password, salt := []byte("correct horse battery staple"), []byte("0123456789abcdef")
 			contenders := []func() ([]byte, error){
 				func() ([]byte, error) { return m.Key(nil, password, salt, p) },
@@ -145,6 +146,11 @@ func BenchmarkVersusLibrary(b *testing.B) {
 			b.ReportMetric(median(cpu[2])*1e3, "reuse-cpu-ms")
 			b.ReportMetric(0, "ns/op")
 		})
+	}
+	for _, kernel := range []string{argon2.KernelAVX512, argon2.KernelAVX2} {
+		for _, c := range []cost{{19, 2, 1}, {46, 1, 1}, {64, 3, 1}, {64, 3, 4}} {
+			versus(kernel, c)
+		}
 	}
 }
 

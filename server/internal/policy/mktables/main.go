@@ -6,15 +6,17 @@
 // the bytes it expects; it refuses any others, so that the tables can be
 // rebuilt byte for byte.
 //
-//	go run ./server/internal/policy/mktables -in DIR -out server/internal/policy/tables
+//	WATCHWORD_DATA=DIR go generate ./server/internal/policy
 package main
 
 import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"log"
 	"os"
 	"path/filepath"
@@ -22,10 +24,12 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/ulikunitz/xz"
 	"golang.org/x/text/unicode/norm"
 )
 
-// inputs are the files read from -in.
+// inputs are the files read from -data, each compressed with xz under its name
+// and ".xz"; the sums are of what is inside.
 var inputs = map[string]string{
 	// mozillazg/pinyin-data, kMandarin_8105.txt at 82759f9623 (MIT): the most
 	// common reading of each of the 8,105 characters in general use.
@@ -43,18 +47,15 @@ const pinyinWords = 4096
 func main() {
 	log.SetFlags(0)
 	log.SetPrefix("mktables: ")
-	in := flag.String("in", "", "directory with the input files, uncompressed")
-	out := flag.String("out", "", "directory to write the tables to")
+	data := flag.String("data", os.Getenv("WATCHWORD_DATA"), "folder of the input files (default: $WATCHWORD_DATA)")
+	out := flag.String("out", "tables", "folder to write the tables to")
 	flag.Parse()
 	read := func(name string) []string {
-		b, err := os.ReadFile(filepath.Join(*in, name))
+		lines, err := readInput(*data, name)
 		if err != nil {
 			log.Fatal(err)
 		}
-		if sum := sha256.Sum256(b); hex.EncodeToString(sum[:]) != inputs[name] {
-			log.Fatalf("%s is not the file these tables are made from", name)
-		}
-		return strings.Split(strings.TrimRight(string(b), "\n"), "\n")
+		return lines
 	}
 	write := func(name string, b []byte) {
 		if err := os.WriteFile(filepath.Join(*out, name), b, 0o644); err != nil {
@@ -74,6 +75,31 @@ func main() {
 	eff := read("common-eff-diceware-7776.txt")
 	slices.Sort(eff)
 	write("eff-words.txt", frontCode(eff))
+}
+
+// readInput gives the lines of an input, if it is the one that the tables are
+// made from.
+func readInput(dir, name string) ([]string, error) {
+	if dir == "" {
+		return nil, errors.New("no input folder: give -data or set WATCHWORD_DATA")
+	}
+	f, err := os.Open(filepath.Join(dir, name+".xz"))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	r, err := xz.NewReader(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	b, err := io.ReadAll(r)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	if sum := sha256.Sum256(b); hex.EncodeToString(sum[:]) != inputs[name] {
+		return nil, fmt.Errorf("%s is not the file these tables are made from", name)
+	}
+	return strings.Split(strings.TrimRight(string(b), "\n"), "\n"), nil
 }
 
 // pinyin turns "U+4E00: yī  # 一" into one line for each syllable, with the

@@ -41,14 +41,13 @@ func TestFrontCode(t *testing.T) {
 }
 
 // TestRebuild makes the embedded tables again from the inputs in the
-// directory WATCHWORD_TABLES_IN and compares them byte for byte.
+// folder WATCHWORD_DATA and compares them byte for byte.
 func TestRebuild(t *testing.T) {
-	in := os.Getenv("WATCHWORD_TABLES_IN")
-	if in == "" {
-		t.Skip("WATCHWORD_TABLES_IN names no directory with the input files")
+	if os.Getenv("WATCHWORD_DATA") == "" {
+		t.Skip("WATCHWORD_DATA does not name the folder of the input files")
 	}
 	out := t.TempDir()
-	if b, err := exec.Command("go", "run", ".", "-in", in, "-out", out).CombinedOutput(); err != nil {
+	if b, err := exec.Command("go", "run", ".", "-out", out).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, b)
 	}
 	made, err := os.ReadDir(out)

@@ -5,9 +5,13 @@
 // named inputs in a folder. The same inputs give the same bytes on every
 // machine. With -eval it instead trains on half of the listed passwords and
 // reports how well the other half is judged.
+//
+//	WATCHWORD_DATA=DIR go generate ./server/internal/strength
+//	WATCHWORD_DATA=DIR go run ./server/internal/strength/mktables -eval
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -16,7 +20,7 @@ import (
 )
 
 func main() {
-	data := flag.String("data", "", "folder with the xz-compressed inputs")
+	data := flag.String("data", os.Getenv("WATCHWORD_DATA"), "folder of the xz-compressed inputs (default: $WATCHWORD_DATA)")
 	out := flag.String("out", "", "file to write the tables to")
 	eval := flag.Bool("eval", false, "report figures on held-out halves of the lists")
 	flag.Parse()
@@ -27,6 +31,9 @@ func main() {
 }
 
 func run(in inputs, out string, eval bool) error {
+	if in.dir == "" {
+		return errors.New("no input folder: give -data or set WATCHWORD_DATA")
+	}
 	if eval {
 		return evaluate(in, os.Stdout)
 	}

@@ -16,8 +16,13 @@ import (
 	"github.com/watchword-project/watchword/server/internal/throttle/attacksim"
 )
 
+// TestScenarios runs the built-in ones, the weeks on a fifth of the people: what
+// befalls one account is the same.
 func TestScenarios(t *testing.T) {
 	for _, s := range attacksim.Scenarios() {
+		if s.Last >= 7*24*time.Hour {
+			s.Owners, s.Targets, s.Attacks, s.Addresses, s.Prefixes = s.Owners/5, s.Targets/5, s.Attacks/5, s.Addresses/5, s.Prefixes/5
+		}
 		t.Run(s.Name, func(t *testing.T) {
 			t.Parallel()
 			rules, err := throttle.ProfileRules("nist")

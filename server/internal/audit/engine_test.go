@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The watchword authors
+
+package audit_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/watchword-project/watchword/server/internal/audit"
+	"github.com/watchword-project/watchword/server/internal/boltstore"
+	"github.com/watchword-project/watchword/server/internal/objects"
+	"github.com/watchword-project/watchword/server/internal/password"
+	"github.com/watchword-project/watchword/server/internal/verifier"
+)
+
+// nobody is a store of credentials that has none.
+type nobody struct{}
+
+func (nobody) Subjects(context.Context, string) iter.Seq2[verifier.Pseudonym, error] {
+	return func(func(verifier.Pseudonym, error) bool) {}
+}
+
+func (nobody) Review(context.Context, string, verifier.Pseudonym) (verifier.Reviewed, error) {
+	return verifier.Reviewed{}, verifier.ErrUnknownSubject
+}
+
+func (nobody) Pseudonym(string, string) (verifier.Pseudonym, error) {
+	return verifier.Pseudonym{}, verifier.ErrBadSubject
+}
+
+func (nobody) TenantWords(string) ([]string, error) { return nil, nil }
+
+func (nobody) Mark(context.Context, string, verifier.Pseudonym, verifier.State) (bool, error) {
+	return false, nil
+}
+
+func newHasher(t testing.TB) *password.Hasher {
+	t.Helper()
+	h, err := password.NewHasher(password.Config{Params: password.Params{Memory: 64, Time: 1, Parallelism: 1}, MemoryBudget: 64 << 20, Insecure: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(h.Close)
+	return h
+}
+
+func newStore(t testing.TB) objects.Store {
+	t.Helper()
+	s, err := boltstore.Open(t.TempDir(), boltstore.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+func newEngine(t testing.TB, store objects.Store, h *password.Hasher, lease, checkpoint time.Duration) *audit.Engine {
+	t.Helper()
+	e, err := audit.New(audit.Config{Objects: store, Accounts: nobody{}, Hasher: h, Key: make([]byte, 32), Lease: lease, Checkpoint: checkpoint,
+		Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// begin uploads rows in chunks of so many, and starts the audit.
+func begin(t testing.TB, e *audit.Engine, q audit.Request, rows []audit.Row, chunk int) string {
+	t.Helper()
+	ctx := context.Background()
+	q.Tenant, q.Source = "t", audit.Uploaded
+	a, err := e.Create(ctx, q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, err := e.Upload(ctx, "t", a.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, r := range rows {
+		if reason, err := u.Add(ctx, i, r, password.Text{}); err != nil || reason != "" {
+			t.Fatalf("row %d: %q, %v", i, reason, err)
+		}
+		if i%chunk == chunk-1 {
+			if err := u.Flush(ctx); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := u.Complete(ctx); err != nil {
+		t.Fatal(err)
+	}
+	return a.ID
+}
+
+// weakRows are rows of which every other has a password among the first ten.
+func weakRows(t testing.TB, h *password.Hasher, n int) []audit.Row {
+	t.Helper()
+	var rows []audit.Row
+	for i := range n {
+		plain := "123456"
+		if i%2 == 1 {
+			plain = fmt.Sprintf("nobody guesses number %d", i)
+		}
+		text, err := password.New(plain)
+		if err != nil {
+			t.Fatal(err)
+		}
+		hash, err := h.Hash(context.Background(), password.Batch, text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows = append(rows, audit.Row{ID: fmt.Sprintf("x%05d", i), Hash: hash})
+	}
+	return rows
+}
+
+// over waits until an audit is settled, and gives its findings.
+func over(t testing.TB, e *audit.Engine, id string, limit time.Duration) (*audit.Audit, []audit.Finding, error) {
+	t.Helper()
+	for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		var list []audit.Finding
+		a, err := e.Walk(context.Background(), "t", id, func(f *audit.Finding) bool { list = append(list, *f); return true })
+		if err == nil {
+			return a, list, nil
+		}
+		if !errors.Is(err, audit.ErrState) {
+			return nil, nil, err
+		}
+		if a, _, err := e.Get(context.Background(), "t", id); err == nil && a.State == audit.Failed {
+			return nil, nil, errors.New("the audit failed")
+		}
+	}
+	return nil, nil, errors.New("the audit does not end")
+}
+
+// forgetful is a store that says of every tenth page of findings that it is
+// kept, and does not keep it.
+type forgetful struct {
+	objects.Store
+	pages atomic.Int64
+}
+
+func (s *forgetful) Save(ctx context.Context, o objects.Object) error {
+	if strings.HasPrefix(o.Kind, "audit-f-") && s.pages.Add(1)%10 == 0 {
+		return nil
+	}
+	return s.Store.Save(ctx, o)
+}
+
+// undisturbed runs an audit in peace.
+func undisturbed(t *testing.T, store objects.Store, h *password.Hasher, rows []audit.Row) (*audit.Audit, []audit.Finding, error) {
+	t.Helper()
+	e := newEngine(t, store, h, time.Minute, time.Minute)
+	id := begin(t, e, audit.Request{Budget: audit.Budget{Guesses: 40}}, rows, 40)
+	ctx, cancel := context.WithCancel(context.Background())
+	var wait sync.WaitGroup
+	wait.Go(func() { e.Run(ctx) })
+	defer wait.Wait()
+	defer cancel()
+	return over(t, e, id, 30*time.Second)
+}
+
+// disturbed runs an audit on two servers that are killed again and again, and
+// that take each other for dead: their leases are shorter than many a stall.
+func disturbed(t *testing.T, store objects.Store, h *password.Hasher, rows []audit.Row) ([]audit.Finding, error) {
+	t.Helper()
+	ctx := context.Background()
+	id := begin(t, newEngine(t, store, h, time.Second, time.Second), audit.Request{Budget: audit.Budget{Guesses: 40}}, rows, 40)
+	var wait sync.WaitGroup
+	stop, cancel := context.WithCancel(ctx)
+	for range 2 {
+		wait.Go(func() {
+			for stop.Err() == nil {
+				life, end := context.WithTimeout(stop, time.Duration(100+rand.IntN(300))*time.Millisecond)
+				newEngine(t, store, h, 30*time.Millisecond, 5*time.Millisecond).Run(life)
+				end()
+			}
+		})
+	}
+	_, list, err := over(t, newEngine(t, store, h, time.Second, time.Second), id, 30*time.Second)
+	cancel()
+	wait.Wait()
+	return list, err
+}
+
+// An audit that is killed and taken over all the time ends with the findings of
+// one that runs in peace: none lost, none doubled. A store that loses findings
+// is noticed.
+func TestAuditSurvivesKills(t *testing.T) {
+	t.Parallel()
+	h := newHasher(t)
+	rows := weakRows(t, h, 400)
+	a, want, err := undisturbed(t, newStore(t), h, rows)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.Result.Guessed != 200 || a.Result.Kinds[audit.Shared] != 200 || a.Result.Kinds[audit.Weak] != 200 {
+		t.Fatalf("in peace: %+v", a.Result)
+	}
+	got, err := disturbed(t, newStore(t), h, rows)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(want, got, cmp.AllowUnexported(audit.Finding{})); d != "" {
+		t.Errorf("killed and taken over (-in peace +disturbed):\n%s", d)
+	}
+	if _, got, err := undisturbed(t, &forgetful{Store: newStore(t)}, h, rows); err == nil && cmp.Equal(want, got, cmp.AllowUnexported(audit.Finding{})) {
+		t.Error("a store that loses findings was not noticed")
+	}
+}
+
+// A login does not wait for an audit that keeps every slot busy.
+func TestLoginsGoBeforeAudits(t *testing.T) {
+	t.Parallel()
+	h, err := password.NewHasher(password.Config{Params: password.Params{Memory: 4 << 10, Time: 2, Parallelism: 1}, MemoryBudget: 64 << 20, Slots: 2, Insecure: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	text, err := password.New("nobody guesses this one")
+	if err != nil {
+		t.Fatal(err)
+	}
+	hash, err := h.Hash(context.Background(), password.Batch, text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rows []audit.Row
+	for i := range 200 {
+		rows = append(rows, audit.Row{ID: fmt.Sprint(i), Hash: hash})
+	}
+	e := newEngine(t, newStore(t), h, time.Minute, time.Minute)
+	begin(t, e, audit.Request{Budget: audit.Budget{Guesses: 1000}}, rows, 2000)
+	ctx, cancel := context.WithCancel(context.Background())
+	var wait sync.WaitGroup
+	wait.Go(func() { e.Run(ctx) })
+	defer wait.Wait()
+	defer cancel()
+	for h.Stats().Running < 2 {
+		time.Sleep(time.Millisecond)
+	}
+	for i := range 50 {
+		if _, err := h.Verify(context.Background(), password.Interactive, text, hash); err != nil {
+			t.Fatalf("login %d beside the audit: %v", i, err)
+		}
+	}
+}

@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The watchword authors
+
+package audit
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/watchword-project/watchword/server/internal/objects"
+)
+
+// pageBytes is where a final page ends.
+const pageBytes = 256 << 10
+
+func finalName(n int) string { return fmt.Sprintf("f-%08d", n) }
+
+// settle puts the findings of all chunks in order, tells which accounts share a
+// password that is known, compares with the audit before, and ends the audit.
+func (r *runner) settle(ctx context.Context) error {
+	works, err := r.works(ctx, r.a)
+	if err != nil {
+		return err
+	}
+	shared := make(map[uint64]int)
+	for _, w := range works {
+		list, err := r.findings(ctx, r.a, w)
+		if err != nil {
+			return err
+		}
+		for row, tag := range tagsOf(list) {
+			if row >= w.First {
+				shared[tag]++
+			}
+		}
+	}
+	diff, err := r.newComparison(ctx)
+	if err != nil {
+		return err
+	}
+	res := &Result{Schemes: make(map[string]int), Bands: make(map[Band]int)}
+	digest := sha256.New()
+	var page []Finding
+	var buf []byte
+	size := 0
+	flush := func() error {
+		if len(page) == 0 {
+			return nil
+		}
+		err := r.put(ctx, kindPage(r.a.ID), r.a.Tenant, finalName(res.Pages), appendFindings(nil, page, true))
+		page, size = page[:0], 0
+		res.Pages++
+		return err
+	}
+	for _, w := range works {
+		rows, err := r.rows(ctx, r.a, w)
+		if err != nil {
+			return err
+		}
+		list, err := r.findings(ctx, r.a, w)
+		if err != nil {
+			return err
+		}
+		list = r.merge(list, shared, rows, w.First)
+		res.count(w, list)
+		diff.count(list)
+		for i := range rows {
+			rows[i].tag = 0 // another in each audit
+			buf = appendRow(buf[:0], &rows[i])
+			digest.Write(binary.BigEndian.AppendUint32(nil, uint32(len(buf))))
+			digest.Write(buf)
+		}
+		for _, f := range list {
+			page = append(page, f)
+			if size += len(f.ID) + len(f.Class) + 24; size > pageBytes {
+				if err := flush(); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	if err := flush(); err != nil {
+		return err
+	}
+	res.Digest = hex.EncodeToString(digest.Sum(nil))
+	res.Yield = r.ahead(works)
+	if res.Diff, err = diff.end(ctx, r); err != nil {
+		return err
+	}
+	a, err := r.change(ctx, r.a.Tenant, r.a.ID, func(a *Audit) (bool, error) {
+		if a.Owner != r.owner {
+			return false, errLost
+		}
+		if a.State == Running {
+			a.State = Done
+		}
+		a.Settled, a.Result, a.Ended, a.Owner = true, res, r.Now().UTC().Truncate(time.Second), ""
+		return true, nil
+	})
+	if err != nil {
+		return err
+	}
+	r.Log.Info("audit ended", "tenant", a.Tenant, "audit", a.ID, "state", a.State, "records", res.Records, "guesses", res.Guesses, "flagged", res.Flagged)
+	return nil
+}
+
+// tagsOf gives, by row, the tag of the password that is known of it.
+func tagsOf(list []Finding) map[int]uint64 {
+	out := make(map[int]uint64)
+	for _, f := range list {
+		if f.tag != 0 {
+			out[f.Row] = f.tag
+		}
+	}
+	return out
+}
+
+// merge orders the findings of a chunk by row and kind, one of each, with ids
+// and without tags.
+func (r *runner) merge(list []Finding, shared map[uint64]int, rows []Row, first int) []Finding {
+	for row, tag := range tagsOf(list) {
+		if n := shared[tag]; n > 1 && row-first >= 0 && row-first < len(rows) {
+			list = append(list, Finding{Row: row, Kind: Shared, Severity: sharedSeverity(n).weigh(rows[row-first].Flags), Class: "same-password", Accounts: n})
+		}
+	}
+	slices.SortFunc(list, func(a, b Finding) int {
+		return cmp.Or(cmp.Compare(a.Row, b.Row), cmp.Compare(a.Kind, b.Kind), cmp.Compare(b.Severity, a.Severity),
+			cmp.Compare(b.Accounts, a.Accounts), strings.Compare(a.Class, b.Class))
+	})
+	list = slices.CompactFunc(list, func(a, b Finding) bool { return a.Row == b.Row && a.Kind == b.Kind })
+	for i := range list {
+		list[i].tag = 0
+		if at := list[i].Row - first; at >= 0 && at < len(rows) {
+			list[i].ID = rows[at].ID
+		}
+	}
+	return list
+}
+
+// guessed tells whether a finding means that the password is known.
+func (f *Finding) guessed() bool {
+	return f.Band > 0 && (f.Kind == Weak || f.Kind == ContextDerived || f.Kind == DefaultCredential)
+}
+
+func (res *Result) count(w *work, list []Finding) {
+	res.Records += w.Count
+	res.Rejected += w.Rejected
+	res.Guesses += w.Guesses
+	res.CPU += w.CPU
+	if w.Corpora != "" {
+		res.Corpora = w.Corpora
+	}
+	for s, n := range w.Schemes {
+		res.Schemes[s] += n
+	}
+	flagged, guessed := -1, -1
+	for i := range list {
+		f := &list[i]
+		res.Kinds[f.Kind]++
+		res.Severities[f.Severity]++
+		if f.Severity >= Medium && f.Row != flagged {
+			flagged = f.Row
+			res.Flagged++
+		}
+		if f.guessed() && f.Row != guessed {
+			guessed = f.Row
+			res.Guessed++
+			res.Bands[f.Band]++
+		}
+	}
+}
+
+// comparison meets the findings of two audits by record and kind.
+type comparison struct {
+	before map[findingKey]bool // true once it was found again
+	diff   Difference
+	on     bool
+}
+
+type findingKey [12]byte
+
+func keyOf(f *Finding) findingKey {
+	h := sha256.New()
+	h.Write([]byte{byte(f.Kind)})
+	h.Write([]byte(f.ID))
+	var k findingKey
+	copy(k[:], h.Sum(nil))
+	return k
+}
+
+func (r *runner) newComparison(ctx context.Context) (*comparison, error) {
+	c := &comparison{}
+	if r.a.Previous == "" {
+		return c, nil
+	}
+	before, err := r.load(ctx, r.a.Tenant, r.a.Previous)
+	if errors.Is(err, ErrUnknown) || err == nil && !before.Settled {
+		return c, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	c.on, c.before = true, make(map[findingKey]bool)
+	return c, r.final(ctx, before, func(f *Finding) bool {
+		c.before[keyOf(f)] = false
+		return true
+	})
+}
+
+func (c *comparison) count(list []Finding) {
+	if !c.on {
+		return
+	}
+	for i := range list {
+		k := keyOf(&list[i])
+		if _, was := c.before[k]; was {
+			c.before[k] = true
+			c.diff.Same++
+			continue
+		}
+		c.diff.New++
+		c.diff.NewByKind[list[i].Kind]++
+	}
+}
+
+func (c *comparison) end(ctx context.Context, r *runner) (*Difference, error) {
+	if !c.on {
+		return nil, nil
+	}
+	before, err := r.load(ctx, r.a.Tenant, r.a.Previous)
+	if err != nil {
+		return nil, err
+	}
+	err = r.final(ctx, before, func(f *Finding) bool {
+		if !c.before[keyOf(f)] {
+			c.diff.Gone++
+			c.diff.GoneByKind[f.Kind]++
+		}
+		return true
+	})
+	return &c.diff, err
+}
+
+// final walks the final findings of an audit until f returns false.
+func (e *Engine) final(ctx context.Context, a *Audit, f func(*Finding) bool) error {
+	if a.Result == nil {
+		return nil
+	}
+	for n := range a.Result.Pages {
+		list, err := e.finalPage(ctx, a, n)
+		if err != nil {
+			return err
+		}
+		for i := range list {
+			if !f(&list[i]) {
+				return nil
+			}
+		}
+	}
+	return nil
+}
+
+func (e *Engine) finalPage(ctx context.Context, a *Audit, n int) ([]Finding, error) {
+	plain, _, err := e.get(ctx, kindPage(a.ID), a.Tenant, finalName(n))
+	if err != nil {
+		return nil, err
+	}
+	return parseFindings(plain, true)
+}
+
+// clean deletes what an audit that has ended does not need any more.
+func (r *runner) clean(ctx context.Context) error {
+	a := r.a
+	if a.Cleaned {
+		return nil
+	}
+	for _, kind := range []string{kindWork(a.ID), kindRows(a.ID)} {
+		if err := r.deleteAll(ctx, kind, a.Tenant, nil); err != nil {
+			return err
+		}
+	}
+	if err := r.deleteAll(ctx, kindPage(a.ID), a.Tenant, func(name string) bool { return strings.HasPrefix(name, "f-") }); err != nil {
+		return err
+	}
+	_, err := r.change(ctx, a.Tenant, a.ID, func(a *Audit) (bool, error) {
+		a.Cleaned = true
+		a.Words = nil
+		return true, nil
+	})
+	return err
+}
+
+// recur begins the next audit of a schedule. Its id is fixed first, so that of
+// several servers, or of two starts, one makes it.
+func (r *runner) recur(ctx context.Context) error {
+	next := newName()
+	q := r.a.Request
+	a, err := r.change(ctx, r.a.Tenant, r.a.ID, func(a *Audit) (bool, error) {
+		if a.Next != "" || a.State != Done {
+			next = a.Next
+			return false, nil
+		}
+		a.Next = next
+		return true, nil
+	})
+	if err != nil || a.Next == "" {
+		return err
+	}
+	q.Previous = a.ID
+	if q.Deadline.After(a.Created) {
+		q.Deadline = r.Now().Add(q.Deadline.Sub(a.Created))
+	}
+	err = r.born(ctx, r.draft(a.Next, q))
+	if errors.Is(err, objects.ErrConflict) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The watchword authors
+
+package main
+
+import (
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+var fence = regexp.MustCompile("(?s)```sh\n(.*?)```")
+
+// TestReadmeSession types what the README says under Start, with the binaries
+// in place of "go run", and holds the answers against what it promises.
+func TestReadmeSession(t *testing.T) {
+	for _, addr := range []string{"127.0.0.1:9443", "127.0.0.1:8443"} {
+		l, err := net.Listen("tcp", addr)
+		if err != nil {
+			t.Skipf("%s is taken: the README's session needs the default ports", addr)
+		}
+		l.Close()
+	}
+	if _, err := exec.LookPath("curl"); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal("curl is not installed")
+		}
+		t.Skip("curl is not installed")
+	}
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, start, _ := strings.Cut(string(readme), "\n## Start\n")
+	start, _, _ = strings.Cut(start, "\n## ")
+	blocks := fence.FindAllStringSubmatch(start, -1)
+	if len(blocks) != 4 {
+		t.Fatalf("%d blocks of commands under Start, want 4", len(blocks))
+	}
+
+	dir := t.TempDir()
+	compile(t, filepath.Join(dir, "server.bin"), ".")
+	compile(t, filepath.Join(dir, "client.bin"), "../client/watchword")
+	server := exec.Command(filepath.Join(dir, "server.bin"))
+	server.Dir = dir
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = server.Process.Signal(syscall.SIGTERM)
+		if err := server.Wait(); err != nil {
+			t.Errorf("the server ended with %v", err)
+		}
+	}()
+	for end := time.Now().Add(startLimit); !isReady(filepath.Join(dir, "watchword-data")); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the server is not ready")
+		}
+	}
+
+	script := `go() { [ "$1 $2" = "run ./client/watchword" ] || return 9; shift 2; ./client.bin "$@"; echo "exit $?"; }` + "\n"
+	for _, b := range blocks[1:] {
+		script += b[1] + "\n"
+	}
+	sh := exec.Command("sh", "-c", script)
+	sh.Dir = dir
+	out, err := sh.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	rest := string(out)
+	for _, want := range []string{
+		"rejected by nist-800-63b-4", "BLOCKLISTED", "exit 1\n",
+		"accepted by nist-800-63b-4", "exit 0\n",
+		"stored, version 1", "exit 0\n",
+		"match", "exit 0\n",
+		"no match", "exit 1\n",
+		`"decision":"DECISION_REJECT"`, "该密码在常用密码名单中。",
+		"ww_", "exit 0\n", "ww_", "exit 0\n",
+	} {
+		_, after, found := strings.Cut(rest, want)
+		if !found {
+			t.Fatalf("no %q where the README leads one to expect it, in:\n%s", want, out)
+		}
+		rest = after
+	}
+}
+
+func compile(t *testing.T, out, pkg string) {
+	t.Helper()
+	if b, err := exec.Command("go", "build", "-o", out, pkg).CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v: %s", err, b)
+	}
+}
