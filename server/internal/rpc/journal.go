@@ -83,7 +83,7 @@ var eventTypes = map[string]string{
 // and the counting of logins.
 var quiet = []string{
 	"AdminService/ListKeys", "AdminService/ListEvents", "AdminService/VerifyEvents", "AdminService/GetExposure", "AdminService/ListTenants",
-	"AuditService/GetAudit", "AuditService/WatchAudit",
+	"AuditService/ListAudits", "AuditService/GetAudit", "AuditService/WatchAudit",
 	"BreachService/GetRange", "BreachService/CheckHashes", "BreachService/ListCorpora",
 	"CredentialService/GetCredential", "CredentialService/VerifyPassword",
 	"LoginThrottleService/BeginAttempt", "LoginThrottleService/CompleteAttempt", "LoginThrottleService/ReportAttempt",
