@@ -11,6 +11,7 @@ import (
 	"encoding/csv"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -28,6 +29,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/watchword-project/watchword/client"
 	"github.com/watchword-project/watchword/server/servertest"
 
 	watchwordv1 "github.com/watchword-project/watchword/api/watchword/v1"
@@ -585,4 +587,72 @@ func TestAuditStops(t *testing.T) {
 	if got := kindsOf(allFindings(t, s, id), "cheap"); !slices.Contains(got, "WEAK") {
 		t.Errorf("what was found before: %v", got)
 	}
+}
+
+// Nobody reaches the audits of another tenant, nor one's own without the scope.
+func TestAuditsAreOfOneTenant(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t)
+	ctx := context.Background()
+	id := createAudit(t, s, &watchwordv1.CreateAuditRequest{})
+	_, foreign, err := s.Client.CreateKey(ctx, client.NewKey{Name: "auditor", Tenant: "other", Preset: "audit-admin"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, reader, err := s.Client.CreateKey(ctx, client.NewKey{Name: "reader", Scopes: []string{"audit.read"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, own := s.ClientWith(foreign), s.ClientWith(reader)
+	if _, err := other.Audit(ctx, id); !errors.Is(err, client.ErrNotFound) {
+		t.Errorf("get from another tenant: %v", err)
+	}
+	if _, err := other.CancelAudit(ctx, id); !errors.Is(err, client.ErrNotFound) {
+		t.Errorf("cancel from another tenant: %v", err)
+	}
+	if _, err := other.NextRecord(ctx, id); !errors.Is(err, client.ErrNotFound) {
+		t.Errorf("upload from another tenant: %v", err)
+	}
+	if list, err := other.Audits(ctx); err != nil || len(list) != 0 {
+		t.Errorf("list of another tenant: %v, %v", list, err)
+	}
+	if _, err := own.CancelAudit(ctx, id); !errors.Is(err, client.ErrForbidden) {
+		t.Errorf("cancel without the scope: %v", err)
+	}
+	if a, err := own.Audit(ctx, id); err != nil || a.ID != id {
+		t.Errorf("get with audit.read: %v, %v", a, err)
+	}
+}
+
+// Servers of one store share an audit; when one stops, the others end it.
+func TestServersShareAnAudit(t *testing.T) {
+	t.Parallel()
+	sharedStores(t, func(t *testing.T, store sharedStore) {
+		a := servertest.Start(t, servertest.Options{Config: store.config})
+		b := servertest.Start(t, servertest.Options{Config: store.config, DataDir: sister(t, a, "signing.key", "pepper.key", "admin.key")})
+		weak, strong := hashOf(t, a, "iloveyou"), hashOf(t, a, "no guess will ever be this one")
+		var list []*watchwordv1.AuditRecord
+		for i := range 5000 {
+			r := &watchwordv1.AuditRecord{Id: fmt.Sprintf("u%d", i), Hash: strong}
+			if i%5 == 0 {
+				r.Hash = weak
+			}
+			list = append(list, r)
+		}
+		id := createAudit(t, a, &watchwordv1.CreateAuditRequest{Budget: &watchwordv1.AuditBudget{GuessesPerSubject: 60}})
+		if _, err := upload(t, a, id, 0, true, list...); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the first guesses", 30*time.Second, func() error {
+			r, err := audits(b).GetAudit(context.Background(), &watchwordv1.GetAuditRequest{Id: id})
+			if err == nil && r.GetAudit().GetGuesses() == 0 {
+				err = errors.New("none")
+			}
+			return err
+		})
+		a.Stop()
+		if got := waitAudit(t, b, id).GetFindingsByKind(); got["WEAK"] != 1000 || got["SHARED"] != 1000 || got["NO_PEPPER"] != 5000 {
+			t.Errorf("findings: %v", got)
+		}
+	})
 }

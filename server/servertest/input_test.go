@@ -47,6 +47,12 @@ var good = map[string]string{
 	"LoginThrottleService/ResetThrottle":    `{"subject":"s"}`,
 	"AdminService/CreateKey":                `{"name":"n","tenant":"t","scopes":["password.check"],"networks":["192.0.2.0/24"]}`,
 	"AdminService/RevokeKey":                `{"id":"i"}`,
+	"AuditService/CreateAudit":              `{"source":"SOURCE_UPLOAD","locale":"en","context":{"words":["w"]}}`,
+	"AuditService/GetAudit":                 `{"id":"i"}`,
+	"AuditService/CancelAudit":              `{"id":"i"}`,
+	"AuditService/ListFindings":             `{"id":"i","pageToken":"1.2"}`,
+	"AuditService/GetReport":                `{"id":"i","format":"FORMAT_JSON","locale":"en"}`,
+	"AuditService/ApplyRemediation":         `{"id":"i","kinds":["FINDING_KIND_WEAK"],"action":"ACTION_DISABLE"}`,
 }
 
 const marker = "QzXmarkerQzX"
@@ -231,6 +237,12 @@ func TestRequiredTextMustNotBeEmpty(t *testing.T) {
 		"LoginThrottleService/ResetThrottle":    {"subject"},
 		"AdminService/CreateKey":                {"name", "scopes"},
 		"AdminService/RevokeKey":                {"id"},
+		"AuditService/CreateAudit":              {"source"},
+		"AuditService/GetAudit":                 {"id"},
+		"AuditService/CancelAudit":              {"id"},
+		"AuditService/ListFindings":             {"id"},
+		"AuditService/GetReport":                {"id", "format"},
+		"AuditService/ApplyRemediation":         {"id", "kinds", "action"},
 	} {
 		for _, f := range fields {
 			var m map[string]any

@@ -59,6 +59,9 @@ func Candidates(p Person, now time.Time, limit int) []Candidate {
 		c.force(login, "same-as-login")
 		c.force(strings.ToLower(login), "same-as-login")
 	}
+	if c.full() {
+		return c.out
+	}
 	stems, digits := split(p)
 	if len(stems)+len(digits) == 0 {
 		return c.out

@@ -28,7 +28,7 @@ var catalogue = [kinds]entry{
 	},
 	ContextDerived: {
 		[]string{"GB/T 22239-2019 8.1.4.1 a", "ASVS 5.0 6.2.11", "SP 800-63B-4 3.1.1.2"},
-		"Password made of personal or company data", "由个人或单位信息构成的口令",
+		"Made of personal or company data", "由个人或单位信息构成的口令",
 		"Have the password changed, and hand names and company words to the check when passwords are set.",
 		"要求修改口令，并在设置口令时将姓名、单位等词语纳入检查。",
 	},

@@ -53,9 +53,9 @@ func (r *runner) join(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, w := range works {
+	return each(ctx, works, func(ctx context.Context, w *work) error {
 		if w.Stage != stageJoin {
-			continue
+			return nil
 		}
 		var found []Finding
 		rows, err := r.open(ctx, w)
@@ -78,11 +78,8 @@ func (r *runner) join(ctx context.Context) error {
 			found = append(found, list...)
 		}
 		w.Stage, w.Owner, w.Corpora = stageRounds, "", version
-		if err := r.advance(ctx, r.a, w, found); err != nil {
-			return err
-		}
-	}
-	return nil
+		return r.advance(ctx, r.a, w, found)
+	})
 }
 
 func (j joined) findings(f Flags) []Finding {

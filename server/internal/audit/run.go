@@ -250,32 +250,83 @@ func (r *runner) hold(ctx context.Context) error {
 	return err
 }
 
-// chunks does one stage of every chunk that is there to be had.
-func (r *runner) chunks(ctx context.Context, works []*work, stage int, bounds []int) (idle bool, err error) {
-	idle = true
+// together is how many chunks are worked on at the same moment: a store that
+// syncs each write takes those of several chunks at once.
+const together = 8
+
+// each calls f for every chunk, several at a time, and gives the first error.
+func each(ctx context.Context, works []*work, f func(context.Context, *work) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var wait sync.WaitGroup
+	turns := make(chan struct{}, together)
 	for _, w := range works {
-		if w.Stage != stage || !r.free(w.Owner, w.Until) {
-			continue
-		}
-		if err := r.claim(ctx, r.a, w); errors.Is(err, errLost) {
-			continue
-		} else if err != nil {
-			return false, err
-		}
-		idle = false
-		if stage == stageSurvey {
-			err = r.survey(ctx, w)
-		} else {
-			err = r.guess(ctx, w, bounds)
-		}
-		if err != nil {
-			return false, err
-		}
-		if stage >= stageRounds && r.over() {
+		turns <- struct{}{}
+		if ctx.Err() != nil {
 			break
 		}
+		wait.Go(func() {
+			defer func() { <-turns }()
+			if err := f(ctx, w); err != nil {
+				cancel(err)
+			}
+		})
 	}
-	return idle, nil
+	wait.Wait()
+	return context.Cause(ctx)
+}
+
+// chunks does one stage of every chunk that is there to be had.
+func (r *runner) chunks(ctx context.Context, works []*work, stage int, bounds []int) (idle bool, err error) {
+	if err := r.prepare(stage, bounds); err != nil {
+		return false, err
+	}
+	var did atomic.Bool
+	err = each(ctx, works, func(ctx context.Context, w *work) error {
+		if w.Stage != stage || !r.free(w.Owner, w.Until) || stage >= stageRounds && r.over() {
+			return nil
+		}
+		if !r.Alone {
+			if err := r.claim(ctx, r.a, w); errors.Is(err, errLost) {
+				return nil
+			} else if err != nil {
+				return err
+			}
+		}
+		did.Store(true)
+		if stage == stageSurvey {
+			return r.survey(ctx, w)
+		}
+		return r.guess(ctx, w, bounds)
+	})
+	return !did.Load(), err
+}
+
+// prepare reads what a stage needs for all chunks.
+func (r *runner) prepare(stage int, bounds []int) error {
+	if r.known == nil && r.a.Source == OwnStore {
+		r.known = make(map[verifier.Pseudonym]string)
+		for _, name := range knownNames() {
+			if p, err := r.Accounts.Pseudonym(r.a.Tenant, name); err == nil {
+				r.known[p] = name
+			}
+		}
+	}
+	if stage < stageRounds {
+		return nil
+	}
+	n := len(bounds) - 1
+	if round := (stage - stageRounds) % n; bounds[round+1] > len(r.list) {
+		r.common(bounds[round+1])
+	}
+	if r.words == nil {
+		words, err := r.Engine.words(r.a)
+		if err != nil {
+			return err
+		}
+		r.words = &words
+	}
+	return nil
 }
 
 // over tells whether guessing must stop.
@@ -329,14 +380,6 @@ func (r *runner) open(ctx context.Context, w *work) ([]Row, error) {
 	rows, err := r.rows(ctx, r.a, w)
 	if err != nil || r.a.Source != OwnStore {
 		return rows, err
-	}
-	if r.known == nil {
-		r.known = make(map[verifier.Pseudonym]string)
-		for _, name := range knownNames() {
-			if p, err := r.Accounts.Pseudonym(r.a.Tenant, name); err == nil {
-				r.known[p] = name
-			}
-		}
 	}
 	for i := range rows {
 		if rows[i], err = r.review(ctx, rows[i].ID); err != nil {
@@ -495,15 +538,8 @@ func (r *runner) guess(ctx context.Context, w *work, bounds []int) error {
 	if err != nil {
 		return err
 	}
-	if r.words == nil {
-		words, err := r.Engine.words(r.a)
-		if err != nil {
-			return err
-		}
-		r.words = &words
-	}
 	g := &guessing{runner: r, w: w, first: w.First, rows: rows, lo: bounds[round], hi: bounds[round+1]}
-	g.common = r.common(g.hi)
+	g.common = r.list[:min(g.hi, len(r.list))]
 	for i := range rows {
 		t, _ := tierOf(&rows[i])
 		if t == tierBare {

@@ -100,7 +100,7 @@ const (
 )
 
 func (r *reader) auditID(s string) string {
-	if s == "" || len(s) > 64 {
+	if s == "" || len(s) > 64 || !printable(s) {
 		r.fault("id", "not the id of an audit")
 	}
 	return s
@@ -147,7 +147,7 @@ func (s *auditService) CreateAudit(ctx context.Context, m *watchwordv1.CreateAud
 		Deadline: r.time("deadline", m.GetDeadline()), Words: r.texts("context.words", m.GetContext().GetWords()), Locale: r.locale(m.GetLocale()),
 		Repeat:     r.span("repeat", m.GetRepeat(), minAuditRepeat),
 		StaleAfter: r.span("staleAfter", m.GetStaleAfter(), time.Hour), DormantAfter: r.span("dormantAfter", m.GetDormantAfter(), time.Hour),
-		Previous: m.GetPreviousId(),
+		Previous: r.text("previousId", m.GetPreviousId()),
 	}
 	if q.Repeat > 0 && !own {
 		r.fault("repeat", "only the own store can be audited again")
