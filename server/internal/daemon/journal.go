@@ -224,24 +224,6 @@ func (k *subjectKeys) create(path string) ([]byte, error) {
 	return key, dataDir(k.dir).sync()
 }
 
-// destroy ends the pseudonyms of a tenant: its next events have new ones.
-func (k *subjectKeys) destroy(tenant string) error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	delete(k.keys, tenant)
-	if !validTenant(tenant) {
-		return errors.New("not a tenant name")
-	}
-	err := os.Remove(filepath.Join(k.dir, tenant+".key"))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if err == nil {
-		return dataDir(k.dir).sync()
-	}
-	return nil
-}
-
 // openJournal opens the event log and notes the start.
 func (s *Server) openJournal(c Config, dir dataDir, v *verifier.Verifier, now func() time.Time) error {
 	master, err := readKey(dir.path(signingFile))
