@@ -92,7 +92,7 @@ func TestReadmeSession(t *testing.T) {
 	}
 }
 
-func compile(t *testing.T, out, pkg string) {
+func compile(t testing.TB, out, pkg string) {
 	t.Helper()
 	if b, err := exec.Command("go", "build", "-o", out, pkg).CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v: %s", err, b)

@@ -387,7 +387,7 @@ func TestSkewedLists(t *testing.T) {
 	}
 	for name, all := range map[string][]entry{
 		"a dense cluster":       append(even(2000), near(400, 3)...),
-		"a very dense cluster":  append(even(20000), near(1000, 4)...),
+		"a very dense cluster":  append(even(5000), near(1000, 4)...),
 		"equal heads":           append(even(500), near(3, 8)...),
 		"many equal heads":      append(even(500), near(5000, 8)...),
 		"nothing but a cluster": near(3000, 17),

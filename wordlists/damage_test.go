@@ -119,7 +119,7 @@ func TestDamage(t *testing.T) {
 		}
 	}
 	r := rng(40)
-	flips, others := 120, 120
+	flips, others := 80, 60
 	if *long {
 		flips, others = 20_000, 5_000
 	}

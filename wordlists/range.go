@@ -80,16 +80,21 @@ func (x *Index) pad(body []byte, lines int, padding Padding) []byte {
 		more = max(0, x.info.MaxRange-lines) + r.IntN(201)
 	}
 	digits := 2*x.kind.Size() - 5
-	var raw [20]byte
+	const room = len("\r\n") + 40 + len(":0")
+	body = slices.Grow(body, more*room)
 	for ; more > 0; more-- {
 		if lines++; lines > 1 {
 			body = append(body, '\r', '\n')
 		}
-		random.Read(raw[:])
-		var text [40]byte
-		hexUpper(text[:], raw[:])
-		body = append(body, text[:digits]...)
-		body = append(body, ":0"...)
+		text := body[len(body) : len(body)+40]
+		for i := 0; i < digits; i += 16 {
+			v := random.Uint64()
+			putHex(text[i:], uint32(v>>32))
+			if i+8 < digits {
+				putHex(text[i+8:], uint32(v))
+			}
+		}
+		body = append(body[:len(body)+digits], ":0"...)
 	}
 	return body
 }
@@ -495,11 +500,4 @@ func (c *coldSegment) firstPlain(prefix uint32) (uint64, error) {
 		return 0, ErrCorrupt
 	}
 	return uint64(at), nil
-}
-
-// hexUpper writes whole groups of four bytes.
-func hexUpper(dst, src []byte) {
-	for i := 0; i+4 <= len(src); i += 4 {
-		putHex(dst[2*i:], binary.BigEndian.Uint32(src[i:]))
-	}
 }

@@ -22,6 +22,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/watchword-project/watchword/server/internal/storetest/procs"
 	"github.com/watchword-project/watchword/server/servertest"
 )
 
@@ -96,12 +97,10 @@ func run(t testing.TB, ready func() bool, name string, args ...string) *exec.Cmd
 	cmd := exec.Command(name, args...)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
+	ended, err := procs.Start(cmd)
+	if err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan struct{})
-	go func() { _ = cmd.Wait(); close(ended) }()
 	t.Cleanup(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		select {

@@ -10,8 +10,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -19,6 +21,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/watchword-project/watchword/client"
+	"github.com/watchword-project/watchword/server/internal/storetest/procs"
 	"github.com/watchword-project/watchword/server/servertest"
 )
 
@@ -30,11 +33,12 @@ const (
 
 // redisServer is a redis-server of one test.
 type redisServer struct {
-	t    testing.TB
-	port int
-	dir  string
-	args []string
-	cmd  *exec.Cmd
+	t     testing.TB
+	port  int
+	dir   string
+	args  []string
+	cmd   *exec.Cmd
+	ended <-chan struct{}
 }
 
 // startRedis starts one with further arguments.
@@ -65,13 +69,7 @@ func (r *redisServer) counters() counters {
 
 func (r *redisServer) start() {
 	r.t.Helper()
-	args := append([]string{"--port", strconv.Itoa(r.port), "--bind", "127.0.0.1", "--dir", r.dir, "--save", "", "--appendonly", "no",
-		"--repl-diskless-sync-delay", "0", "--logfile", filepath.Join(r.dir, "log")}, r.args...)
-	r.cmd = exec.Command(program(r.t, "redis-server"), args...)
-	r.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := r.cmd.Start(); err != nil {
-		r.t.Fatal(err)
-	}
+	r.launch()
 	until(r.t, 15*time.Second, "redis-server answers", func() bool {
 		c, err := net.DialTimeout("tcp", r.addr(), 100*time.Millisecond)
 		if err != nil {
@@ -86,11 +84,23 @@ func (r *redisServer) start() {
 	})
 }
 
+// launch starts it and waits for nothing.
+func (r *redisServer) launch() {
+	r.t.Helper()
+	args := append([]string{"--port", strconv.Itoa(r.port), "--bind", "127.0.0.1", "--dir", r.dir, "--save", "", "--appendonly", "no",
+		"--repl-diskless-sync-delay", "0", "--logfile", filepath.Join(r.dir, "log")}, r.args...)
+	r.cmd = exec.Command(program(r.t, "redis-server"), args...)
+	var err error
+	if r.ended, err = procs.Start(r.cmd); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
 func (r *redisServer) kill() {
 	if r.cmd != nil {
 		_ = r.cmd.Process.Signal(syscall.SIGCONT)
 		_ = r.cmd.Process.Kill()
-		_ = r.cmd.Wait()
+		<-r.ended
 		r.cmd = nil
 	}
 }
@@ -112,6 +122,73 @@ func (r *redisServer) do(password string, args ...any) string {
 		r.t.Fatalf("%v: %v", args, err)
 	}
 	return fmt.Sprint(out)
+}
+
+// What a wire to Redis does with the bytes.
+const (
+	passes  = iota
+	slow    // holds every answer back for a second
+	silent  // takes everything and lets nothing through
+	stutter // gives every answer twice
+)
+
+// wire is a connection to Redis that can be put out of order.
+type wire struct {
+	l    net.Listener
+	to   string
+	does atomic.Int32
+}
+
+func newWire(t testing.TB, to string) *wire {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	p := &wire{l: l, to: to}
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go p.carry(c)
+		}
+	}()
+	return p
+}
+
+func (p *wire) carry(client net.Conn) {
+	defer client.Close()
+	server, err := net.Dial("tcp", p.to)
+	if err != nil {
+		return
+	}
+	defer server.Close()
+	pass := func(to, from net.Conn, answers bool) {
+		b := make([]byte, 64<<10)
+		for {
+			n, err := from.Read(b)
+			if err != nil {
+				return
+			}
+			out := b[:n]
+			switch does := p.does.Load(); {
+			case does == silent:
+				continue
+			case does == slow && answers:
+				time.Sleep(time.Second)
+			case does == stutter && answers:
+				out = slices.Concat(out, out)
+			}
+			if _, err := to.Write(out); err != nil {
+				return
+			}
+		}
+	}
+	go pass(server, client, false)
+	pass(client, server, true)
 }
 
 func until(t testing.TB, limit time.Duration, what string, ok func() bool) {
@@ -141,37 +218,74 @@ func shared(s *servertest.Server, n *int) bool {
 	return code == 200 && strings.Contains(body, `"VERDICT_ALLOW"`) && !strings.Contains(body, "STORE_DEGRADED")
 }
 
-// TestRedisFaults breaks Redis in each way while logins go on.
+// TestRedisFaults breaks Redis in each way while people verify, begin and
+// reset. Failovers have tests of their own below.
 func TestRedisFaults(t *testing.T) {
 	const budget = 5
+	config := func(kv ...any) func(*redisServer, *wire) {
+		return func(r *redisServer, _ *wire) { r.do("", append([]any{"config", "set"}, kv...)...) }
+	}
+	goes := func(how int32) func(*redisServer, *wire) {
+		return func(_ *redisServer, p *wire) { p.does.Store(how) }
+	}
+	nothing := func(*redisServer, *wire) {}
 	for _, fault := range []struct {
 		name        string
-		cause, mend func(r *redisServer)
+		cause, mend func(r *redisServer, p *wire)
+		early       bool // there from the start
 	}{
-		{"killed", func(r *redisServer) { r.kill() }, func(r *redisServer) { r.start() }},
-		{"hung", func(r *redisServer) { r.signal(syscall.SIGSTOP) }, func(r *redisServer) { r.signal(syscall.SIGCONT) }},
-		{"a replica", func(r *redisServer) { r.do("", "replicaof", "127.0.0.1", "1") }, func(r *redisServer) { r.do("", "replicaof", "no", "one") }},
-		{"out of memory", func(r *redisServer) { r.do("", "config", "set", "maxmemory", "1") }, func(r *redisServer) { r.do("", "config", "set", "maxmemory", "0") }},
-		{"wanting a password", func(r *redisServer) {
+		{name: "down at the start", early: true, cause: func(r *redisServer, _ *wire) { r.kill() }, mend: func(r *redisServer, _ *wire) { r.start() }},
+		{name: "killed", cause: func(r *redisServer, _ *wire) { r.kill() }, mend: func(r *redisServer, _ *wire) { r.start() }},
+		{name: "hung", cause: func(r *redisServer, _ *wire) { r.signal(syscall.SIGSTOP) }, mend: func(r *redisServer, _ *wire) { r.signal(syscall.SIGCONT) }},
+		{name: "slow", cause: goes(slow), mend: goes(passes)},
+		{name: "partitioned", cause: goes(silent), mend: goes(passes)},
+		{name: "answering twice", cause: goes(stutter), mend: goes(passes)},
+		{name: "a replica", cause: func(r *redisServer, _ *wire) { r.do("", "replicaof", "127.0.0.1", "1") },
+			mend: func(r *redisServer, _ *wire) { r.do("", "replicaof", "no", "one") }},
+		{name: "out of memory", cause: config("maxmemory", "1"), mend: config("maxmemory", "0")},
+		{name: "wanting a password", cause: func(r *redisServer, _ *wire) {
 			r.do("", "config", "set", "requirepass", "x")
 			r.do("x", "client", "kill", "type", "normal")
-		}, func(r *redisServer) { r.do("x", "config", "set", "requirepass", "") }},
-		{"without replicas", func(r *redisServer) { r.do("", "config", "set", "min-replicas-to-write", "1") }, func(r *redisServer) { r.do("", "config", "set", "min-replicas-to-write", "0") }},
-		{"paused", func(r *redisServer) { r.do("", "client", "pause", "3000", "ALL") }, func(r *redisServer) { time.Sleep(2 * time.Second) }},
-		{"without its scripts", func(r *redisServer) { r.do("", "script", "flush") }, func(*redisServer) {}},
-		{"empty", func(r *redisServer) { r.do("", "flushall") }, func(*redisServer) {}},
+		}, mend: func(r *redisServer, _ *wire) { r.do("x", "config", "set", "requirepass", "") }},
+		{name: "without replicas", cause: config("min-replicas-to-write", "1"), mend: config("min-replicas-to-write", "0")},
+		{name: "paused", cause: func(r *redisServer, _ *wire) { r.do("", "client", "pause", "3000", "ALL") },
+			mend: func(*redisServer, *wire) { time.Sleep(2 * time.Second) }},
+		{name: "without its scripts", cause: func(r *redisServer, _ *wire) { r.do("", "script", "flush") }, mend: nothing},
+		{name: "loading", cause: func(r *redisServer, _ *wire) {
+			for i := range 30 {
+				r.do("", "set", "ww:{x}"+strconv.Itoa(i), "x", "ex", "60")
+			}
+			r.do("", "save")
+			r.kill()
+			r.args = append(r.args, "--key-load-delay", "100000", "--loading-process-events-interval-bytes", "1024")
+			r.launch()
+			time.Sleep(300 * time.Millisecond)
+		}, mend: func(r *redisServer, _ *wire) {
+			until(r.t, 15*time.Second, "all is loaded", func() bool {
+				c := redis.NewClient(&redis.Options{Addr: r.addr(), MaxRetries: -1, DisableIdentity: true})
+				defer c.Close()
+				return c.Get(r.t.Context(), "ww:{x}0").Err() == nil
+			})
+		}},
+		{name: "evicting all", cause: func(r *redisServer, _ *wire) { r.do("", "flushall") }, mend: nothing},
 	} {
 		t.Run(fault.name, func(t *testing.T) {
 			t.Parallel()
 			r := startRedis(t)
-			s := servertest.Start(t, servertest.Options{Config: r.counters().config("")})
+			p := newWire(t, r.addr())
+			if fault.early {
+				fault.cause(r, p)
+			}
+			s := servertest.Start(t, servertest.Options{Config: "throttle: {store: redis}\nredis: {addrs: ['" + p.l.Addr().String() + "']}\n"})
 			set(t, s, "alice", goodPassword)
 			set(t, s, "bob", goodPassword)
 			probes := 0
-			if !shared(s, &probes) {
-				t.Fatal("not decided by Redis before the fault")
+			if !fault.early {
+				if !shared(s, &probes) {
+					t.Fatal("not decided by Redis before the fault")
+				}
+				exhaust(t, s, "locked", client.Source{}, budget)
 			}
-			exhaust(t, s, "locked", client.Source{}, budget)
 			hashes := s.Hashes()
 			admitted := map[string]int{}
 			guess := func(i int) {
@@ -193,7 +307,9 @@ func TestRedisFaults(t *testing.T) {
 					admitted["begin"]++
 				}
 			}
-			fault.cause(r)
+			if !fault.early {
+				fault.cause(r, p)
+			}
 			for i := range 20 {
 				guess(i)
 			}
@@ -210,7 +326,7 @@ func TestRedisFaults(t *testing.T) {
 			if err := timely(t, "reset", func() error { return s.Client.ResetThrottle(t.Context(), "locked") }); err != nil && !errors.Is(err, client.ErrUnavailable) {
 				t.Errorf("reset: %v", err)
 			}
-			fault.mend(r)
+			fault.mend(r, p)
 			until(t, healing, "Redis decides again", func() bool { return shared(s, &probes) })
 			for i := range 20 {
 				guess(100 + i)
@@ -341,6 +457,11 @@ func guessThrough(t *testing.T, s *servertest.Server, subject string, f func()) 
 			}); err == nil {
 				admitted++
 			}
+			_ = timely(t, "verify", func() error {
+				_, err := s.Client.Verify(t.Context(), subject+" by password", fmt.Sprint("wrong ", i), client.Source{})
+				return err
+			})
+			_ = timely(t, "reset", func() error { return s.Client.ResetThrottle(t.Context(), subject+" reset") })
 			time.Sleep(5 * time.Millisecond)
 		}
 	}()

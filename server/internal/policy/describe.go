@@ -69,7 +69,12 @@ func (p *Policy) Describe(locale string) string {
 	} else {
 		sayFor(&b.base, "breach")
 	}
-	sayFor(&r.Guesses.base, "guesses", "log10", strconv.FormatFloat(r.Guesses.MinLog10, 'f', -1, 64))
+	power := func(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
+	if g := &r.Guesses; g.MinLog10 == g.MinLog10MFA {
+		sayFor(&g.base, "guesses", "log10", power(g.MinLog10))
+	} else {
+		sayFor(&g.base, "guesses.uses", "log10", power(g.MinLog10), "mfa", power(g.MinLog10MFA))
+	}
 	sayFor(&r.Contains.base, "contains", "min", r.Contains.MinLength)
 	sayFor(&r.Fuzzy.base, "fuzzy", "points", r.Fuzzy.Points)
 	if s := &r.Repeat; s.active() {
@@ -126,6 +131,7 @@ var descriptions = map[string]text{
 	"breach":                  {"Passwords known from data breaches are refused.", "拒绝已泄露的密码。"},
 	"breach.threshold":        {"Passwords seen {threshold} {threshold|time|times} or more in data breaches are refused.", "拒绝在泄露数据中出现 {threshold} 次及以上的密码。"},
 	"guesses":                 {"Passwords that can be guessed in fewer than 10^{log10} tries are refused.", "拒绝可在 10^{log10} 次尝试以内猜出的密码。"},
+	"guesses.uses":            {"Passwords that can be guessed in fewer than 10^{log10} tries are refused, or 10^{mfa} if another factor is used as well.", "拒绝可在 10^{log10} 次尝试以内猜出的密码；若同时使用其他认证因素，则为 10^{mfa} 次。"},
 	"contains":                {"Names and forbidden words of {min} {min|character|characters} or more must not occur anywhere in the password.", "密码中任何位置都不得出现 {min} 个字符及以上的姓名或禁用词语。"},
 	"fuzzy":                   {"Forbidden words count for one character each; the password needs {points} {points|point|points}.", "每个禁用词语只计一分，其余每个字符计一分；密码至少需要 {points} 分。"},
 	"repeat.whole":            {"Do not repeat one short piece over and over.", "不得反复书写同一小段内容。"},

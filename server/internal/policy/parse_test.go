@@ -240,3 +240,27 @@ func TestExampleDocument(t *testing.T) {
 		}
 	}
 }
+
+// TestReadmeExample reads the policy that the README shows.
+func TestReadmeExample(t *testing.T) {
+	b, err := os.ReadFile("../../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(b), "<!-- acme.shop.yaml -->\n```yaml\n")
+	doc, _, found := strings.Cut(rest, "```")
+	if !found {
+		t.Fatal("the README shows no policy")
+	}
+	set, err := policy.Builtin().With(map[string][]byte{"acme.shop": []byte(doc), "acme.shop.editor": []byte("version: 1\nextends: acme.shop\nrules: {length: {min: 20}}")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, ok := set.Get("acme.shop")
+	if !ok || p.Extends() != policy.Default || len(p.Lint("en")) > 1 {
+		t.Errorf("the policy of the README: %v", p.Lint("en"))
+	}
+	if _, err := set.With(map[string][]byte{"acme.shop.editor": []byte("version: 2\nextends: acme.shop\nrules: {breach: {mode: off}}")}); err == nil {
+		t.Error("a rule that the README locks was loosened")
+	}
+}

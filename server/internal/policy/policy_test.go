@@ -183,6 +183,12 @@ func TestDescribe(t *testing.T) {
 			t.Errorf("Describe lacks %q:\n%s", want, got)
 		}
 	}
+	own := parse(t, "rules: {guesses: {min_log10: 10, min_log10_mfa: 8.5}}")
+	for locale, want := range map[string]string{"en": "10^10 tries are refused, or 10^8.5 if", "zh-CN": "10^10 次尝试以内猜出的密码；若同时使用其他认证因素，则为 10^8.5 次"} {
+		if got := own.Describe(locale); !strings.Contains(got, want) {
+			t.Errorf("Describe lacks %q:\n%s", want, got)
+		}
+	}
 	for _, name := range policy.Builtin().Names() {
 		p := get(t, name)
 		en, zh := p.Describe("en"), p.Describe("zh-CN")

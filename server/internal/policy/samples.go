@@ -13,9 +13,9 @@ import (
 )
 
 // Habits yields n passwords after the habits of English and Chinese users, for
-// trying a draft without anybody's passwords. The shares of the kinds follow
-// Wang et al. (USENIX Security 2019, table 5): about half of Chinese passwords
-// are digits only, and letters followed by digits lead elsewhere. from yields
+// trying a draft without anybody's passwords. Half of the Chinese ones are
+// digits only, and letters followed by digits lead among the others, as Wang et
+// al. (USENIX Security 2019) found; the finer shares are rough. from yields
 // uniform random bytes; the sequence ends early if it fails.
 func Habits(n int, from io.Reader) iter.Seq[password.Text] {
 	return func(yield func(password.Text) bool) {

@@ -33,7 +33,7 @@ func TestPassphrasesAreStrong(t *testing.T) {
 		n     int
 	}{{"four English words", eff, 4}, {"five pinyin words", pinyin, 5}, {"four hanzi words", hanzi, 4}} {
 		for _, between := range []string{"", " ", "-"} {
-			const drawn = 3000
+			const drawn = 1000
 			refused := 0
 			for range drawn {
 				phrase := make([]string, c.n)

@@ -419,7 +419,7 @@ func TestLifeOfAStoredPolicy(t *testing.T) {
 		t.Errorf("Put of a first version in the place of another = %v, want a conflict", err)
 	}
 
-	const people = 10_000
+	const people = 3000
 	share := func() (n int, who map[int]bool) {
 		who = map[int]bool{}
 		for i := range people {

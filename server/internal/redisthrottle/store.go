@@ -32,6 +32,7 @@ package redisthrottle
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha1"
 	"crypto/tls"
 	_ "embed"
@@ -411,8 +412,7 @@ func (s *Store) Begin(ctx context.Context, r *throttle.Request) (throttle.Grant,
 		Lanes: r.Lanes, Now: r.Now, At: g.At, Kind: g.Kind, Tag: g.Tag, Tagged: g.Tagged, Outcome: throttle.Cancelled,
 	}
 	undo.Address = [3]throttle.Name{}
-	binary.LittleEndian.PutUint32(undo.Nonce[:], n.echo)
-	binary.LittleEndian.PutUint64(undo.Nonce[4:], uint64(time.Now().UnixNano()))
+	rand.Read(undo.Nonce[:])
 	if _, undone := s.Settle(context.WithoutCancel(ctx), &undo); undone != nil && err == nil {
 		err = undone
 	}

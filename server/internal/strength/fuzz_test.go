@@ -58,7 +58,7 @@ func TestHunt(t *testing.T) {
 		for seed := range uint64(3) {
 			rng := rand.New(rand.NewPCG(seed, 1))
 			piece := []byte(families[rng.IntN(len(families))].make(20 + rng.IntN(30)))
-			if !utf8.Valid(piece) || len(piece) > 50 {
+			if len(piece) > 50 { // not ASCII, which the changes below are for
 				piece = []byte(randomText(rng, signs, 30))
 			}
 			const n = 256

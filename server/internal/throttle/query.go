@@ -120,8 +120,10 @@ func (l *Limiter) State(ctx context.Context, q Query) (State, error) {
 	return s, nil
 }
 
-// Reset opens and empties every lane of a subject, after its authenticator was
-// bound anew, or of an address. Known devices stay known. Other servers on a
+// Reset opens and empties every guess lane of a subject, after its
+// authenticator was bound anew, or the lanes of an address. Known devices stay
+// known; what single addresses have used up against the subject drains by the
+// clock, within Burst times Every of Rules.Pair. Other servers on a
 // shared store may go on refusing for up to five seconds. The error is
 // ErrBadAttempt, or ErrStore if the shared store could not be told; this server
 // tells it when it answers again, unless it is stopped before.

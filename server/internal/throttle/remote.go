@@ -23,6 +23,7 @@ import (
 const (
 	tripAfter  = 3
 	probeEvery = 500 * time.Millisecond
+	tellEvery  = 60 // s, of single calls without an answer
 	missedMost = 1 << 16
 )
 
@@ -34,6 +35,7 @@ type remote struct {
 	// lost: the breaker is open. row counts errors since the last answer.
 	lost atomic.Bool
 	row  atomic.Int32
+	told atomic.Int64 // unix s of the last word about a single call
 
 	mu     sync.Mutex
 	missed []func(context.Context) error // what the store does not know of, oldest first
@@ -74,6 +76,11 @@ func (r *remote) answered(err error) {
 	}
 	if r.row.Add(1) >= tripAfter {
 		r.trip(err)
+		return
+	}
+	now := time.Now().Unix()
+	if last := r.told.Load(); now-last >= tellEvery && r.told.CompareAndSwap(last, now) {
+		r.log.Warn("throttle store gave no answer; what it was asked for is decided locally", "err", err)
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"sync"
@@ -81,13 +82,35 @@ type Process struct {
 	mu     sync.Mutex
 	cmd    *exec.Cmd
 	output *bytes.Buffer
-	exited chan struct{}
+	exited <-chan struct{}
+}
+
+// Start starts a command that the kernel ends with this process, and waits for
+// it; exited is closed when it has ended. The kernel takes the end of the thread
+// that started it for that of the process, and threads come and go with hashes:
+// so one is kept for as long as the command runs.
+func Start(cmd *exec.Cmd) (exited <-chan struct{}, err error) {
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
+	started, ended := make(chan error), make(chan struct{})
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			_ = cmd.Wait()
+		}
+		close(ended)
+	}()
+	return ended, <-started
 }
 
 func newProcess(t testing.TB, dir string, attr syscall.SysProcAttr, argv ...string) *Process {
 	t.Helper()
 	attr.Setpgid = true // so that an interrupt of the test ends the test first
-	attr.Pdeathsig = syscall.SIGKILL
 	p := &Process{t: t, argv: argv, dir: dir, attr: &attr}
 	t.Cleanup(p.Kill)
 	return p
@@ -101,15 +124,12 @@ func (p *Process) start(ready func(context.Context) error) error {
 	p.cmd.Dir, p.cmd.SysProcAttr = p.dir, p.attr
 	p.cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8")
 	p.cmd.Stdout, p.cmd.Stderr = p.output, p.output
-	if err := p.cmd.Start(); err != nil {
-		p.mu.Unlock()
+	exited, err := Start(p.cmd)
+	p.exited = exited
+	p.mu.Unlock()
+	if err != nil {
 		return err
 	}
-	exited := make(chan struct{})
-	p.exited = exited
-	cmd := p.cmd
-	p.mu.Unlock()
-	go func() { cmd.Wait(); close(exited) }()
 
 	ctx, cancel := context.WithTimeout(context.Background(), startWait)
 	defer cancel()
