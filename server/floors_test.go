@@ -28,6 +28,8 @@ var floors = map[string][]string{
 	"wordlists/internal/fence":          nil,
 	"wordlists/mklist":                  {"wordlists"},
 	"server/internal/argon2":            nil,
+	"server/internal/events":            nil,
+	"server/internal/exposure":          nil,
 	"server/internal/objects":           nil,
 	"server/internal/pepper":            nil,
 	"server/internal/strength":          nil,
@@ -64,7 +66,7 @@ var floors = map[string][]string{
 		"server/internal/policy", "server/internal/policybook", "server/internal/throttle", "server/internal/verifier"},
 
 	// Where the rooms meet.
-	"server/internal/daemon": {"api/watchword/v1", "server/internal/audit", "server/internal/audit/report", "server/internal/boltstore", "server/internal/corpora", "server/internal/identity", "server/internal/objects",
+	"server/internal/daemon": {"api/watchword/v1", "server/internal/audit", "server/internal/audit/report", "server/internal/boltstore", "server/internal/corpora", "server/internal/events", "server/internal/exposure", "server/internal/identity", "server/internal/objects",
 		"server/internal/password", "server/internal/pepper", "server/internal/pgstore", "server/internal/policybook", "server/internal/redisstore", "server/internal/redisthrottle",
 		"server/internal/rpc", "server/internal/throttle", "server/internal/verifier", "wordlists"},
 	"server": {"api/watchword/v1", "server/internal/daemon", "server/internal/password", "server/internal/policy",

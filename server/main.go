@@ -45,6 +45,8 @@ type cli struct {
 	Calibrate calibrateCmd `cmd:"" help:"Measure this machine and propose a cost of hashes."`
 	AttackSim attackSimCmd `cmd:"" help:"Try the configured throttle on attacks, without a server."`
 	Corpus    corpusCmd    `cmd:"" help:"Build, update, check and export breach corpora."`
+	Doctor    doctorCmd    `cmd:"" help:"Examine the installation: what is reachable, readable, old or weak."`
+	Events    eventsCmd    `cmd:"" help:"Check the event log."`
 	Policy    policyCmd    `cmd:"" help:"Examine and try policies; no server is needed."`
 	Key       keyCmd       `cmd:"" help:"Create, list and revoke API keys of the running server."`
 }
@@ -145,11 +147,24 @@ func (s *serveCmd) Run(c *cli) error {
 	boundGarbage()
 	log.Info("ready", "grpc", server.GRPCAddr().String(), "http", server.HTTPAddr().String(),
 		"data_dir", c.DataDir, "version", version, "took_ms", time.Since(begin).Milliseconds())
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
 	var failed error
-	select {
-	case <-ctx.Done():
-		log.Info("stopping: calls under way may end; a second signal stops at once")
-	case failed = <-server.Failed():
+	for running := true; running; {
+		select {
+		case <-hangup:
+			if err := server.Reload(ctx); err != nil {
+				log.Error("not all could be read again; what was in force stays", "error", err)
+			} else {
+				log.Info("read certificates, policies, keys and tenants again")
+			}
+		case <-ctx.Done():
+			log.Info("stopping: calls under way may end; a second signal stops at once")
+			running = false
+		case failed = <-server.Failed():
+			running = false
+		}
 	}
 	stop() // from here on a signal ends the process
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)

@@ -18,6 +18,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/watchword-project/watchword/server/internal/exposure"
 	"github.com/watchword-project/watchword/server/internal/identity"
 	"github.com/watchword-project/watchword/server/internal/password"
 )
@@ -50,6 +51,8 @@ type Config struct {
 	// allowWritten remembers that listen.allow stands in the file: a listener
 	// beyond the loopback opens only to networks that somebody chose.
 	allowWritten bool
+	// path is where the file was read from; empty without one.
+	path string
 }
 
 // Listen says where the service can be reached, and by whom.
@@ -334,6 +337,7 @@ func Load(path string) (Config, error) {
 		return Config{}, err
 	}
 	c.resolve(base)
+	c.path = path
 	return c, nil
 }
 
@@ -447,6 +451,19 @@ func (c Config) check() error {
 	}
 	if !(c.Limits.PerKeyRPS >= 0) || math.IsInf(c.Limits.PerKeyRPS, 1) || c.Limits.PerKeyConcurrency < 0 { // NaN is not >= 0
 		return errors.New("configuration: limits must be numbers that are not negative")
+	}
+	for i, n := range c.Doctor.Neighbours {
+		if err := exposure.CheckNeighbour(n); err != nil {
+			return fmt.Errorf("configuration: doctor.neighbours[%d]: %w", i, err)
+		}
+	}
+	for class, text := range c.Retention {
+		if class != "events" && class != "keys" {
+			return errors.New("configuration: retention knows the classes events and keys")
+		}
+		if _, err := ParseRetention(text); err != nil {
+			return fmt.Errorf("configuration: retention.%s: %w", class, err)
+		}
 	}
 	return c.checkAdapters()
 }

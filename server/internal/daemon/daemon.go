@@ -24,6 +24,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/watchword-project/watchword/server/internal/corpora"
+	"github.com/watchword-project/watchword/server/internal/events"
 	"github.com/watchword-project/watchword/server/internal/identity"
 	"github.com/watchword-project/watchword/server/internal/password"
 	"github.com/watchword-project/watchword/server/internal/pepper"
@@ -46,6 +47,12 @@ type Server struct {
 	store   *keep
 	corpora *corpora.Shelf
 	audits  *audits
+	events  *events.Log
+	journal *journal
+	tenants *tenants
+	certs   *certificates // nil: no TLS
+	keys    *identity.Keyring
+	dir     dataDir
 	legacy  func() map[string]time.Duration
 	config  Config
 
@@ -96,6 +103,7 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 		return nil, err
 	}
 	dir := dataDir(o.DataDir)
+	s.dir = dir
 	fresh, err := s.prepare(ctx, c, dir)
 	if err != nil {
 		return nil, err
@@ -108,10 +116,14 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := s.openJournal(c, dir, v, o.Now); err != nil {
+		return nil, err
+	}
 	keyring, err := s.keyring(ctx, c, dir, fresh, o)
 	if err != nil {
 		return nil, err
 	}
+	s.keys = keyring
 	access, err := c.access(keyring)
 	if err != nil {
 		return nil, err
@@ -134,6 +146,12 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 		})
 	})
 	s.spawn(func() { v.Run(run) })
+	s.spawn(func() { s.journal.run(run) })
+	s.spawn(func() { s.watchCertificates(run) })
+	s.spawn(func() { s.purge(run, c.Retention, o.Now) })
+	s.spawn(func() {
+		s.tenants.run(run, func(err error) { o.Log.Error("tenants could not be read again", "error", err) })
+	})
 	s.audits.start(s, run)
 	if s.store.durability != nil {
 		// A server that must not be asked for its settings is no reason not to start.
@@ -179,9 +197,6 @@ func (c Config) supported() error {
 	}{
 		{"auth.oidc", c.Auth.OIDC.Issuer != ""},
 		{"listen.console", c.Listen.Console != ""},
-		{"events.path", c.Events.Path != "" || c.Events.Checkpoint != ""},
-		{"retention", len(c.Retention) > 0},
-		{"doctor.neighbours", len(c.Doctor.Neighbours) > 0},
 		{"telemetry", c.Telemetry != Telemetry{}},
 	} {
 		if f.set {
@@ -210,6 +225,7 @@ func (s *Server) keyring(ctx context.Context, c Config, dir dataDir, fresh bool,
 	}
 	switch {
 	case made:
+		s.journal.note("key.create", "OK", map[string]string{"preset": identity.PresetOwner})
 		o.Log.Info("made the data directory with its keys", "dir", o.DataDir, "admin_key", dir.path(adminFile))
 	case fresh:
 		o.Log.Info("made the data directory with its keys; the store has API keys already", "dir", o.DataDir)
@@ -298,14 +314,16 @@ func (s *Server) verifier(ctx context.Context, c Config, dir dataDir, o Options)
 	if err != nil {
 		return nil, err
 	}
-	tenants, defaults := make(map[string]verifier.Tenant), make(map[string]string)
+	if s.tenants, err = newTenants(ctx, s.store, c.Tenants); err != nil {
+		return nil, err
+	}
+	defaults := make(map[string]string)
 	for _, t := range c.Tenants {
-		tenants[t.Name] = verifier.Tenant{Exact: t.Case == "exact"}
 		if t.Policy != "" {
 			defaults[t.Name] = t.Policy
 		}
 	}
-	s.book, err = policybook.New(ctx, policybook.Config{Store: s.store, Dir: c.Policy.Dir, Default: c.Policy.Default, Defaults: defaults,
+	s.book, err = policybook.New(ctx, policybook.Config{Store: s.store, Dir: c.Policy.Dir, Default: c.Policy.Default, Defaults: defaults, DefaultOf: s.tenants.policy,
 		Key: derive(master, "rollout"), Now: o.Now})
 	if err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
@@ -318,7 +336,7 @@ func (s *Server) verifier(ctx context.Context, c Config, dir dataDir, o Options)
 	v, err := verifier.New(ctx, verifier.Config{
 		Store: s.store, Objects: s.store, Hasher: s.hasher, Throttle: limiter, Pepper: s.pepper.Ring,
 		Keys:     verifier.Keys{Subject: derive(master, "subject"), Guess: derive(master, "guess"), Proof: derive(master, "proof")},
-		Policies: s.book, Corpora: s.corpora, Tenants: tenants, Log: s.log, Now: o.Now,
+		Policies: s.book, Corpora: s.corpora, TenantOf: s.tenants.settings, Log: s.log, Now: o.Now,
 	})
 	if err != nil {
 		return nil, err
@@ -351,10 +369,12 @@ func (c Config) doors() []door {
 
 // open binds and serves the doors.
 func (s *Server) open(ctx context.Context, c Config, dir dataDir, v *verifier.Verifier, keyring *identity.Keyring, access *rpc.Access, now func() time.Time) error {
-	tlsConfig, err := c.serverTLS()
+	certs, err := newCertificates(c)
 	if err != nil {
 		return err
 	}
+	s.certs = certs
+	tlsConfig := certs.tls()
 	anonymous, err := identity.ParseNetworks(c.Range.AnonymousFrom)
 	if err != nil {
 		return fmt.Errorf("configuration: range.anonymous_from: %w", err)
@@ -380,7 +400,8 @@ func (s *Server) open(ctx context.Context, c Config, dir dataDir, v *verifier.Ve
 	s.rpc, err = rpc.New(ctx, rpc.Config{
 		Verifier: v, Keyring: keyring, Book: s.book, Audits: s.audits, Rotate: s.rotatePepper(v), Backup: s.backup, Access: access, Log: s.log, TLS: tlsConfig,
 		Hosts: c.Listen.Hosts, AnyHost: tlsConfig != nil && len(c.Listen.Hosts) == 0, Origins: c.Listen.CORSOrigins,
-		AnonymousRange: anonymous, Ready: s.unready, Envoy: c.Listen.Envoy,
+		AnonymousRange: anonymous, Ready: s.unready, Envoy: c.Listen.Envoy, Journal: s.journal,
+		Installation: installation{s, v},
 	})
 	if err != nil {
 		return errors.Join(err, ls[0].Close(), ls[1].Close(), s.closeAdapters())

@@ -145,6 +145,13 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
+// Check tells whether NewHasher would take these parameters, without the
+// allowance of Insecure.
+func (c Config) Check() error {
+	c.Insecure = false
+	return c.withDefaults().check()
+}
+
 func (c Config) check() error {
 	p := c.Params
 	switch {

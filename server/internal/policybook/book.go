@@ -62,6 +62,9 @@ type Config struct {
 	// names those.
 	Default  string
 	Defaults map[string]string
+	// DefaultOf gives that of a tenant that is not in Defaults, empty for none;
+	// nil means that there are no others.
+	DefaultOf func(tenant string) string
 	// Key decides, per subject, on which side of a roll-out it falls.
 	Key []byte
 	Now func() time.Time
@@ -298,6 +301,11 @@ func (b *Book) Policy(tenant, name string, who verifier.Pseudonym) (verifier.Cho
 func (b *Book) named(tenant, name string) string {
 	for _, n := range []string{name, b.Defaults[tenant]} {
 		if n != "" {
+			return n
+		}
+	}
+	if b.DefaultOf != nil {
+		if n := b.DefaultOf(tenant); n != "" {
 			return n
 		}
 	}

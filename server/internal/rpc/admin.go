@@ -20,6 +20,8 @@ type adminService struct {
 	keys   *identity.Keyring
 	rotate func(ctx context.Context, id string) (active string, sealed, left int, err error)
 	now    func() time.Time
+
+	installation Installation
 }
 
 func (s *adminService) CreateKey(ctx context.Context, m *watchwordv1.CreateKeyRequest) (*watchwordv1.CreateKeyResponse, error) {
@@ -60,7 +62,7 @@ func (s *adminService) CreateKey(ctx context.Context, m *watchwordv1.CreateKeyRe
 			return nil, identity.ErrRefused
 		}
 	}
-	if k.Tenant != tenantOf(caller) && !caller.Has("system.admin") {
+	if k.Tenant != tenantOf(caller) && s.reach(ctx) != "*" {
 		return nil, identity.ErrRefused
 	}
 	if err := s.keys.Create(ctx, k); err != nil {
@@ -113,6 +115,9 @@ func (s *adminService) RevokeKey(ctx context.Context, m *watchwordv1.RevokeKeyRe
 }
 
 func (s *adminService) RotatePepper(ctx context.Context, m *watchwordv1.RotatePepperRequest) (*watchwordv1.RotatePepperResponse, error) {
+	if !runsInstallation(callerOf(ctx)) {
+		return nil, identity.ErrRefused
+	}
 	var r reader
 	id := r.text("keyId", m.GetKeyId())
 	if r.err != nil {
@@ -125,11 +130,11 @@ func (s *adminService) RotatePepper(ctx context.Context, m *watchwordv1.RotatePe
 	return &watchwordv1.RotatePepperResponse{KeyId: active, Sealed: uint32(sealed), Remaining: uint32(left)}, nil
 }
 
-// reach is the tenant whose keys a caller manages: its own, or with
-// system.admin every one.
+// reach is the tenant whose keys a caller manages: its own, or every one for
+// who runs the installation.
 func (s *adminService) reach(ctx context.Context) string {
 	c := callerOf(ctx)
-	if c.Has("system.admin") {
+	if runsInstallation(c) && c.Has("system.admin") {
 		return "*"
 	}
 	return tenantOf(c)

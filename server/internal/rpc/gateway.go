@@ -128,7 +128,7 @@ func ConnContext(ctx context.Context, c net.Conn) context.Context {
 }
 
 func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	a := &arrival{id: newID()}
+	a := &arrival{id: newID(), header: traceHeaders(r.Header)}
 	a.socket, _ = r.Context().Value(connKey{}).(socket)
 	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
 		a.cert = r.TLS.VerifiedChains[0][0]
@@ -433,7 +433,7 @@ func (g *gateway) refuse(w http.ResponseWriter, r *http.Request, a *arrival, err
 		method = rt.method
 	}
 	c := &call{id: a.id, method: method, from: a.socket, caller: a.caller, start: time.Now()}
-	st, _ := status.FromError(g.gate.finish(r.Context(), c, err))
+	st, _ := status.FromError(g.gate.finish(r.Context(), c, nil, err))
 	g.write(w, runtime.HTTPStatusFromCode(st.Code()), st)
 }
 

@@ -31,6 +31,10 @@ type gate struct {
 	// local is the caller of every call through this gate, where the listener
 	// has identified it already; nil for the doors.
 	local *identity.Caller
+
+	events   map[string]string // types of recorded methods
+	journal  Journal           // nil: none
+	observer Observer          // nil: none
 }
 
 // localOperator is who calls through the socket in the data directory.
@@ -47,6 +51,10 @@ type call struct {
 	from   socket
 	caller *identity.Caller
 	start  time.Time
+
+	subject string // as the caller sent it
+	begun   bool   // the journal has it
+	rows    int    // answers of a stream
 }
 
 func newID() string {
@@ -97,9 +105,10 @@ func (g *gate) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, n
 		if p := recover(); p != nil {
 			resp, err = nil, g.panicked(c, p)
 		}
-		err = g.finish(ctx, c, err)
+		err = g.finish(ctx, c, resp, err)
 	}()
-	ctx, leave, err := g.admit(ctx, c)
+	ctx = g.observe(ctx, c)
+	inside, leave, err := g.admit(ctx, c)
 	if err != nil {
 		return nil, err
 	}
@@ -107,32 +116,46 @@ func (g *gate) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, n
 	if m, ok := req.(proto.Message); ok && isMalformed(m) {
 		return nil, errMalformed
 	}
-	return next(ctx, req)
+	if err := g.begin(inside, c, req); err != nil {
+		return nil, err
+	}
+	return next(inside, req)
 }
 
 func (g *gate) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) (err error) {
 	c := &call{method: info.FullMethod, start: time.Now()}
+	ctx := ss.Context()
 	defer func() {
 		if p := recover(); p != nil {
 			err = g.panicked(c, p)
 		}
-		err = g.finish(ss.Context(), c, err)
+		err = g.finish(ctx, c, nil, err)
 	}()
-	ctx, leave, err := g.admit(ss.Context(), c)
+	ctx = g.observe(ctx, c)
+	inside, leave, err := g.admit(ctx, c)
 	if err != nil {
 		return err
 	}
 	defer leave()
-	return next(srv, &admitted{ServerStream: ss, ctx: ctx})
+	if err := g.begin(inside, c, nil); err != nil {
+		return err
+	}
+	return next(srv, &admitted{ServerStream: ss, ctx: inside, call: c})
 }
 
 // admitted is a stream that carries the caller in its context.
 type admitted struct {
 	grpc.ServerStream
-	ctx context.Context
+	ctx  context.Context
+	call *call
 }
 
 func (s *admitted) Context() context.Context { return s.ctx }
+
+func (s *admitted) SendMsg(m any) error {
+	s.call.rows++
+	return s.ServerStream.SendMsg(m)
+}
 
 // carriedPanic takes a panic from one goroutine to another, with the place.
 type carriedPanic struct{ pcs []uintptr }
@@ -168,7 +191,7 @@ func (g *gate) panicked(c *call, recovered any) error {
 
 // finish turns a Go error into the contract's status and writes the request's
 // one log line.
-func (g *gate) finish(ctx context.Context, c *call, err error) error {
+func (g *gate) finish(ctx context.Context, c *call, resp any, err error) error {
 	st := statusOf(ctx, err, c.id)
 	caller := ""
 	if c.caller != nil {
@@ -188,6 +211,11 @@ func (g *gate) finish(ctx context.Context, c *call, err error) error {
 	if !slices.Contains(open, c.method) {
 		g.log.LogAttrs(ctx, level, "request", attrs...)
 	}
+	if st.Code() != codes.OK {
+		resp = nil
+	}
+	g.end(c, resp, st.Err())
+	g.observed(ctx, c, resp, st.Err())
 	return st.Err()
 }
 

@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/x509"
 	"net"
+	"net/http"
 	"net/netip"
 
 	"github.com/fullstorydev/grpchan/inprocgrpc"
@@ -30,6 +31,7 @@ type arrival struct {
 	socket
 	caller *identity.Caller
 	id     string
+	header http.Header // those that carry a trace on
 }
 
 type arrivalKey struct{}

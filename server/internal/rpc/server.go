@@ -59,6 +59,10 @@ type Config struct {
 	Origins []string
 	// AnonymousRange are the networks that may ask for ranges without a key.
 	AnonymousRange []netip.Prefix
+	Installation   Installation
+	// Journal keeps what happened, and Observer measures it; nil means none.
+	Journal  Journal
+	Observer Observer
 	// Envoy adds Envoy's rate-limit service to the gRPC door.
 	Envoy bool
 	// Ready tells why the service is not ready, or nil.
@@ -85,7 +89,7 @@ type Server struct {
 func New(ctx context.Context, cfg Config) (*Server, error) {
 	s := &Server{health: health.NewServer(), local: &inprocgrpc.Channel{}, streams: map[string]bool{},
 		watches: map[string]bool{}, ending: make(chan struct{}),
-		gate: &gate{access: cfg.Access, log: cfg.Log}}
+		gate: &gate{access: cfg.Access, log: cfg.Log, journal: cfg.Journal, observer: cfg.Observer}}
 	opts := []grpc.ServerOption{
 		grpc.ForceServerCodecV2(newCodec()),
 		// What does not exist passes the gate too: only a caller learns of it.
@@ -97,7 +101,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: 15 * time.Minute, Time: 2 * time.Minute, Timeout: 20 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 20 * time.Second, PermitWithoutStream: true}),
 	}
-	operator := &gate{access: cfg.Access, log: cfg.Log, local: localOperator}
+	operator := &gate{access: cfg.Access, log: cfg.Log, local: localOperator, journal: cfg.Journal, observer: cfg.Observer}
 	s.admin = grpc.NewServer(append(operator.interceptors(), opts...)...)
 	if cfg.TLS != nil {
 		opts = append(opts, grpc.Creds(credentials.NewTLS(cfg.TLS)))
@@ -114,7 +118,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	watchwordv1.RegisterBreachServiceServer(services, &breachService{v: cfg.Verifier})
 	watchwordv1.RegisterPolicyServiceServer(services, &policyService{v: cfg.Verifier, book: cfg.Book})
 	watchwordv1.RegisterAuditServiceServer(services, &auditService{audits: cfg.Audits, ending: s.ending})
-	watchwordv1.RegisterAdminServiceServer(services, &adminService{keys: cfg.Keyring, rotate: cfg.Rotate, now: now})
+	watchwordv1.RegisterAdminServiceServer(services, &adminService{keys: cfg.Keyring, rotate: cfg.Rotate, now: now, installation: cfg.Installation})
 	services.ForEach(func(d *grpc.ServiceDesc, impl any) {
 		s.GRPC.RegisterService(d, impl)
 		s.admin.RegisterService(d, impl)
@@ -143,6 +147,10 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s.gate.scopes, operator.scopes = scopes, maps.Clone(scopes)
+	if s.gate.events, err = eventTable(scopes); err != nil {
+		return nil, err
+	}
+	operator.events = s.gate.events
 	registerBackup(s.admin, operator, cfg.Backup)
 	s.rest, err = newGateway(ctx, s, cfg)
 	return s, err

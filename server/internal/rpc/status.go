@@ -54,10 +54,13 @@ func statusOf(ctx context.Context, err error, id string) *status.Status {
 		quota    *quotaError
 		cost     *password.CostError
 		store    *verifier.StoreError
+		journal  *journalError
 	)
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(err, &journal) && ctx.Err() == nil:
+		return with(codes.Unavailable, "the event log cannot be written, so nothing was changed", info("STORE_UNAVAILABLE", nil), retry(time.Second))
 	case errors.As(err, &field):
 		return malformed("MALFORMED_REQUEST", field.field, field.fault)
 	case errors.Is(err, password.ErrTooLarge):

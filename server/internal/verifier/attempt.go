@@ -78,7 +78,7 @@ func (v *Verifier) Lanes(ctx context.Context, tenant, subject string, ip netip.A
 // Spelling gives the one spelling of an account id, under which all others of
 // it are counted, for adapters that hand the name on.
 func (v *Verifier) Spelling(tenant, subject string) (string, error) {
-	return Canonical(subject, !v.Tenants[tenant].Exact)
+	return Canonical(subject, !v.tenant(tenant).Exact)
 }
 
 // ResetLanes opens the lanes of a subject, or of an address. A credential that

@@ -43,8 +43,10 @@ type Config struct {
 	Corpora Corpora
 	// Tenants by name; a tenant that is not in it has the defaults.
 	Tenants map[string]Tenant
-	Log     *slog.Logger
-	Now     func() time.Time
+	// TenantOf is asked instead of Tenants when it is set.
+	TenantOf func(name string) Tenant
+	Log      *slog.Logger
+	Now      func() time.Time
 }
 
 // Chosen is what judges one password.
@@ -137,9 +139,16 @@ func (v *Verifier) Close(ctx context.Context) {
 	v.cancel()
 }
 
+func (v *Verifier) tenant(name string) Tenant {
+	if v.TenantOf != nil {
+		return v.TenantOf(name)
+	}
+	return v.Tenants[name]
+}
+
 // who gives the pseudonym of an account id.
 func (v *Verifier) who(tenant, subject string) (Pseudonym, error) {
-	c, err := Canonical(subject, !v.Tenants[tenant].Exact)
+	c, err := Canonical(subject, !v.tenant(tenant).Exact)
 	if err != nil {
 		return Pseudonym{}, err
 	}

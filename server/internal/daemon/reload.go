@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The watchword authors
+
+package daemon
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"errors"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// reloadEvery is how often the certificate's files are looked at.
+const reloadEvery = 2 * time.Second
+
+// certificates gives each new connection the TLS configuration that is in
+// force. A changed set of files is taken whole or not at all: as long as it
+// does not hold together, the last good one stays.
+type certificates struct {
+	config  Config
+	current atomic.Pointer[tls.Config]
+	turn    sync.Mutex // one look at a time
+	taken   [sha256.Size]byte
+	refused [sha256.Size]byte
+}
+
+// newCertificates reads the files; nil without TLS.
+func newCertificates(c Config) (*certificates, error) {
+	if c.Listen.TLS.Cert == "" {
+		return nil, nil
+	}
+	r := &certificates{config: c}
+	t, err := c.serverTLS()
+	if err != nil {
+		return nil, err
+	}
+	r.taken = r.content()
+	r.install(t)
+	return r, nil
+}
+
+func (r *certificates) install(t *tls.Config) {
+	t.NextProtos = []string{"h2", "http/1.1"}
+	r.current.Store(t)
+}
+
+// tls gives a configuration that asks for the one in force at each handshake.
+func (r *certificates) tls() *tls.Config {
+	if r == nil {
+		return nil
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS12, SessionTicketsDisabled: r.config.Listen.TLS.ClientCA != "",
+		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return r.current.Load(), nil }}
+}
+
+// content tells one state of the files from another. A file that cannot be read
+// is a state, too.
+func (r *certificates) content() (sum [sha256.Size]byte) {
+	h := sha256.New()
+	t := r.config.Listen.TLS
+	for _, path := range []string{t.Cert, t.Key, t.ClientCA} {
+		part := sha256.Sum256(nil)
+		if path != "" {
+			if b, err := os.ReadFile(path); err == nil {
+				part = sha256.Sum256(append([]byte{1}, b...))
+			}
+		}
+		h.Write(part[:])
+	}
+	return [sha256.Size]byte(h.Sum(nil))
+}
+
+// look takes the files if they changed, and tells whether it did. The error of
+// a set that does not hold together comes once.
+func (r *certificates) look() (taken bool, err error) {
+	r.turn.Lock()
+	defer r.turn.Unlock()
+	before := r.content()
+	if before == r.taken || before == r.refused {
+		return false, nil
+	}
+	t, err := r.config.serverTLS()
+	if r.content() != before {
+		return false, nil // somebody is writing: the next look will see it whole
+	}
+	if err != nil {
+		r.refused = before
+		return false, err
+	}
+	r.taken, r.refused = before, [sha256.Size]byte{}
+	r.install(t)
+	return true, nil
+}
+
+// watchCertificates looks again and again until ctx ends.
+func (s *Server) watchCertificates(ctx context.Context) {
+	t := time.NewTicker(reloadEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			s.reloadCertificates()
+		}
+	}
+}
+
+func (s *Server) reloadCertificates() {
+	if s.certs == nil {
+		return
+	}
+	switch taken, err := s.certs.look(); {
+	case err != nil:
+		s.log.Error("a changed certificate was not taken; the one before stays in force", "error", err)
+		s.journal.note("tls.reload", "FAILED", nil)
+	case taken:
+		s.log.Info("a changed certificate was taken")
+		s.journal.note("tls.reload", "OK", nil)
+	}
+}
+
+// Reload reads certificates, policies, keys and tenants again at once. What
+// cannot be read leaves in force what was, and is an error; corpora follow by
+// themselves.
+func (s *Server) Reload(ctx context.Context) error {
+	s.reloadCertificates()
+	return errors.Join(s.keys.Refresh(ctx), s.book.Refresh(ctx), s.tenants.refresh(ctx))
+}

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The watchword authors
+
+package rpc
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	watchwordv1 "github.com/watchword-project/watchword/api/watchword/v1"
+)
+
+// Observer measures calls. What it learns names methods, codes and defences,
+// never a subject, an address or anything that was sent.
+type Observer interface {
+	// Begin is called when a call arrives; header gives a header or metadata
+	// value that carries a trace on.
+	Begin(ctx context.Context, method string, header func(name string) string) context.Context
+	// End is called when it was answered, with the context that Begin gave.
+	End(ctx context.Context, method string, code codes.Code, took time.Duration)
+	// Defence is called when a defence noticed something, and tells whether it
+	// also stopped it.
+	Defence(name string, mitigated bool)
+}
+
+// observe begins to measure a call.
+func (g *gate) observe(ctx context.Context, c *call) context.Context {
+	if g.observer == nil {
+		return ctx
+	}
+	header := func(name string) string {
+		if v := metadata.ValueFromIncomingContext(ctx, name); len(v) == 1 {
+			return v[0]
+		}
+		return ""
+	}
+	if a := arrivalOf(ctx); a != nil && a.header != nil {
+		header = a.header.Get
+	}
+	return g.observer.Begin(ctx, g.known(c.method), header)
+}
+
+// known is the method's name, if it is one of ours: a stranger chooses no label.
+func (g *gate) known(method string) string {
+	if method != "REST" && g.scopes[method] == "" {
+		return "unknown"
+	}
+	return method
+}
+
+// observed tells what came of a call. err is a status already.
+func (g *gate) observed(ctx context.Context, c *call, resp any, err error) {
+	if g.observer == nil {
+		return
+	}
+	st := status.Convert(err)
+	g.observer.End(ctx, g.known(c.method), st.Code(), time.Since(c.start))
+	if name := defences[reasonOf(st)]; name != "" {
+		g.observer.Defence(name, true)
+	}
+	switch m := resp.(type) {
+	case *watchwordv1.VerifyPasswordResponse:
+		switch m.GetResult() {
+		case watchwordv1.VerifyPasswordResponse_RESULT_NO_MATCH:
+			g.observer.Defence("guess", false)
+		case watchwordv1.VerifyPasswordResponse_RESULT_MATCH_MUST_CHANGE:
+			g.observer.Defence("must_change", false)
+		}
+	case *watchwordv1.ChangePasswordResponse:
+		if m.GetResult() == watchwordv1.ChangePasswordResponse_RESULT_NO_MATCH {
+			g.observer.Defence("guess", false)
+		}
+	case *watchwordv1.CheckPasswordResponse:
+		if m.GetDecision() == watchwordv1.Decision_DECISION_REJECT {
+			g.observer.Defence("policy", false)
+		}
+		if m.GetBreach().GetFound() {
+			g.observer.Defence("breach", false)
+		}
+	case *watchwordv1.BeginAttemptResponse:
+		if v := m.GetVerdict(); v != watchwordv1.Verdict_VERDICT_ALLOW && v != watchwordv1.Verdict_VERDICT_UNSPECIFIED {
+			g.observer.Defence("throttle", true)
+		}
+	}
+}
+
+// defences are the reasons of the contract under which something was stopped.
+var defences = map[string]string{
+	"DENIED": "access", "PASSWORD_REJECTED": "policy", "ATTEMPTS_EXHAUSTED": "throttle", "CALLER_QUOTA": "quota",
+	"HASH_CAPACITY": "admission", "HASH_COST_OUT_OF_BOUNDS": "hash_cost", "PASSWORD_TOO_LARGE": "size",
+	"PROOF_STALE": "proof", "CORPUS_NOT_READY": "corpus",
+}
+
+// traceHeaders keeps the headers that carry a trace on (W3C Trace Context).
+func traceHeaders(h http.Header) http.Header {
+	out := http.Header{}
+	for _, name := range []string{"Traceparent", "Tracestate"} {
+		if v := h.Get(name); v != "" && len(v) <= 512 {
+			out.Set(name, v)
+		}
+	}
+	return out
+}
