@@ -46,7 +46,7 @@ type flightKey struct {
 // guessing is one guess with attempts under way.
 type guessing struct {
 	digest  [2]uint64
-	open    int           // attempts let through and not settled here
+	open    int           // attempts that ask, or were let through and are not settled here
 	asking  chan struct{} // closed once the first attempt has its answer; nil after that
 	expires time.Time
 	// own is where it is found by its tag, kept by what the store calls it: the
@@ -128,9 +128,12 @@ func (f *flight) once(ctx context.Context, r *Request, tag uint16, digest [2]uin
 		g, local, err = ask()
 		return g, local, true, err
 	case x == nil:
-		x = &guessing{digest: digest, asking: make(chan struct{}), own: own, kept: own}
+		x = &guessing{digest: digest, open: 1, asking: make(chan struct{}), own: own, kept: own}
 		s.m[own] = x
 	case x.digest == digest:
+		// Counted before it asks: were the others to land meanwhile, the next one
+		// would take the store's charge for a stranger's.
+		x.open++
 		r.Tag, r.Tagged, r.Share = x.kept.tag, x.kept.tagged, true
 	default:
 		other = true
@@ -147,15 +150,16 @@ func (f *flight) once(ctx context.Context, r *Request, tag uint16, digest [2]uin
 		x.asking = nil
 		x.kept.tag, x.kept.tagged = g.Tag, g.Tagged
 	}
-	if cur := s.m[own]; err == nil && g.Kind != 0 && !other && (cur == nil || cur == x) {
-		x.open++
+	if other {
+		return g, local, true, err
+	}
+	if cur := s.m[own]; err == nil && g.Kind != 0 && (cur == nil || cur == x) {
 		x.expires = time.Now().Add(f.life)
 		s.m[own], s.m[x.kept] = x, x
-	}
-	if x.open == 0 {
+	} else if x.open--; x.open <= 0 {
 		s.remove(x)
 	}
-	return g, local, other, err
+	return g, local, false, err
 }
 
 // landed notes that an attempt was settled.
