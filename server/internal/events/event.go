@@ -17,6 +17,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -134,7 +135,10 @@ func marshal(e Event) ([]byte, error) {
 	return ascii(b[:len(b)-1]), nil
 }
 
+// short cuts a text to its bound. What is no UTF-8 is replaced before, since
+// JSON would do so after, and make the text longer.
 func short(s string) string {
+	s = strings.ToValidUTF8(s, "\ufffd")
 	if len(s) <= maxText {
 		return s
 	}

@@ -543,6 +543,7 @@ func FuzzLine(f *testing.F) {
 	good, _ := events.Line(key, [32]byte{}, numbered(1))
 	f.Add(good, "x")
 	f.Add([]byte(`{"seq":1,"mac":""}`), "\u2028")
+	f.Add([]byte(`{}`), strings.Repeat("\xffa", 200))
 	f.Fuzz(func(t *testing.T, line []byte, text string) {
 		_, _ = events.ParseLine(line)
 		e := events.Event{Sequence: 5, Type: "t" + text, Params: map[string]string{"p": text}}
