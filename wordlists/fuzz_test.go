@@ -132,7 +132,7 @@ func longLine(in []byte) bool {
 // FuzzRangeFile holds the reader of range files to the plain one.
 func FuzzRangeFile(f *testing.F) {
 	line := strings.Repeat("A", 35) + ":1"
-	for _, s := range []string{line, line + "\r\n" + "B" + line[1:], line + "\n" + line, "\xef\xbb\xbf" + line, line + "\r\n" + strings.Repeat("0", 35) + ":0", ""} {
+	for _, s := range []string{line, line + "\r", line + "\r\n" + "B" + line[1:], line + "\n" + line, "\xef\xbb\xbf" + line, line + "\r\n" + strings.Repeat("0", 35) + ":0", ""} {
 		f.Add([]byte(s))
 	}
 	dir := fuzzDir(f)

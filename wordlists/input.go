@@ -88,7 +88,7 @@ func (l *lineReader) take(length, end int) ([]byte, error) {
 	if length > l.max {
 		return nil, ErrSyntax
 	}
-	if end > 0 && length > 0 && text[length-1] == '\r' {
+	if length > 0 && text[length-1] == '\r' {
 		text = text[:length-1]
 	}
 	return text, nil
