@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
@@ -95,7 +96,7 @@ func pathName(path []protoreflect.FieldDescriptor) string {
 }
 
 // with sets one field of a copy of a request.
-func with(t *testing.T, method, body string, path []protoreflect.FieldDescriptor, value string) *dynamicpb.Message {
+func with(t testing.TB, method, body string, path []protoreflect.FieldDescriptor, value string) *dynamicpb.Message {
 	m := request(t, method, body)
 	var at protoreflect.Message = m
 	for _, fd := range path[:len(path)-1] {
@@ -110,7 +111,7 @@ func with(t *testing.T, method, body string, path []protoreflect.FieldDescriptor
 	return m
 }
 
-func descriptor(t *testing.T, method string) protoreflect.MethodDescriptor {
+func descriptor(t testing.TB, method string) protoreflect.MethodDescriptor {
 	t.Helper()
 	d, err := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName("watchword.v1." + strings.ReplaceAll(method, "/", ".")))
 	if err != nil {
@@ -119,7 +120,7 @@ func descriptor(t *testing.T, method string) protoreflect.MethodDescriptor {
 	return d.(protoreflect.MethodDescriptor)
 }
 
-func request(t *testing.T, method, body string) *dynamicpb.Message {
+func request(t testing.TB, method, body string) *dynamicpb.Message {
 	t.Helper()
 	m := dynamicpb.NewMessage(descriptor(t, method).Input())
 	if err := protojson.Unmarshal([]byte(body), m); err != nil {
@@ -128,7 +129,7 @@ func request(t *testing.T, method, body string) *dynamicpb.Message {
 	return m
 }
 
-func routeOf(t *testing.T, s *servertest.Server, method string) string {
+func routeOf(t testing.TB, s *servertest.Server, method string) string {
 	t.Helper()
 	for path, m := range s.Routes() {
 		if m == "/watchword.v1."+method {
@@ -359,4 +360,44 @@ func TestDecomposedTextIsOneText(t *testing.T) {
 			t.Errorf("Verify(%q) = %v, %v, want a match", subject, login.Match, err)
 		}
 	}
+}
+
+// BenchmarkBadText states how long the answer to a bad value takes, in the worst
+// field of the worst method over REST: worst-ms is the median over the rounds,
+// beside the same for a health check, ready-ms.
+func BenchmarkBadText(b *testing.B) {
+	s := servertest.New(b)
+	type call struct{ route, body string }
+	var calls []call
+	for method, body := range good {
+		for _, path := range textFields(request(b, method, body), nil) {
+			for why, value := range spoils {
+				if j, err := protojson.Marshal(with(b, method, body, path, value)); err == nil && why != "invalid UTF8" && why != "surrogate" {
+					calls = append(calls, call{routeOf(b, s, method), string(j)})
+				}
+			}
+		}
+	}
+	var worst, ready []float64
+	for b.Loop() {
+		var slowest time.Duration
+		for _, c := range calls {
+			begin := time.Now()
+			if code, _ := s.Post(c.route, c.body); code != http.StatusBadRequest {
+				b.Fatalf("%s: %d", c.route, code)
+			}
+			slowest = max(slowest, time.Since(begin))
+		}
+		worst = append(worst, slowest.Seconds()*1e3)
+		begin := time.Now()
+		req, _ := http.NewRequest(http.MethodGet, s.URL+"/readyz", nil)
+		s.Do(req)
+		ready = append(ready, time.Since(begin).Seconds()*1e3)
+	}
+	slices.Sort(worst)
+	slices.Sort(ready)
+	b.ReportMetric(worst[len(worst)/2], "worst-ms")
+	b.ReportMetric(ready[len(ready)/2], "ready-ms")
+	b.ReportMetric(float64(len(calls)), "requests")
+	b.ReportMetric(0, "ns/op")
 }

@@ -4,13 +4,30 @@
 package rpc
 
 import (
+	"context"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 )
+
+// Panicking gives the answers to a call and to a stream whose handlers panic
+// with value, behind the gate that both doors use.
+func Panicking(log *slog.Logger, value any) (unary, stream error) {
+	const method = "/watchword.v1.PasswordService/CheckPassword"
+	g := &gate{access: &Access{}, scopes: map[string]string{method: "password.check"}, log: log, local: localOperator}
+	_, unary = g.unary(context.Background(), nil, &grpc.UnaryServerInfo{FullMethod: method}, func(context.Context, any) (any, error) { panic(value) })
+	stream = g.stream(nil, silent{}, &grpc.StreamServerInfo{FullMethod: method}, func(any, grpc.ServerStream) error { panic(value) })
+	return unary, stream
+}
+
+type silent struct{ grpc.ServerStream }
+
+func (silent) Context() context.Context { return context.Background() }
 
 // MaxLine is the longest line of a streamed request in bytes.
 const MaxLine = maxLine
