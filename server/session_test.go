@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/watchword-project/watchword/server/internal/storetest/procs"
 )
 
 var fence = regexp.MustCompile("(?s)```sh\n(.*?)```")
@@ -22,17 +24,15 @@ var fence = regexp.MustCompile("(?s)```sh\n(.*?)```")
 func TestReadmeSession(t *testing.T) {
 	for _, addr := range []string{"127.0.0.1:9443", "127.0.0.1:8443"} {
 		l, err := net.Listen("tcp", addr)
+		if err != nil && os.Getenv("CI") != "" {
+			t.Fatal(err)
+		}
 		if err != nil {
 			t.Skipf("%s is taken: the README's session needs the default ports", addr)
 		}
 		l.Close()
 	}
-	if _, err := exec.LookPath("curl"); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal("curl is not installed")
-		}
-		t.Skip("curl is not installed")
-	}
+	procs.Find(t, "curl")
 	readme, err := os.ReadFile("../README.md")
 	if err != nil {
 		t.Fatal(err)

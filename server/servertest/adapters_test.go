@@ -38,20 +38,6 @@ func secretFile(t testing.TB, text string) string {
 	return path
 }
 
-// program finds another project's server; without it the test is skipped, or
-// fails in CI.
-func program(t testing.TB, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatalf("%s is not installed", name)
-		}
-		t.Skipf("%s is not installed; nothing is tested against it", name)
-	}
-	return path
-}
-
 // readmeExample gives the example of the README under the given mark.
 func readmeExample(t testing.TB, mark string) string {
 	t.Helper()
@@ -176,7 +162,7 @@ func authPolicy(t testing.TB, s *servertest.Server, command, body string) (int, 
 // TestDovecotLogsIn runs Dovecot with the README's settings and logs in by
 // IMAP.
 func TestDovecotLogsIn(t *testing.T) {
-	dovecot := program(t, "dovecot")
+	dovecot := procs.Find(t, "dovecot")
 	s := policyServer(t, "")
 	dir, port := worldDir(t), freePort(t)
 	uid, gid := os.Getuid(), os.Getgid()
@@ -675,7 +661,7 @@ func proxied(t *testing.T, listen string) *servertest.Server {
 
 // TestNginx runs nginx with the README's settings.
 func TestNginx(t *testing.T) {
-	nginx := program(t, "nginx")
+	nginx := procs.Find(t, "nginx")
 	s := proxied(t, ", forward_auth_deny_status: 403")
 	dir, port := worldDir(t), freePort(t)
 	conf := filepath.Join(dir, "nginx.conf")
@@ -703,7 +689,7 @@ http {
 
 // TestCaddy runs Caddy with the README's settings.
 func TestCaddy(t *testing.T) {
-	caddy := program(t, "caddy")
+	caddy := procs.Find(t, "caddy")
 	s := proxied(t, "")
 	dir, port := t.TempDir(), freePort(t)
 	t.Setenv("HOME", dir)

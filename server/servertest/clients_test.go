@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/watchword-project/watchword/server/internal/storetest/procs"
 	"github.com/watchword-project/watchword/server/servertest"
 	"github.com/watchword-project/watchword/wordlists"
 )
@@ -50,14 +51,14 @@ func TestRangeClients(t *testing.T) {
 	s := servertest.Start(t, servertest.Options{Config: fmt.Sprintf(
 		"corpora: [{name: sha1, path: %s/sha1.wwix}, {name: ntlm, path: %s/ntlm.wwix}]\nrange: {anonymous_from: [127.0.0.1]}", dir, dir)})
 	t.Run("npm", func(t *testing.T) {
-		node, npm := program(t, "node"), program(t, "npm")
+		node, npm := procs.Find(t, "node"), procs.Find(t, "npm")
 		finish(t, dir, npm, "install", "--silent", "--no-audit", "--no-fund", "--prefix", dir,
 			"hibp@15.2.1", "@zxcvbn-ts/core@3.0.4", "@zxcvbn-ts/matcher-pwned@3.0.4")
 		finish(t, dir, node, clientScript(t, dir, "hibp.mjs"), s.URL, leaked, "3")
 		finish(t, dir, node, clientScript(t, dir, "pwned.cjs"), s.URL+"/range/", leaked)
 	})
 	t.Run("Symfony", func(t *testing.T) {
-		php := program(t, "php")
+		php := procs.Find(t, "php")
 		if _, err := os.Stat("/usr/share/php/Symfony/Component/HttpClient/autoload.php"); err != nil && os.Getenv("CI") == "" {
 			t.Skip("Symfony's validator and HTTP client are not installed")
 		}
@@ -68,7 +69,7 @@ func TestRangeClients(t *testing.T) {
 // TestKeePassXC has KeePassXC read an export, in the form of the official
 // downloader's file, and find the leaked password of a database by it.
 func TestKeePassXC(t *testing.T) {
-	cli := program(t, "keepassxc-cli")
+	cli := procs.Find(t, "keepassxc-cli")
 	dir := t.TempDir()
 	buildCorpus(t, filepath.Join(dir, "a.wwix"), wordlists.SHA1, append(manyWords(300), leaked)...)
 	x, err := wordlists.Open(filepath.Join(dir, "a.wwix"), wordlists.Options{})

@@ -89,7 +89,7 @@ func (r *redisServer) launch() {
 	r.t.Helper()
 	args := append([]string{"--port", strconv.Itoa(r.port), "--bind", "127.0.0.1", "--dir", r.dir, "--save", "", "--appendonly", "no",
 		"--repl-diskless-sync-delay", "0", "--logfile", filepath.Join(r.dir, "log")}, r.args...)
-	r.cmd = exec.Command(program(r.t, "redis-server"), args...)
+	r.cmd = exec.Command(procs.Find(r.t, "redis-server"), args...)
 	var err error
 	if r.ended, err = procs.Start(r.cmd); err != nil {
 		r.t.Fatal(err)
@@ -491,12 +491,12 @@ sentinel failover-timeout ww 3000
 `, port, dir, dir, master.port), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		run(t, listening(port), program(t, "redis-server"), conf, "--sentinel")
+		run(t, listening(port), procs.Find(t, "redis-server"), conf, "--sentinel")
 		addrs = append(addrs, fmt.Sprintf("'127.0.0.1:%d'", port))
 	}
 	host, port, _ := strings.Cut(strings.Trim(addrs[0], "'"), ":")
 	until(t, 15*time.Second, "the sentinels know each other and the replica", func() bool {
-		out, _ := exec.Command(program(t, "redis-cli"), "-h", host, "-p", port, "sentinel", "master", "ww").Output()
+		out, _ := exec.Command(procs.Find(t, "redis-cli"), "-h", host, "-p", port, "sentinel", "master", "ww").Output()
 		return strings.Contains(string(out), "num-other-sentinels\n2\n") && strings.Contains(string(out), "num-slaves\n1\n")
 	})
 	c := counters{"store: redis", "redis: {mode: sentinel, master: ww, addrs: [" + strings.Join(addrs, ", ") + "]}\n"}
@@ -505,7 +505,7 @@ sentinel failover-timeout ww 3000
 
 // TestRedisCluster kills one master of a cluster of six after another's turn.
 func TestRedisCluster(t *testing.T) {
-	cli := program(t, "redis-cli")
+	cli := procs.Find(t, "redis-cli")
 	var all []*redisServer
 	var plain, quoted []string
 	for range 6 {

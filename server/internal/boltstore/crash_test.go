@@ -30,6 +30,7 @@ import (
 	"github.com/watchword-project/watchword/server/internal/objects"
 	"github.com/watchword-project/watchword/server/internal/storetest"
 	"github.com/watchword-project/watchword/server/internal/storetest/powercut"
+	"github.com/watchword-project/watchword/server/internal/storetest/procs"
 	"github.com/watchword-project/watchword/server/internal/verifier"
 )
 
@@ -388,18 +389,6 @@ var injections = []struct {
 	{"fsync", "EIO", true},
 }
 
-func straceOr(t testing.TB) string {
-	t.Helper()
-	path, err := exec.LookPath("strace")
-	if err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal("no strace: failing system calls cannot be tested")
-		}
-		t.Skip("no strace: failing system calls are not tested")
-	}
-	return path
-}
-
 // failCall runs the child on a fresh store and makes the n-th call of a kind
 // fail, once.
 func failCall(t *testing.T, strace, call, fault string, n int, mode string) (*ledger, string) {
@@ -421,7 +410,7 @@ func failCall(t *testing.T, strace, call, fault string, n int, mode string) (*le
 // acknowledgement follows a failed sync, and that all that was acknowledged is
 // there.
 func TestFailingCalls(t *testing.T) {
-	strace := straceOr(t)
+	strace := procs.Find(t, "strace")
 	places := []int{1, 7, 30}
 	if long() {
 		places = nil
@@ -457,7 +446,7 @@ func TestFailingCalls(t *testing.T) {
 // TestFailingCallsSeeForgetting is the control: a store that goes on after a
 // failed sync must be seen.
 func TestFailingCallsSeeForgetting(t *testing.T) {
-	l, _ := failCall(t, straceOr(t), "fdatasync", "EIO", 7, "forget")
+	l, _ := failCall(t, procs.Find(t, "strace"), "fdatasync", "EIO", 7, "forget")
 	if l.acksAfterSyncError == 0 {
 		t.Error("a store that goes on after a failed sync was not seen")
 	}

@@ -451,6 +451,20 @@ func (s *Server) spawn(f func()) {
 	go func() { defer s.wait.Done(); f() }()
 }
 
+// every calls f again and again, period apart, until ctx ends.
+func every(ctx context.Context, period time.Duration, f func()) {
+	t := time.NewTicker(period)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			f()
+		}
+	}
+}
+
 func (s *Server) onClose(f func(context.Context) error) { s.closers = append(s.closers, f) }
 
 func (s *Server) setReady(ready bool) {

@@ -135,16 +135,7 @@ func (j *journal) Denied(r rpc.Record) {
 
 // run writes refusals until ctx ends.
 func (j *journal) run(ctx context.Context) {
-	t := time.NewTicker(flushDenials)
-	defer t.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-t.C:
-			j.flush()
-		}
-	}
+	every(ctx, flushDenials, j.flush)
 }
 
 func (j *journal) flush() {

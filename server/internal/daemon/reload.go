@@ -98,16 +98,7 @@ func (r *certificates) look() (taken bool, err error) {
 
 // watchCertificates looks again and again until ctx ends.
 func (s *Server) watchCertificates(ctx context.Context) {
-	t := time.NewTicker(reloadEvery)
-	defer t.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-t.C:
-			s.reloadCertificates()
-		}
-	}
+	every(ctx, reloadEvery, s.reloadCertificates)
 }
 
 func (s *Server) reloadCertificates() {

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/watchword-project/watchword/server/internal/redisthrottle"
+	"github.com/watchword-project/watchword/server/internal/storetest/procs"
 	"github.com/watchword-project/watchword/server/internal/throttle"
 	"github.com/watchword-project/watchword/server/internal/throttle/throttletest"
 )
@@ -641,7 +642,7 @@ func TestSlotsMove(t *testing.T) {
 	done := make(chan struct{})
 	// The slots that some of the subjects below live in are among the first two thousand of
 	// the first master.
-	moving := exec.Command(program(t, "redis-cli"), "--cluster", "reshard", all[0].addr(),
+	moving := exec.Command(procs.Find(t, "redis-cli"), "--cluster", "reshard", all[0].addr(),
 		"--cluster-from", all[0].do("cluster", "myid"), "--cluster-to", all[1].do("cluster", "myid"),
 		"--cluster-slots", "2000", "--cluster-yes", "--cluster-pipeline", "10")
 	if err := moving.Start(); err != nil {
@@ -693,7 +694,7 @@ func TestSentinelFailover(t *testing.T) {
 		writeFile(t, conf, fmt.Sprintf("port %d\nbind 127.0.0.1\ndir %s\nlogfile %s\n"+
 			"sentinel monitor ww 127.0.0.1 %d 2\nsentinel down-after-milliseconds ww 500\n"+
 			"sentinel failover-timeout ww 1000\n", port, dir, filepath.Join(dir, "log"), master.port))
-		cmd := exec.Command(program(t, "redis-sentinel"), conf)
+		cmd := exec.Command(procs.Find(t, "redis-sentinel"), conf)
 		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)

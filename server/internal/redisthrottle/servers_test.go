@@ -22,6 +22,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/watchword-project/watchword/server/internal/redisthrottle"
+	"github.com/watchword-project/watchword/server/internal/storetest/procs"
 )
 
 // server is a redis-server of this test alone.
@@ -51,19 +52,6 @@ func freePort(t testing.TB) int {
 	}
 	t.Fatal("no free port")
 	return 0
-}
-
-// program finds a server program; without it the test is skipped, or fails in CI.
-func program(t testing.TB, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatalf("%s is not installed", name)
-		}
-		t.Skipf("%s is not installed; nothing is tested against it", name)
-	}
-	return path
 }
 
 // start runs a redis-server with extra arguments and waits until it answers.
@@ -97,7 +85,7 @@ func (s *server) launch() {
 		"--appendonly", "no", "--daemonize", "no", "--repl-diskless-sync-delay", "0", "--logfile", filepath.Join(s.dir, "log"),
 		"--enable-debug-command", "yes",
 	}, s.args...)
-	s.cmd = exec.Command(program(s.t, "redis-server"), args...)
+	s.cmd = exec.Command(procs.Find(s.t, "redis-server"), args...)
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
@@ -187,7 +175,7 @@ func cluster(t testing.TB) []*server {
 	}
 	args := append([]string{"--cluster", "create"}, addrs...)
 	args = append(args, "--cluster-replicas", "1", "--cluster-yes")
-	if out, err := exec.Command(program(t, "redis-cli"), args...).CombinedOutput(); err != nil {
+	if out, err := exec.Command(procs.Find(t, "redis-cli"), args...).CombinedOutput(); err != nil {
 		t.Fatalf("making the cluster: %v\n%s", err, out)
 	}
 	eventually(t, 20*time.Second, func() bool {

@@ -30,7 +30,7 @@ type PG struct {
 func Postgres(t testing.TB, settings ...string) *PG {
 	t.Helper()
 	const debian = "/usr/lib/postgresql/*/bin/"
-	initdb, postgres := find(t, "initdb", debian+"initdb"), find(t, "postgres", debian+"postgres")
+	initdb, postgres := Find(t, "initdb", debian+"initdb"), Find(t, "postgres", debian+"postgres")
 	attr, uid, gid := unprivileged(t, "postgres")
 	// Not t.TempDir, whose parents only this user may enter.
 	dir, err := os.MkdirTemp("", "watchword-postgres-")

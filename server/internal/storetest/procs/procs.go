@@ -39,9 +39,9 @@ func missing(t testing.TB, what string) {
 	t.Skipf("%s: not tested", what)
 }
 
-// find returns the path of a program, from PATH or one of the globs, of which
-// the last match counts.
-func find(t testing.TB, name string, globs ...string) string {
+// Find returns the path of a program, from PATH or one of the globs, of which
+// the last match counts. Without it the test is skipped, or fails in CI.
+func Find(t testing.TB, name string, globs ...string) string {
 	t.Helper()
 	if path, err := exec.LookPath(name); err == nil {
 		return path

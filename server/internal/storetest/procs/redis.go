@@ -30,7 +30,7 @@ type Redis struct {
 // "--appendonly", "no".
 func RedisServer(t testing.TB, args ...string) *Redis {
 	t.Helper()
-	program := find(t, "redis-server")
+	program := Find(t, "redis-server")
 	for try := 0; ; try++ {
 		port := FreePort(t)
 		argv := append([]string{
@@ -87,7 +87,7 @@ func (r *Redis) command(ctx context.Context, line string) (string, error) {
 // RedisCluster starts a cluster of three masters without replicas.
 func RedisCluster(t testing.TB) []*Redis {
 	t.Helper()
-	cli := find(t, "redis-cli")
+	cli := Find(t, "redis-cli")
 	nodes := make([]*Redis, 3)
 	addrs := make([]string, len(nodes))
 	for i := range nodes {
@@ -131,7 +131,7 @@ type Sentinels struct {
 // Sentinel starts Sentinels, ready for a failover.
 func Sentinel(t testing.TB) *Sentinels {
 	t.Helper()
-	program := find(t, "redis-server")
+	program := Find(t, "redis-server")
 	s := &Sentinels{Master: "watchword", Primary: RedisServer(t)}
 	host, port, _ := net.SplitHostPort(s.Primary.Addr)
 	s.Second = RedisServer(t, "--replicaof", host+" "+port)
