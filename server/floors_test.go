@@ -33,6 +33,7 @@ var floors = map[string][]string{
 	"server/internal/objects":           nil,
 	"server/internal/pepper":            nil,
 	"server/internal/strength":          nil,
+	"server/internal/telemetry":         nil,
 	"server/internal/strength/mktables": {"server/internal/strength"},
 	"server/internal/password":          {"server/internal/argon2"},
 	"server/internal/identity":          {"server/internal/objects"},
@@ -68,7 +69,7 @@ var floors = map[string][]string{
 	// Where the rooms meet.
 	"server/internal/daemon": {"api/watchword/v1", "server/internal/audit", "server/internal/audit/report", "server/internal/boltstore", "server/internal/corpora", "server/internal/events", "server/internal/exposure", "server/internal/identity", "server/internal/objects",
 		"server/internal/password", "server/internal/pepper", "server/internal/pgstore", "server/internal/policybook", "server/internal/redisstore", "server/internal/redisthrottle",
-		"server/internal/rpc", "server/internal/throttle", "server/internal/verifier", "wordlists"},
+		"server/internal/rpc", "server/internal/telemetry", "server/internal/throttle", "server/internal/verifier", "wordlists"},
 	"server": {"api/watchword/v1", "server/internal/daemon", "server/internal/password", "server/internal/policy",
 		"server/internal/policybook", "server/internal/throttle/attacksim", "server/internal/verifier", "wordlists"},
 	"server/servertest": {"client", "server/internal/daemon"},
@@ -78,7 +79,10 @@ var floors = map[string][]string{
 
 // homes says where an outside library may be imported.
 var homes = map[string][]string{
-	"google.golang.org/grpc":                 {"api/watchword/v1", "client", "server", "server/internal/daemon", "server/internal/rpc"},
+	"google.golang.org/grpc":                 {"api/watchword/v1", "client", "server", "server/internal/daemon", "server/internal/rpc", "server/internal/telemetry"},
+	"github.com/prometheus":                  {"server/internal/telemetry"},
+	"go.opentelemetry.io":                    {"server/internal/telemetry"},
+	"github.com/go-logr":                     {"server/internal/telemetry"},
 	"github.com/grpc-ecosystem/grpc-gateway": {"api/watchword/v1", "server/internal/rpc"},
 	"github.com/fullstorydev/grpchan":        {"server/internal/rpc"},
 	"github.com/redis/go-redis":              {"server", "server/internal/redisstore", "server/internal/redisthrottle", "server/internal/storetest/procs"},

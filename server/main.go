@@ -64,6 +64,7 @@ func main() {
 	grpclog.SetLoggerV2(grpclog.NewLoggerV2(discard{}, discard{}, discard{}))
 	// So has that of the Redis client; a store that is lost is an alarm in ours.
 	redis.SetLogger(discard{})
+	daemon.Quiet()
 	if err := k.Run(&c); err != nil {
 		fmt.Fprintln(os.Stderr, "watchword-server:", err)
 		var exit exitError
@@ -140,7 +141,7 @@ func (s *serveCmd) Run(c *cli) error {
 	}
 	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + slots)
 	begin := time.Now()
-	server, err := daemon.Start(ctx, daemon.Options{Config: config, DataDir: c.DataDir, Log: log, Slots: slots})
+	server, err := daemon.Start(ctx, daemon.Options{Config: config, DataDir: c.DataDir, Log: log, Slots: slots, Version: version})
 	if err != nil {
 		return err
 	}

@@ -55,7 +55,10 @@ type Server struct {
 	// Options.Config switches them on.
 	AuthPolicyURL  string
 	ForwardAuthURL string
-	DataDir        string
+	// MetricsURL is where the metrics are; empty unless Options.Config switches
+	// them on.
+	MetricsURL string
+	DataDir    string
 	// Log is everything the server logged so far.
 	Log *Log
 
@@ -135,6 +138,9 @@ func TryStart(t testing.TB, o Options) (*Server, error) {
 	}
 	s.AuthPolicyURL = adapterURL(scheme, s.daemon.AdapterAddr("listen.auth_policy"))
 	s.ForwardAuthURL = adapterURL(scheme, s.daemon.AdapterAddr("listen.forward_auth"))
+	if s.MetricsURL = adapterURL(scheme, s.daemon.AdapterAddr("telemetry.metrics_addr")); s.MetricsURL != "" {
+		s.MetricsURL += "/metrics"
+	}
 	key, err := os.ReadFile(filepath.Join(s.DataDir, "admin.key"))
 	if err != nil {
 		return nil, err

@@ -30,12 +30,15 @@ import (
 	"github.com/watchword-project/watchword/server/internal/pepper"
 	"github.com/watchword-project/watchword/server/internal/policybook"
 	"github.com/watchword-project/watchword/server/internal/rpc"
+	"github.com/watchword-project/watchword/server/internal/telemetry"
+	"github.com/watchword-project/watchword/server/internal/throttle"
 	"github.com/watchword-project/watchword/server/internal/verifier"
 )
 
 // Server is a running server.
 type Server struct {
 	log     *slog.Logger
+	now     func() time.Time
 	rpc     *rpc.Server
 	http    *http.Server
 	grpcL   net.Listener
@@ -55,6 +58,10 @@ type Server struct {
 	dir     dataDir
 	legacy  func() map[string]time.Duration
 	config  Config
+
+	throttle  *throttle.Limiter
+	telemetry *telemetry.Observer // nil: nothing is measured
+	reloads   reloads
 
 	announced struct {
 		sync.Mutex
@@ -82,6 +89,8 @@ type Options struct {
 	Slots int
 	Log   *slog.Logger
 	Now   func() time.Time
+	// Version is told to whoever measures.
+	Version string
 }
 
 // Start starts a server. When it returns nil the doors are open.
@@ -89,7 +98,7 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &Server{log: o.Log, failed: make(chan error, 4)}
+	s := &Server{log: o.Log, now: o.Now, failed: make(chan error, 4)}
 	run, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	defer func() {
@@ -108,9 +117,13 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := s.measure(ctx, c, o); err != nil {
+		return nil, err
+	}
 	if s.store, err = openStore(ctx, c, dir); err != nil {
 		return nil, err
 	}
+	s.store.telemetry = s.telemetry
 	s.onClose(func(context.Context) error { return s.store.close() })
 	v, err := s.verifier(ctx, c, dir, o)
 	if err != nil {
@@ -138,10 +151,14 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	noticed := v.Throttle.Signals(run)
 	s.spawn(func() { s.watchSignals(run, noticed, hook) })
 	s.spawn(func() {
-		keyring.Run(run, func(err error) { o.Log.Error("keys could not be read again", "error", err) })
+		keyring.Run(run, func(err error) {
+			s.reloads.note(partKeys, err)
+			o.Log.Error("keys could not be read again", "error", err)
+		})
 	})
 	s.spawn(func() {
 		s.book.Run(run, func(err error) {
+			s.reloads.note(partPolicies, err)
 			o.Log.Error("policies could not be read again; those before stay in force", "error", err)
 		})
 	})
@@ -150,7 +167,10 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	s.spawn(func() { s.watchCertificates(run) })
 	s.spawn(func() { s.purge(run, c.Retention, o.Now) })
 	s.spawn(func() {
-		s.tenants.run(run, func(err error) { o.Log.Error("tenants could not be read again", "error", err) })
+		s.tenants.run(run, func(err error) {
+			s.reloads.note(partTenants, err)
+			o.Log.Error("tenants could not be read again", "error", err)
+		})
 	})
 	s.audits.start(s, run)
 	if s.store.durability != nil {
@@ -178,6 +198,7 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	})
 	s.spawn(func() {
 		s.corpora.Run(run, func(name string, err error) {
+			s.reloads.note(partCorpora, err)
 			if err != nil {
 				o.Log.Error("a changed corpus was not taken", "corpus", name, "error", err)
 				return
@@ -197,7 +218,6 @@ func (c Config) supported() error {
 	}{
 		{"auth.oidc", c.Auth.OIDC.Issuer != ""},
 		{"listen.console", c.Listen.Console != ""},
-		{"telemetry", c.Telemetry != Telemetry{}},
 	} {
 		if f.set {
 			return fmt.Errorf("configuration: %s is not supported by this version", f.key)
@@ -314,6 +334,7 @@ func (s *Server) verifier(ctx context.Context, c Config, dir dataDir, o Options)
 	if err != nil {
 		return nil, err
 	}
+	s.throttle = limiter
 	if s.tenants, err = newTenants(ctx, s.store, c.Tenants); err != nil {
 		return nil, err
 	}
@@ -401,7 +422,7 @@ func (s *Server) open(ctx context.Context, c Config, dir dataDir, v *verifier.Ve
 		Verifier: v, Keyring: keyring, Book: s.book, Audits: s.audits, Rotate: s.rotatePepper(v), Backup: s.backup, Access: access, Log: s.log, TLS: tlsConfig,
 		Hosts: c.Listen.Hosts, AnyHost: tlsConfig != nil && len(c.Listen.Hosts) == 0, Origins: c.Listen.CORSOrigins,
 		AnonymousRange: anonymous, Ready: s.unready, Envoy: c.Listen.Envoy, Journal: s.journal,
-		Installation: installation{s, v},
+		Installation: installation{s, v}, Observer: s.observer(),
 	})
 	if err != nil {
 		return errors.Join(err, ls[0].Close(), ls[1].Close(), s.closeAdapters())

@@ -107,9 +107,11 @@ func (s *Server) reloadCertificates() {
 	}
 	switch taken, err := s.certs.look(); {
 	case err != nil:
+		s.reloads.note(partCertificates, err)
 		s.log.Error("a changed certificate was not taken; the one before stays in force", "error", err)
 		s.journal.note("tls.reload", "FAILED", nil)
 	case taken:
+		s.reloads.note(partCertificates, nil)
 		s.log.Info("a changed certificate was taken")
 		s.journal.note("tls.reload", "OK", nil)
 	}

@@ -31,6 +31,8 @@ type Adapter struct {
 	Secret string
 	Log    *slog.Logger
 	Now    func() time.Time
+	// Observer measures; nil means none.
+	Observer Observer
 }
 
 // visit is one request on its way through an adapter.
@@ -81,6 +83,9 @@ func (a *Adapter) serve(door string, handle func(*visit) error) http.Handler {
 				}
 			}
 			a.Log.LogAttrs(context.WithoutCancel(r.Context()), level, "request", attrs...)
+			if a.Observer != nil {
+				a.Observer.End(r.Context(), door, codeOf(v.code), a.Now().Sub(start))
+			}
 		}()
 		h := w.Header()
 		h.Set("Cache-Control", "no-store")
@@ -92,6 +97,25 @@ func (a *Adapter) serve(door string, handle func(*visit) error) http.Handler {
 		}
 		err = handle(v)
 	})
+}
+
+// codeOf is the code of the contract that REST would spell as an HTTP status.
+func codeOf(status int) codes.Code {
+	switch {
+	case status < 400:
+		return codes.OK
+	case status == http.StatusUnauthorized:
+		return codes.Unauthenticated
+	case status == http.StatusForbidden:
+		return codes.PermissionDenied
+	case status == http.StatusTooManyRequests:
+		return codes.ResourceExhausted
+	case status == http.StatusServiceUnavailable:
+		return codes.Unavailable
+	case status < 500:
+		return codes.InvalidArgument
+	}
+	return codes.Internal
 }
 
 // sameSecret compares in a time that tells neither content nor length.
