@@ -14,6 +14,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -257,29 +258,41 @@ func TestTraceSettings(t *testing.T) {
 	}
 }
 
-// TestACollectorThatHangs never answers: nobody who asks the server notices, it
-// stops all the same, and it says once that traces are lost.
+// TestACollectorThatHangs never answers: nobody who asks the server notices, and
+// it stops all the same. When it is told that its traces are refused, it says so
+// once.
 func TestACollectorThatHangs(t *testing.T) {
 	t.Setenv("OTEL_BSP_SCHEDULE_DELAY", "10")
-	t.Setenv("OTEL_BSP_EXPORT_TIMEOUT", "50")
 	t.Setenv("OTEL_BSP_MAX_QUEUE_SIZE", "16")
 	t.Setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "8")
-	to, release := newCollector(t), make(chan struct{})
+	to := newCollector(t)
+	var hangs atomic.Bool
+	hangs.Store(true)
 	to.fail = func(w http.ResponseWriter) bool {
-		<-release
+		for hangs.Load() {
+			time.Sleep(10 * time.Millisecond)
+		}
 		http.Error(w, "gone", http.StatusBadRequest)
 		return true
 	}
-	defer close(release)
+	defer hangs.Store(false)
 	s := servertest.Start(t, servertest.Options{Config: fmt.Sprintf("telemetry: {otlp_endpoint: %q}", to.url)})
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	for range 500 { // thirty times what the queue holds
-		if _, err := s.Client.Check(ctx, goodPassword, client.CheckOptions{}); err != nil {
-			t.Fatal(err)
+	ask := func(n int) {
+		t.Helper()
+		for i := range n {
+			if _, err := s.Client.Check(ctx, goodPassword, client.CheckOptions{}); err != nil {
+				t.Fatalf("call %d: %v", i, err)
+			}
 		}
 	}
+	ask(500) // thirty times what the queue holds
+	hangs.Store(false)
+	ask(50)
 	wait(t, func() bool { return strings.Contains(s.Log.String(), "does not take traces") })
+	hangs.Store(true)
+	ask(50)
 	s.Stop()
 	if n := strings.Count(s.Log.String(), "does not take traces"); n != 1 {
 		t.Errorf("it was said %d times", n)
