@@ -22,6 +22,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"google.golang.org/grpc/grpclog"
 
+	"github.com/watchword-project/watchword/client/watchword/completion"
 	"github.com/watchword-project/watchword/server/internal/daemon"
 )
 
@@ -49,6 +50,8 @@ type cli struct {
 	Events    eventsCmd    `cmd:"" help:"Check the event log."`
 	Policy    policyCmd    `cmd:"" help:"Examine and try policies; no server is needed."`
 	Key       keyCmd       `cmd:"" help:"Create, list and revoke API keys of the running server."`
+
+	Completion completion.Cmd `cmd:"" help:"Print a completion script for a shell."`
 }
 
 func main() {
@@ -97,18 +100,26 @@ func (discard) Write(b []byte) (int, error) { return len(b), nil }
 
 func (discard) Printf(context.Context, string, ...any) {}
 
-// build describes the binary.
+// build describes the binary: its version, the revision and time of its source,
+// and what it was built with and for.
 func build() string {
-	revision := ""
+	text := "watchword-server " + version
 	if info, ok := debug.ReadBuildInfo(); ok {
+		of := map[string]string{}
 		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" {
-				revision = " " + s.Value
+			of[s.Key] = s.Value
+		}
+		for _, part := range []string{of["vcs.revision"], of["vcs.time"]} {
+			if part != "" {
+				text += " " + part
 			}
 		}
-		revision += " " + info.GoVersion
+		if of["vcs.modified"] == "true" {
+			text += " modified"
+		}
+		text += fmt.Sprintf(" %s %s/%s", info.GoVersion, runtime.GOOS, runtime.GOARCH)
 	}
-	return "watchword-server " + version + revision
+	return text
 }
 
 type serveCmd struct {
