@@ -169,7 +169,7 @@ func (s *serveCmd) Run(c *cli) error {
 			if err := server.Reload(ctx); err != nil {
 				log.Error("not all could be read again; what was in force stays", "error", err)
 			} else {
-				log.Info("read certificates, policies, keys and tenants again")
+				log.Info("read certificates, corpora, policies, keys and tenants again")
 			}
 		case <-ctx.Done():
 			log.Info("stopping: calls under way may end; a second signal stops at once")

@@ -131,11 +131,11 @@ func TryStart(t testing.TB, o Options) (*Server, error) {
 	}
 	t.Cleanup(s.Stop)
 	s.GRPCAddr = s.daemon.GRPCAddr().String()
-	s.URL = "http://" + s.daemon.HTTPAddr().String()
 	scheme := "http://"
 	if config.Listen.TLS.Cert != "" {
 		scheme = "https://"
 	}
+	s.URL = scheme + s.daemon.HTTPAddr().String()
 	s.AuthPolicyURL = adapterURL(scheme, s.daemon.AdapterAddr("listen.auth_policy"))
 	s.ForwardAuthURL = adapterURL(scheme, s.daemon.AdapterAddr("listen.forward_auth"))
 	if s.MetricsURL = adapterURL(scheme, s.daemon.AdapterAddr("telemetry.metrics_addr")); s.MetricsURL != "" {
@@ -187,6 +187,9 @@ func (s *Server) Stop() {
 		}
 	})
 }
+
+// Reload reads files and stored objects again, as SIGHUP does.
+func (s *Server) Reload(ctx context.Context) error { return s.daemon.Reload(ctx) }
 
 // Methods lists the gRPC methods that need a key, with the scope of each.
 func (s *Server) Methods() map[string]string { return s.daemon.RPC().Methods() }

@@ -197,14 +197,7 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 		})
 	})
 	s.spawn(func() {
-		s.corpora.Run(run, func(name string, err error) {
-			s.reloads.note(partCorpora, err)
-			if err != nil {
-				o.Log.Error("a changed corpus was not taken", "corpus", name, "error", err)
-				return
-			}
-			o.Log.Info("a changed corpus was taken", "corpus", name)
-		})
+		s.corpora.Run(run, s.sayCorpus)
 	})
 	s.setReady(true)
 	return s, nil

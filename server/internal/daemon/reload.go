@@ -117,10 +117,21 @@ func (s *Server) reloadCertificates() {
 	}
 }
 
-// Reload reads certificates, policies, keys and tenants again at once. What
-// cannot be read leaves in force what was, and is an error; corpora follow by
-// themselves.
+// sayCorpus tells what came of a changed corpus.
+func (s *Server) sayCorpus(name string, err error) {
+	s.reloads.note(partCorpora, err)
+	if err != nil {
+		s.log.Error("a changed corpus was not taken", "corpus", name, "error", err)
+		return
+	}
+	s.log.Info("a changed corpus was taken", "corpus", name)
+}
+
+// Reload reads certificates, corpora, policies, keys and tenants again at once.
+// What cannot be read leaves in force what was; whatever does not say so in the
+// log itself is an error.
 func (s *Server) Reload(ctx context.Context) error {
 	s.reloadCertificates()
+	s.corpora.Check(ctx, s.sayCorpus)
 	return errors.Join(s.keys.Refresh(ctx), s.book.Refresh(ctx), s.tenants.refresh(ctx))
 }
