@@ -201,6 +201,14 @@ func logger() *slog.Logger {
 	return slog.New(slog.NewJSONHandler(os.Stderr, nil))
 }
 
-type initCmd struct{}
+type initCmd struct {
+	IfNeeded bool `help:"Do nothing, and exit with 0, where the keys are there already."`
+}
 
-func (initCmd) Run(c *cli) error { return daemon.Init(c.DataDir) }
+func (i *initCmd) Run(c *cli) error {
+	err := daemon.Init(c.DataDir)
+	if i.IfNeeded && errors.Is(err, daemon.ErrInitialised) {
+		return nil
+	}
+	return err
+}

@@ -279,15 +279,18 @@ func (s *Server) prepare(ctx context.Context, c Config, dir dataDir) (fresh bool
 	return true, Init(string(dir))
 }
 
-// Init makes a data directory with its keys, or returns an error and changes
-// nothing when it has any of them. The admin key follows with the first start.
+// ErrInitialised is returned by Init for a data directory that has its keys.
+var ErrInitialised = errors.New("data directory: it has its keys already")
+
+// Init makes a data directory with its keys, or returns ErrInitialised and changes
+// nothing when it has them. The admin key follows with the first start.
 func Init(dir string) error {
 	d := dataDir(dir)
 	switch done, err := d.initialised(); {
 	case err != nil:
 		return err
 	case done:
-		return errors.New("data directory: it has its keys already")
+		return ErrInitialised
 	}
 	if err := os.MkdirAll(string(d), 0o700); err != nil {
 		return fmt.Errorf("data directory: %w", err)

@@ -242,6 +242,9 @@ func (f *facts) addFiles(c Config, dir dataDir) {
 				}
 			}
 			x.Mode, x.Dir, x.Foreign = st.Mode(), st.IsDir(), foreign(st)
+			if to, err := os.Stat(path); err == nil && secret && to.Mode().IsRegular() && mounted(to) {
+				x.Mode = to.Mode() &^ 0o040 // as private sees it
+			}
 		}
 		f.Files = append(f.Files, x)
 	}

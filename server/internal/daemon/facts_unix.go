@@ -8,6 +8,7 @@ package daemon
 import (
 	"io/fs"
 	"os"
+	"slices"
 	"syscall"
 )
 
@@ -16,6 +17,17 @@ import (
 func foreign(st fs.FileInfo) bool {
 	sys, ok := st.Sys().(*syscall.Stat_t)
 	return ok && int(sys.Uid) != os.Geteuid() && sys.Uid != 0
+}
+
+// mounted tells whether a file is root's, readable by a group of this process
+// and by nobody else, and cannot be written by either.
+func mounted(st fs.FileInfo) bool {
+	sys, ok := st.Sys().(*syscall.Stat_t)
+	if !ok || sys.Uid != 0 || os.Geteuid() == 0 || st.Mode().Perm()&0o037 != 0 {
+		return false
+	}
+	groups, err := os.Getgroups()
+	return err == nil && (int(sys.Gid) == os.Getegid() || slices.Contains(groups, int(sys.Gid)))
 }
 
 // freeBytes gives the room on a directory's disk, 0 when that is not known.
