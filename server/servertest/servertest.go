@@ -179,13 +179,20 @@ func (s *Server) ClientWith(key string) *client.Client {
 
 // Stop stops the server as a signal would, before the test ends.
 func (s *Server) Stop() {
+	if err := s.StopWithin(20 * time.Second); err != nil {
+		s.t.Errorf("stopping the server: %v", err)
+	}
+}
+
+// StopWithin is Stop with another limit than that of a test's patience, for calls
+// that do not end by themselves.
+func (s *Server) StopWithin(limit time.Duration) (err error) {
 	s.stop.Do(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), limit)
 		defer cancel()
-		if err := s.daemon.Stop(ctx); err != nil {
-			s.t.Errorf("stopping the server: %v", err)
-		}
+		err = s.daemon.Stop(ctx)
 	})
+	return err
 }
 
 // Reload reads files and stored objects again, as SIGHUP does.

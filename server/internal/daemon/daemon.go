@@ -199,6 +199,8 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	s.spawn(func() {
 		s.corpora.Run(run, s.sayCorpus)
 	})
+	// A corpus that breaks is noticed by whoever asks it.
+	s.spawn(func() { every(run, probeEvery, s.announce) })
 	s.setReady(true)
 	return s, nil
 }
@@ -596,10 +598,22 @@ func (s *Server) Stop(ctx context.Context) error {
 	return s.closeAll(ctx)
 }
 
+// closeLimit bounds what closing takes when calls under way have used up the
+// time of the stop.
+const closeLimit = 5 * time.Second
+
 func (s *Server) closeAll(ctx context.Context) error {
 	s.stop()
 	var errs []error
+	late := false
 	for i := len(s.closers) - 1; i >= 0; i-- {
+		if ctx.Err() != nil && !late {
+			// Calls have used the time up; what they did is still to be written.
+			late = true
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(context.Background(), closeLimit)
+			defer cancel()
+		}
 		errs = append(errs, s.closers[i](ctx))
 	}
 	s.closers = nil
