@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"reflect"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -136,6 +137,7 @@ func (s *serveCmd) Run(c *cli) error {
 	if err != nil {
 		return err
 	}
+	written := config
 	if s.GRPCAddr != "" {
 		config.Listen.GRPC = s.GRPCAddr
 	}
@@ -144,6 +146,10 @@ func (s *serveCmd) Run(c *cli) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	// From the beginning: a server that starts must not end at a SIGHUP.
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
 	// A hash holds its thread until it ends. With as many threads again as may
 	// hash, there is always one to take in requests and to refuse them at once.
 	slots := runtime.GOMAXPROCS(0)
@@ -159,9 +165,6 @@ func (s *serveCmd) Run(c *cli) error {
 	boundGarbage()
 	log.Info("ready", "grpc", server.GRPCAddr().String(), "http", server.HTTPAddr().String(),
 		"data_dir", c.DataDir, "version", version, "took_ms", time.Since(begin).Milliseconds())
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
 	var failed error
 	for running := true; running; {
 		select {
@@ -170,6 +173,13 @@ func (s *serveCmd) Run(c *cli) error {
 				log.Error("not all could be read again; what was in force stays", "error", err)
 			} else {
 				log.Info("read certificates, corpora, policies, keys and tenants again")
+			}
+			// What the file says now holds from the next start; better to hear today
+			// that there would be none.
+			if next, err := c.config(); err != nil {
+				log.Error("the server would not start with the configuration file as it is now", "error", err)
+			} else if !reflect.DeepEqual(next, written) {
+				log.Warn("the configuration file has changed: it holds from the next start")
 			}
 		case <-ctx.Done():
 			log.Info("stopping: calls under way may end; a second signal stops at once")
