@@ -29,6 +29,7 @@ import (
 	"github.com/watchword-project/watchword/server/internal/identity"
 	"github.com/watchword-project/watchword/server/internal/password"
 	"github.com/watchword-project/watchword/server/internal/redisstore"
+	"github.com/watchword-project/watchword/server/internal/telemetry"
 	"github.com/watchword-project/watchword/wordlists"
 )
 
@@ -297,7 +298,7 @@ func (f *facts) addOutgoing(c Config) {
 		secret      bool
 	}{
 		{"webhook.url", c.Webhook.URL, c.Webhook.SecretFile != ""},
-		{"telemetry.otlp_endpoint", c.Telemetry.OTLPEndpoint, true},
+		{"telemetry.otlp_endpoint", telemetry.Endpoint(c.Telemetry.OTLPEndpoint), true},
 	} {
 		if o.to == "" {
 			continue

@@ -23,11 +23,14 @@ func foreign(st fs.FileInfo) bool {
 // and by nobody else, and cannot be written by either.
 func mounted(st fs.FileInfo) bool {
 	sys, ok := st.Sys().(*syscall.Stat_t)
-	if !ok || sys.Uid != 0 || os.Geteuid() == 0 || st.Mode().Perm()&0o037 != 0 {
-		return false
-	}
 	groups, err := os.Getgroups()
-	return err == nil && (int(sys.Gid) == os.Getegid() || slices.Contains(groups, int(sys.Gid)))
+	return ok && err == nil && lentToGroup(st.Mode(), int(sys.Uid), int(sys.Gid), os.Geteuid(), append(groups, os.Getegid()))
+}
+
+// lentToGroup is mounted for a file of a mode, owner and group, and a process of
+// a user and groups.
+func lentToGroup(mode fs.FileMode, uid, gid, self int, groups []int) bool {
+	return uid == 0 && self != 0 && mode.Perm()&0o037 == 0 && slices.Contains(groups, gid)
 }
 
 // freeBytes gives the room on a directory's disk, 0 when that is not known.

@@ -204,7 +204,9 @@ func (s *Server) emit(emit telemetry.Emit) {
 	emit(lostEvents, float64(st.Lost))
 	emit(auditsMetric, float64(s.audits.engine.Busy()))
 	if s.certs != nil {
-		emit(certMetric, float64(s.certs.current.Load().Certificates[0].Leaf.NotAfter.Unix()))
+		if leaf := s.certs.current.Load().Certificates[0].Leaf; leaf != nil {
+			emit(certMetric, float64(leaf.NotAfter.Unix()))
+		}
 	}
 	s.reloads.each(func(part string, taken bool, n uint64) { emit(reloadsMetric, float64(n), part, outcomeOf(taken)) })
 	if s.telemetry.Traces != nil {

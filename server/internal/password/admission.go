@@ -95,7 +95,7 @@ func (f taskFunc) run(w *slot) error { return f(w) }
 type pool struct {
 	wait  time.Duration
 	share int64 // bytes for each slot
-	// measured hears of runs; nil: nobody does.
+	// measured hears of interactive runs; nil: nobody does.
 	measured func(ctx context.Context, asked, began, ended time.Time)
 
 	mu          sync.Mutex
@@ -175,7 +175,7 @@ func (p *pool) do(ctx context.Context, j *job) error {
 	for {
 		select {
 		case <-j.done:
-			if p.measured != nil && !j.ended.IsZero() {
+			if p.measured != nil && j.class == Interactive && !j.ended.IsZero() {
 				p.measured(ctx, asked, j.started, j.ended)
 			}
 			return j.err

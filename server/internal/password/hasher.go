@@ -74,8 +74,9 @@ type Config struct {
 	Kernel string
 	// Firebase is needed to verify hashes exported from Firebase.
 	Firebase *FirebaseKeys
-	// Measured, if set, hears of each run whose caller waited for its end: when
-	// it was asked for, when it began and when it ended. It must not wait.
+	// Measured, if set, hears of each interactive run whose caller waited for its
+	// end: when it was asked for, when it began and when it ended. It must not
+	// wait.
 	Measured func(ctx context.Context, asked, began, ended time.Time)
 	// Insecure permits parameters under the floor. It is for tests.
 	Insecure bool

@@ -8,6 +8,7 @@
 package telemetry
 
 import (
+	"errors"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -39,8 +40,8 @@ var (
 	secondsFamily  = Family{Name: "watchword_request_seconds", Help: "How long calls took, by method; a stream counts from its beginning to its end.", Labels: []string{"method"}}
 	defenceFamily  = Family{Name: "watchword_defence_total", Help: "What the defences noticed (detected), and what they stopped (mitigated).", Labels: []string{"defence", "outcome"}}
 	storeFamily    = Family{Name: "watchword_store_seconds", Help: "How long calls of the store took, by operation and whether it failed.", Labels: []string{"operation", "outcome"}}
-	waitFamily     = Family{Name: "watchword_hashing_wait_seconds", Help: "How long hashes waited for a slot."}
-	runFamily      = Family{Name: "watchword_hashing_run_seconds", Help: "How long hashes took in their slot."}
+	waitFamily     = Family{Name: "watchword_hashing_wait_seconds", Help: "How long hashes that a caller waits for waited for a slot."}
+	runFamily      = Family{Name: "watchword_hashing_run_seconds", Help: "How long those hashes took in their slot."}
 )
 
 // buckets reach from a list look-up to a call that is given up.
@@ -175,16 +176,31 @@ func (r *reader) Describe(ch chan<- *prometheus.Desc) {
 	}
 }
 
-// Collect implements prometheus.Collector.
+// Collect implements prometheus.Collector. It runs on a goroutine of the
+// library's, where a panic would end the server.
 func (r *reader) Collect(ch chan<- prometheus.Metric) {
+	broken := func(err error) {
+		ch <- prometheus.NewInvalidMetric(prometheus.NewInvalidDesc(err), err)
+	}
+	defer func() {
+		if recover() != nil {
+			broken(errors.New("reading the values panicked"))
+		}
+	}()
 	r.read(func(f *Family, value float64, labels ...string) {
 		kind := prometheus.CounterValue
 		if f.Gauge {
 			kind = prometheus.GaugeValue
 		}
-		one, err := prometheus.NewConstMetric(r.descs[f], kind, value, labels...)
+		d, ok := r.descs[f]
+		if !ok {
+			broken(errors.New(f.Name + " is not among the families"))
+			return
+		}
+		one, err := prometheus.NewConstMetric(d, kind, value, labels...)
 		if err != nil {
-			one = prometheus.NewInvalidMetric(r.descs[f], err)
+			broken(errors.New(f.Name + " was given other labels than it has"))
+			return
 		}
 		ch <- one
 	})

@@ -11,7 +11,7 @@ import (
 )
 
 // Observer hears of every call and of what is done for it. Either part may be
-// nil; a nil Observer hears nothing.
+// nil.
 type Observer struct {
 	Metrics *Metrics
 	Traces  *Traces
@@ -46,9 +46,6 @@ func (o *Observer) Defence(name string, mitigated bool) {
 
 // Store is called before a call of the store, and what it gives after it.
 func (o *Observer) Store(ctx context.Context, operation string) (context.Context, func(failed bool)) {
-	if o == nil {
-		return ctx, func(bool) {}
-	}
 	ctx, span := o.Traces.child(ctx, "store "+operation)
 	began := time.Now()
 	return ctx, func(failed bool) {
@@ -63,7 +60,7 @@ func (o *Observer) Store(ctx context.Context, operation string) (context.Context
 	}
 }
 
-// Hashed is called when a hash has run: when it was asked for, began and ended.
+// Hashed is called when a hash has run for a caller: when it was asked for, began and ended.
 func (o *Observer) Hashed(ctx context.Context, asked, began, ended time.Time) {
 	if o.Metrics != nil {
 		o.Metrics.wait.Observe(began.Sub(asked).Seconds())

@@ -65,6 +65,16 @@ func CheckEndpoint(text string) error {
 	return nil
 }
 
+// Endpoint is the collector's URL that is in force for a configured one, which
+// may be empty; it is empty when there is none.
+func Endpoint(configured string) string {
+	if configured != "" {
+		return configured
+	}
+	_, text := first(envTracesEndpoint, envEndpoint)
+	return text
+}
+
 // first gives the first of the variables that is set.
 func first(names ...string) (name, value string) {
 	for _, n := range names {
