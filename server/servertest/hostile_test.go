@@ -201,24 +201,22 @@ func TestRapidReset(t *testing.T) {
 	share := probe(t, s, func(stop <-chan struct{}) {
 		var all sync.WaitGroup
 		for range 4 {
+			c := dialRaw(t, s.GRPCAddr)
+			_ = c.SetDeadline(time.Time{})
+			go func() { _, _ = io.Copy(io.Discard, c.Conn) }()
 			all.Go(func() {
-				for {
-					c := dialRaw(t, s.GRPCAddr)
-					go func() { _, _ = io.Copy(io.Discard, c.Conn) }()
-					for i := range uint32(5_000) {
-						select {
-						case <-stop:
-							return
-						default:
-						}
-						// The server may close such a connection; then there is another.
-						if c.open(2*i+1, fields("/watchword.v1.CredentialService/VerifyPassword", s.Key)) != nil ||
-							c.WriteData(2*i+1, true, body) != nil || c.WriteRSTStream(2*i+1, http2.ErrCodeCancel) != nil {
-							break
-						}
-						resets.Add(1)
+				defer c.Close()
+				for i := uint32(1); ; i += 2 {
+					select {
+					case <-stop:
+						return
+					default:
 					}
-					_ = c.Close()
+					if c.open(i, fields("/watchword.v1.CredentialService/VerifyPassword", s.Key)) != nil ||
+						c.WriteData(i, true, body) != nil || c.WriteRSTStream(i, http2.ErrCodeCancel) != nil {
+						return // the server may close such a connection
+					}
+					resets.Add(1)
 				}
 			})
 		}
@@ -232,10 +230,9 @@ func TestRapidReset(t *testing.T) {
 			}
 		}
 	})
-	// 4 connections × 100 streams, each with its handler and what that waits on,
-	// and as many of connections that are being closed. Without a limit of
-	// streams there are more than 6,000.
-	if most > 4*100*3*2 {
+	// 4 connections × 100 streams, each with its handler and what that waits on;
+	// without a limit of streams there are thousands more.
+	if most > 4*100*3 {
 		t.Errorf("%d goroutines at most", most)
 	}
 	if share < .99 {
@@ -285,7 +282,7 @@ func TestCompressedBodies(t *testing.T) {
 	var bomb bytes.Buffer
 	z := gzip.NewWriter(&bomb)
 	_, _ = z.Write([]byte(`{"password":"`))
-	for range 256 {
+	for range 64 {
 		_, _ = z.Write(bytes.Repeat([]byte("a"), 1<<20))
 	}
 	_ = z.Close()
@@ -321,8 +318,8 @@ func TestCompressedBodies(t *testing.T) {
 		}
 	}
 	runtime.ReadMemStats(&m)
-	if grown := (m.TotalAlloc - before) >> 20; grown > 128 {
-		t.Errorf("%d MiB were allocated for bodies of 256 MiB", grown)
+	if grown := (m.TotalAlloc - before) >> 20; grown > 48 {
+		t.Errorf("%d MiB were allocated for bodies of 64 MiB", grown)
 	}
 }
 
