@@ -23,6 +23,7 @@ import (
 	"google.golang.org/grpc/grpclog"
 
 	"github.com/watchword-project/watchword/server/internal/daemon"
+	"github.com/watchword-project/watchword/server/internal/mutant"
 )
 
 // version is set when a release is built.
@@ -57,6 +58,10 @@ func main() {
 	k, err := parser.Parse(os.Args[1:])
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "watchword-server: %s\nSee watchword-server --help.\n", usage(err))
+		os.Exit(2)
+	}
+	if mutant.Planted {
+		fmt.Fprintln(os.Stderr, "watchword-server: this build holds faults for its own tests: build it without the tag mutants")
 		os.Exit(2)
 	}
 	// gRPC's own log has texts of its peers in it; what matters of a request is
