@@ -50,6 +50,7 @@ type cli struct {
 	Events    eventsCmd    `cmd:"" help:"Check the event log."`
 	Policy    policyCmd    `cmd:"" help:"Examine and try policies; no server is needed."`
 	Key       keyCmd       `cmd:"" help:"Create, list and revoke API keys of the running server."`
+	Demo      demoCmd      `cmd:"" help:"Run a server to try out, with something in it; it leaves nothing behind."`
 	Protoset  protosetCmd  `cmd:"" help:"Write the descriptors of the interface, for grpcurl and clients in other languages."`
 }
 
