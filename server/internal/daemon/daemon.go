@@ -55,6 +55,8 @@ type Server struct {
 	dir     dataDir
 	legacy  func() map[string]time.Duration
 	config  Config
+	// examining has room for the one examination that may run.
+	examining chan struct{}
 
 	announced struct {
 		sync.Mutex
@@ -89,7 +91,7 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &Server{log: o.Log, failed: make(chan error, 4)}
+	s := &Server{log: o.Log, failed: make(chan error, 4), examining: make(chan struct{}, 1)}
 	run, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	defer func() {

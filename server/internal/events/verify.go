@@ -29,6 +29,8 @@ type Report struct {
 	// what was found there.
 	BrokenAt uint64
 	Why      string
+	// Newest is the latest time among those lines.
+	Newest time.Time
 }
 
 // What Verify can find.
@@ -102,9 +104,6 @@ func closeAll(files []*os.File) {
 }
 
 func verify(c Config, files []*os.File, head uint64, last mac) (Report, error) {
-	broken := func(n, at uint64, why string) (Report, error) {
-		return Report{Events: n, BrokenAt: at, Why: why}, nil
-	}
 	marks, torn, err := readCheckpoints(c.Checkpoint, c.Sign.Public().(ed25519.PublicKey))
 	damaged := errors.Is(err, errCheckpoint) || errors.Is(err, errLine) || torn && head == math.MaxUint64
 	if err != nil && !damaged {
@@ -125,9 +124,13 @@ func verify(c Config, files []*os.File, head uint64, last mac) (Report, error) {
 	var (
 		n, next uint64
 		at      mac
+		newest  time.Time
 		bad     *Report
 	)
-	stop := func(seq uint64, why string) { bad = &Report{Events: n, BrokenAt: seq, Why: why} }
+	broken := func(n, at uint64, why string) (Report, error) {
+		return Report{Events: n, BrokenAt: at, Why: why, Newest: newest}, nil
+	}
+	stop := func(seq uint64, why string) { bad = &Report{Events: n, BrokenAt: seq, Why: why, Newest: newest} }
 	for _, file := range files {
 		err := eachLine(file, func(line []byte, ended bool) bool {
 			if next > head && next != 0 {
@@ -171,6 +174,9 @@ func verify(c Config, files []*os.File, head uint64, last mac) (Report, error) {
 				at = m
 				n++
 				next++
+				if e.Time.After(newest) {
+					newest = e.Time
+				}
 				return true
 			}
 			return false
@@ -199,7 +205,7 @@ func verify(c Config, files []*os.File, head uint64, last mac) (Report, error) {
 	case len(marks) == 0 && !mutant.Is(mutant.NoAnchor):
 		return broken(n, next, whyNoMarks)
 	}
-	return Report{Events: n, Intact: true}, nil
+	return Report{Events: n, Intact: true, Newest: newest}, nil
 }
 
 // purged gives the chain value before a line with which the log begins since
