@@ -124,8 +124,9 @@ func (c Config) atRest(ctx context.Context, d dataDir) (*facts, error) {
 		return f, nil // made by init, never started
 	}
 	store, err := openStore(ctx, c, d)
-	if err != nil {
-		return nil, err
+	if err != nil { // and all else is worth knowing just then
+		f.StoreFault = cause(err)
+		return f, nil
 	}
 	defer store.close()
 	keyring, err := identity.NewKeyring(ctx, store, time.Now)

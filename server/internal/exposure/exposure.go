@@ -93,6 +93,7 @@ type Facts struct {
 	Redis          *Redis
 	Postgres       *Postgres
 	Durability     []string // sentences about the store's server
+	StoreFault     string   // why the store cannot be opened; empty if it can
 	Corpora        []Corpus
 	Events         Events
 	Retention      map[string]time.Duration
@@ -548,6 +549,9 @@ func (e *examiner) stores(f Facts) {
 	}
 	for _, s := range f.Durability {
 		e.say("store.durability", s)
+	}
+	if f.StoreFault != "" {
+		e.say("store.unusable", f.StoreFault)
 	}
 	if f.Throttle.Shared && f.Throttle.InProcess {
 		e.say("throttle.alone")

@@ -115,6 +115,7 @@ var faults = []struct {
 	{"postgres.no-password", func(f *exposure.Facts) { f.Postgres.Anonymous = true }},
 	{"postgres.superuser", func(f *exposure.Facts) { f.Postgres.Superuser = true }},
 	{"store.durability", func(f *exposure.Facts) { f.Durability = []string{"PostgreSQL runs with fsync=off"} }},
+	{"store.unusable", func(f *exposure.Facts) { f.StoreFault = "connection refused" }},
 	{"throttle.alone", func(f *exposure.Facts) { f.Throttle.InProcess = true }},
 	{"throttle.loose", func(f *exposure.Facts) { f.Throttle.Free = 11 }},
 	{"hashing.test-cost", func(f *exposure.Facts) { f.Hashing.InsecureTestCost = true }},
