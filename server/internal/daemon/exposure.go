@@ -107,15 +107,16 @@ func findings(f exposure.Facts, locale string) []*watchwordv1.ExposureFinding {
 // Examine gives the findings about an installation on which no server runs. A
 // directory without keys gives those of the configuration alone.
 func Examine(ctx context.Context, c Config, dir, locale string) ([]*watchwordv1.ExposureFinding, error) {
-	f, err := c.atRest(ctx, dataDir(dir))
+	f, err := c.atRest(ctx, dataDir(dir), func(*keep) error { return nil })
 	if err != nil {
 		return nil, err
 	}
 	return findings(f.Facts, locale), nil
 }
 
-// atRest gives the facts of an installation on which no server runs.
-func (c Config) atRest(ctx context.Context, d dataDir) (*facts, error) {
+// atRest gives the facts of an installation on which no server runs, and shows
+// the store, if it can be opened, to also.
+func (c Config) atRest(ctx context.Context, d dataDir, also func(*keep) error) (*facts, error) {
 	f := c.facts(ctx, d, time.Now())
 	if done, err := d.initialised(); err != nil || !done {
 		return f, err
@@ -139,13 +140,14 @@ func (c Config) atRest(ctx context.Context, d dataDir) (*facts, error) {
 		f.addEvents(events.Status{}, report)
 	}
 	f.addStore(ctx, store)
-	return f, nil
+	return f, also(store)
 }
 
 // facts collects what the configuration, the files and the neighbours show.
 type facts struct {
 	exposure.Facts
-	began time.Time // the machine's time when Now was taken, which a test may move
+	began   time.Time // the machine's time when Now was taken, which a test may move
+	peppers []string  // files of keys in the data directory
 }
 
 func (c Config) facts(ctx context.Context, dir dataDir, now time.Time) *facts {
@@ -316,6 +318,7 @@ func (f *facts) addFiles(c Config, dir dataDir) {
 		add(name, dir.path(name), true, true)
 	}
 	peppers, _ := filepath.Glob(dir.path("pepper*.key")) // the pattern is a good one
+	f.peppers = peppers
 	for _, p := range peppers {
 		add(filepath.Base(p), p, true, true)
 		if st, err := os.Stat(p); err == nil && st.ModTime().After(f.PepperCreated) {

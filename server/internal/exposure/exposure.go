@@ -116,7 +116,8 @@ type Door struct {
 	Adapter    bool
 }
 
-func (d Door) outside() bool { return d.Addr.IsValid() && !d.Addr.Addr().Unmap().IsLoopback() }
+// Outside tells whether other machines can reach the door.
+func (d Door) Outside() bool { return d.Addr.IsValid() && !d.Addr.Addr().Unmap().IsLoopback() }
 
 // Certificate is one that is configured.
 type Certificate struct {
@@ -327,7 +328,7 @@ func (e *examiner) say(check string, args ...any) {
 func (e *examiner) doors(f Facts) {
 	outside := false
 	for _, d := range f.Doors {
-		if !d.outside() {
+		if !d.Outside() {
 			if d.Adapter && !d.Secret {
 				e.say("door.no-secret", d.Setting)
 			}
@@ -633,7 +634,7 @@ func (e *examiner) events(f Facts) {
 	if v.NewestEvent.Sub(e.now) > clockSkew {
 		e.say("clock.offset", "event log", v.NewestEvent.Sub(e.now).Round(time.Second).String())
 	}
-	if v.Beside && slices.ContainsFunc(f.Doors, Door.outside) {
+	if v.Beside && slices.ContainsFunc(f.Doors, Door.Outside) {
 		e.say("events.one-place")
 	}
 }
