@@ -226,7 +226,7 @@ func (c *clause) hold(f *Facts, rules string, found []exposure.Finding, locale s
 	row.Result = verdicts[0].result
 	decided := row.Result != Organisational && row.Result != NotApplicable
 	for _, name := range c.checks {
-		check := Check{Name: "doctor " + name, Held: true, Detail: silent.in(locale)}
+		check := Check{Name: doctor + name, Held: true, Detail: silent.in(locale)}
 		for _, x := range found {
 			if x.Check != name {
 				continue
@@ -260,6 +260,9 @@ func (c *clause) hold(f *Facts, rules string, found []exposure.Finding, locale s
 	}
 	return row
 }
+
+// doctor begins the names of the checks of the examination.
+const doctor = "doctor "
 
 var silent = text{"found nothing", "未发现问题"}
 

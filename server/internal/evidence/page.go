@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"html/template"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/watchword-project/watchword/server/internal/sheet"
@@ -36,6 +37,7 @@ var words = map[string]text{
 	"none":                 {"no setting: it is so for every installation", "无相关设置：所有安装均如此"},
 	"program":              {"Program", "程序版本"},
 	"source":               {"Settings read from", "设置来源"},
+	"silent":               {"doctor found nothing by", "doctor 未发现问题"},
 	"howto":                {"A test is run in the source with", "测试可在源代码中运行"},
 	"method":               {"How this was made", "生成方式"},
 	string(Met):            {"Met", "符合"},
@@ -61,6 +63,10 @@ func (p *Pack) HTML() []byte {
 	type row struct {
 		Row
 		Tone, Verdict string
+		// Silent are the checks of the examination that found nothing, told
+		// together, and Told the others.
+		Silent string
+		Told   []Check
 	}
 	v := struct {
 		*Pack
@@ -74,7 +80,17 @@ func (p *Pack) HTML() []byte {
 		v.Cards = append(v.Cards, card{tones[r], r.Title(p.Locale), p.Results[r]})
 	}
 	for _, r := range p.Rows {
-		v.All = append(v.All, row{r, tones[r.Result], r.Result.Title(p.Locale)})
+		x := row{Row: r, Tone: tones[r.Result], Verdict: r.Result.Title(p.Locale)}
+		var names []string
+		for _, c := range r.Checks {
+			if name, ok := strings.CutPrefix(c.Name, doctor); ok && c.Held {
+				names = append(names, name)
+			} else {
+				x.Told = append(x.Told, c)
+			}
+		}
+		x.Silent = strings.Join(names, ", ")
+		v.All = append(v.All, x)
 	}
 	var b bytes.Buffer
 	if err := page.Execute(&b, v); err != nil { // only for a fault of the template
@@ -105,7 +121,7 @@ var page = template.Must(template.New("evidence").Parse(`{{.Head}}<body><main>
 <table class="stack"><thead><tr><th>{{call .W "clause"}}</th><th>{{call .W "setting"}}</th><th>{{call .W "proof"}}</th><th>{{call .W "result"}}</th></tr></thead><tbody>
 {{range .All}}<tr><td data-of="{{call $.W "clause"}}"><p class="id">{{.Clause}}{{if .Unit}} · {{.Unit}}{{end}}</p>{{.Asks}}</td>
 <td data-of="{{call $.W "setting"}}">{{range .Setting}}<p>{{.}}</p>{{else}}<p class="note">{{call $.W "none"}}</p>{{end}}</td>
-<td data-of="{{call $.W "proof"}}">{{range .Tests}}<p><code>{{.}}</code></p>{{end}}{{range .Checks}}<p>{{if .Held}}✓{{else}}✗{{end}} {{.Name}}: {{.Detail}}</p>{{end}}</td>
+<td data-of="{{call $.W "proof"}}">{{range .Tests}}<p><code>{{.}}</code></p>{{end}}{{range .Told}}<p>{{if .Held}}✓{{else}}✗{{end}} {{.Name}}: {{.Detail}}</p>{{end}}{{if .Silent}}<p>✓ {{call $.W "silent"}}: {{.Silent}}</p>{{end}}</td>
 <td data-of="{{call $.W "result"}}"><p><span class="tag {{.Tone}}">{{.Verdict}}</span></p>{{range .Why}}<p>{{.}}</p>{{end}}</td></tr>
 {{end}}</tbody></table>
 <h2>{{call .W "method"}}</h2>

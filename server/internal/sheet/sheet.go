@@ -62,7 +62,7 @@ td p { margin:0 0 3px; } td .id { font-weight:600; overflow-wrap:anywhere; } .fi
 .note { color:var(--soft); font-size:13px; }
 @media (max-width:700px) { main { padding:20px; margin:0; } .cards { grid-template-columns:1fr 1fr; } .wide { overflow-x:auto; }
   .stack, .stack tbody, .stack tr, .stack td { display:block; } .stack thead { display:none; }
-  .stack tr { border-bottom:2px solid var(--line); padding:10px 0; } .stack td { border:0; padding:3px 0; }
+  .stack tr { border-bottom:2px solid var(--line); padding:10px 0; } .stack td, .stack td:first-child { border:0; padding:3px 0; width:auto; }
   .stack td[data-of]::before { content:attr(data-of); display:block; color:var(--soft); font-size:12px; font-weight:600; } }
 @media print { @page { size:A4; margin:14mm; } body { background:#fff; font-size:12px; } main { margin:0; padding:0; max-width:none; box-shadow:none; }
   h2 { break-after:avoid; } tr, .card, svg { break-inside:avoid; } thead { display:table-header-group; }
