@@ -40,8 +40,11 @@ type Config struct {
 	// between a line and the checkpoint that covers it. Defaults 5s and 256.
 	CheckpointAfter time.Duration
 	CheckpointEvery int
-	// SegmentBytes is about how long a file grows. Default 64 MiB.
+	// SegmentBytes is about how long a file grows, and SegmentAge the time after
+	// which the next begins: what is dropped are whole files. Defaults 64 MiB and
+	// a day.
 	SegmentBytes int64
+	SegmentAge   time.Duration
 	Now          func() time.Time
 
 	// open replaces the opening of the file, for tests of failing disks.
@@ -85,7 +88,8 @@ type Log struct {
 	// Of the writing goroutine alone:
 	f      file
 	size   int64
-	next   uint64 // sequence of the next line
+	born   time.Time // of the first line of the file
+	next   uint64    // sequence of the next line
 	last   mac
 	id     string
 	unsure bool // the file's end is not known: look before the next write
@@ -131,6 +135,7 @@ func Open(c Config) (*Log, error) {
 	c.CheckpointAfter = defaulted(c.CheckpointAfter, 5*time.Second)
 	c.CheckpointEvery = defaulted(c.CheckpointEvery, 256)
 	c.SegmentBytes = defaulted(c.SegmentBytes, 64<<20)
+	c.SegmentAge = defaulted(c.SegmentAge, 24*time.Hour)
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -184,7 +189,7 @@ func (l *Log) begin() (say []Event, err error) {
 	if l.f, err = l.c.open(l.c.Path); err != nil {
 		return nil, err
 	}
-	l.size, l.next, l.last = end.size, end.seq+1, end.mac
+	l.size, l.born, l.next, l.last = end.size, end.born, end.seq+1, end.mac
 	if end.torn > 0 {
 		if err := l.f.Truncate(end.size); err != nil {
 			return nil, errors.Join(err, l.f.Close())
@@ -229,7 +234,8 @@ func (l *Log) event(typ string, params map[string]string) Event {
 
 // end is what the end of a log looks like.
 type end struct {
-	size int64 // of the whole lines of the file
+	size int64     // of the whole lines of the file
+	born time.Time // of its first line
 	seq  uint64
 	mac  mac
 	torn int64  // bytes behind them
@@ -283,6 +289,9 @@ func (l *Log) tailOf(path string) (out end, err error) {
 			out.why = whyLine
 		case out.seq > 0 && (e.Sequence <= out.seq || chain(l.c.Key, out.mac, body) != m):
 			out.why = whyChain
+		}
+		if err == nil && out.born.IsZero() {
+			out.born = e.Time
 		}
 		if err == nil && e.Sequence >= out.seq {
 			out.seq, out.mac = e.Sequence, m
@@ -538,10 +547,13 @@ func (l *Log) write(batch []*entry) (err error) {
 	if err := l.steady(); err != nil {
 		return err
 	}
-	if l.size >= l.c.SegmentBytes {
+	if l.size >= l.c.SegmentBytes || l.size > 0 && l.c.Now().Sub(l.born) >= l.c.SegmentAge {
 		if err := l.turn(); err != nil {
 			return err
 		}
+	}
+	if l.size == 0 {
+		l.born = l.c.Now()
 	}
 	var b []byte
 	next, last := l.next, l.last

@@ -291,8 +291,14 @@ func (l *Log) Events(from uint64) iter.Seq2[Event, error] {
 
 // Purge drops the files whose newest event is older than a time, one after the
 // other, and records before each the first line that is kept with the chain
-// value before it. The file in use stays. It returns how many events went.
+// value before it. The file in use stays; one that has become old is closed
+// first. It returns how many events went.
 func (l *Log) Purge(ctx context.Context, before time.Time) (gone uint64, err error) {
+	if newest, _, _, err := lastOf(l.c.Path); err == nil && newest.Sequence > 0 && newest.Time.Before(before) {
+		if err := l.Append(ctx, l.event(typeTurn, nil)); err != nil {
+			return 0, err
+		}
+	}
 	names, err := segments(l.c.Path)
 	if err != nil {
 		return 0, err
