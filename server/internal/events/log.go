@@ -19,6 +19,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -60,13 +61,30 @@ type file interface {
 }
 
 func openFile(path string) (file, error) {
-	// A pipe or a device would block or swallow; and the mode of a file that
-	// exists is not ours to widen.
-	if st, err := os.Lstat(path); err == nil && !st.Mode().IsRegular() {
-		return nil, errors.New("not a regular file")
-	}
-	return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	return openRegular(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND)
 }
+
+var errNoFile = errors.New("not a regular file")
+
+// openRegular opens a file, and nothing else: a pipe or a device would block or
+// swallow. Not even the opening waits, should one take the file's place between
+// the look and it. The mode of a file that exists is not ours to widen.
+func openRegular(path string, flag int) (*os.File, error) {
+	if st, err := os.Lstat(path); err == nil && !st.Mode().IsRegular() {
+		return nil, errNoFile
+	}
+	f, err := os.OpenFile(path, flag|syscall.O_NONBLOCK, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
+		return nil, errors.Join(errNoFile, err, f.Close())
+	}
+	return f, nil
+}
+
+// openRead opens a file of the log, or of checkpoints, to read it.
+func openRead(path string) (*os.File, error) { return openRegular(path, os.O_RDONLY) }
 
 // ErrSink is returned by Append when the event could not be made durable in
 // time. What it was to record must not happen.
@@ -94,6 +112,7 @@ type Log struct {
 	id     string
 	unsure bool // the file's end is not known: look before the next write
 	marked uint64
+	link   string   // of the newest checkpoint
 	kept   []*entry // notes of a write that failed
 
 	// turning is held while the file changes its name.
@@ -176,6 +195,9 @@ func (l *Log) begin() (say []Event, err error) {
 		return nil, err
 	}
 	marks, _, markErr := readCheckpoints(l.c.Checkpoint, public)
+	if l.link, err = lastLink(l.c.Checkpoint); err != nil {
+		return nil, err
+	}
 	if markErr != nil && !errors.Is(markErr, errCheckpoint) {
 		return nil, markErr
 	}
@@ -268,7 +290,7 @@ func (l *Log) tail() (end, error) {
 }
 
 func (l *Log) tailOf(path string) (out end, err error) {
-	f, err := os.Open(path)
+	f, err := openRead(path)
 	if err != nil {
 		return end{}, err
 	}
@@ -626,12 +648,12 @@ func (l *Log) steady() error {
 
 // turn moves the full file aside and begins the next.
 func (l *Log) turn() error {
-	st, err := os.Open(l.c.Path)
+	st, err := openRead(l.c.Path)
 	if err != nil {
 		return err
 	}
 	line, _, err := readLine(bufio.NewReader(st))
-	st.Close()
+	st.Close() // only read
 	if err != nil {
 		return err
 	}
@@ -664,11 +686,21 @@ func syncDir(dir string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// mark writes a checkpoint of the newest line.
+// mark writes a checkpoint of the newest line. A second place that does not
+// answer is a disk that does not.
 func (l *Log) mark() {
+	l.stuck.Store(time.Now().UnixNano())
+	defer l.stuck.Store(0)
 	s := *l.state.Load()
-	s.markErr = writeCheckpoint(l.c.Checkpoint, checkpoint{Log: l.id, Seq: s.head, Time: l.c.Now(), Mac: s.last.String()}, l.c.Sign)
-	if s.markErr == nil {
+	link, err := l.link, error(nil)
+	if s.markErr != nil { // nobody knows whether the last one is there
+		link, err = lastLink(l.c.Checkpoint)
+	}
+	if err == nil {
+		link, err = writeCheckpoint(l.c.Checkpoint, checkpoint{Log: l.id, Seq: s.head, Time: l.c.Now(), Mac: s.last.String(), Link: link}, l.c.Sign)
+	}
+	if s.markErr = err; err == nil {
+		l.link = link
 		l.marked = s.head
 		s.marked = s.head
 		s.oldest = time.Time{}

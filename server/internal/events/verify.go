@@ -87,7 +87,7 @@ func openSegments(path string) ([]*os.File, error) {
 	}
 	var files []*os.File
 	for _, name := range names {
-		f, err := os.Open(name)
+		f, err := openRead(name)
 		if err != nil {
 			closeAll(files)
 			return nil, err
@@ -328,7 +328,7 @@ func (l *Log) Purge(ctx context.Context, before time.Time) (gone uint64, err err
 
 // lastOf gives the last event of a file, and how many it has.
 func lastOf(name string) (newest Event, n uint64, at mac, err error) {
-	f, err := os.Open(name)
+	f, err := openRead(name)
 	if err != nil {
 		return Event{}, 0, mac{}, err
 	}
