@@ -87,7 +87,7 @@ func readCheckpoints(path string, key ed25519.PublicKey) (all []checkpoint, torn
 		return nil, false, fmt.Errorf("checkpoints: %w", err)
 	}
 	defer f.Close()
-	link := ""
+	link, linked := "", false
 	for r := bufio.NewReader(f); ; {
 		line, ended, err := readLine(r)
 		if err != nil || len(line) == 0 && !ended {
@@ -100,11 +100,12 @@ func readCheckpoints(path string, key ed25519.PublicKey) (all []checkpoint, torn
 		if err != nil {
 			return all, false, err
 		}
-		// The first line may link to one that was thinned out.
-		if link != "" && c.Link != link {
+		// The first line may link to one that was thinned out; those of before
+		// there were links come before all that have one.
+		if link != "" && c.Link != link && (linked || c.Link != "") {
 			return all, false, errCheckpoint
 		}
-		link = linkOf(line)
+		link, linked = linkOf(line), linked || c.Link != ""
 		all = append(all, c)
 	}
 }

@@ -71,11 +71,6 @@ func people(en, zh string) func(*Facts) judgement {
 	return func(*Facts) judgement { return judgement{Organisational, text{en, zh}} }
 }
 
-// beside is a clause that asks nothing of a program like this.
-func beside(en, zh string) func(*Facts) judgement {
-	return func(*Facts) judgement { return judgement{NotApplicable, text{en, zh}} }
-}
-
 func inPart(en, zh string) func(*Facts) judgement {
 	return func(*Facts) judgement { return partly(en, zh) }
 }
