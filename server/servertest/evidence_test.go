@@ -5,6 +5,7 @@ package servertest_test
 
 import (
 	"encoding/json"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -82,9 +83,13 @@ func TestEvidenceIsOfWhatRuns(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	other := *s
-	other.Key = secret
-	if code, text := other.Post("/v1/evidence:get", `{"standard":"mlps-l3"}`); code != 403 {
+	req, err := http.NewRequest(http.MethodPost, s.URL+"/v1/evidence:get", strings.NewReader(`{"standard":"mlps-l3"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Authorization", "Bearer "+secret)
+	if code, _, text := s.Do(req); code != 403 {
 		t.Errorf("another tenant gets %d %.80s", code, text)
 	}
 }

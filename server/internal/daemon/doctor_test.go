@@ -380,6 +380,8 @@ func TestNeighbours(t *testing.T) {
 	defer open.Close()
 	closed := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) }))
 	defer closed.Close()
+	secure := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "orders") }))
+	defer secure.Close()
 	// etcd answers a stranger's range with the error 16 (Unauthenticated) of gRPC,
 	// which its gateway makes 401, once authentication is on.
 	etcd := func(open bool) string {
@@ -410,7 +412,7 @@ func TestNeighbours(t *testing.T) {
 	defer engine.Close()
 	docker := strings.TrimPrefix(engine.URL, "http://")
 	for address, want := range map[string]bool{
-		open.URL: true, closed.URL: false,
+		open.URL: true, closed.URL: false, secure.URL: true,
 		"elasticsearch://" + strings.TrimPrefix(open.URL, "http://"):      true,
 		"redis://" + answering(t, "+PONG\r\n"):                            true,
 		"redis://" + answering(t, "-NOAUTH Authentication required.\r\n"): false,
