@@ -110,8 +110,8 @@ func readCheckpoints(path string, key ed25519.PublicKey) (all []checkpoint, torn
 	}
 }
 
-// lastLink gives the link to the last whole line of a file, empty when it has
-// none.
+// lastLink gives the link to the last whole line of a file. The first checkpoint
+// has a link, too, to nothing.
 func lastLink(path string) (string, error) {
 	b, err := readAll(path)
 	if err != nil {
@@ -119,7 +119,7 @@ func lastLink(path string) (string, error) {
 	}
 	end := bytes.LastIndexByte(b, '\n')
 	if end < 0 {
-		return "", nil
+		return linkOf(nil), nil
 	}
 	b = b[:end]
 	return linkOf(b[bytes.LastIndexByte(b, '\n')+1:]), nil

@@ -133,7 +133,7 @@ func read(t *testing.T, c events.Config) (names []string, contents map[string][]
 // TestEveryTamperingIsFound changes a log in a thousand random ways.
 func TestEveryTamperingIsFound(t *testing.T) {
 	c := config(t.TempDir())
-	c.SegmentBytes, c.CheckpointEvery = 6<<10, 10
+	c.SegmentBytes, c.CheckpointEvery = 6<<10, 20
 	for range 4 {
 		write(t, c, 15)
 	}

@@ -143,7 +143,7 @@ func dial(ctx context.Context, addr string, secure bool) (net.Conn, error) {
 	if secure {
 		// Whose certificate it is does not matter to a question that any stranger
 		// may ask; nothing of ours is sent.
-		host, _, _ := net.SplitHostPort(addr) // it was dialled
+		host, _, _ := net.SplitHostPort(addr)                                       // it was dialled
 		t := tls.Client(c, &tls.Config{ServerName: host, InsecureSkipVerify: true}) //nolint:gosec // see above
 		if err := t.HandshakeContext(ctx); err != nil {
 			return nil, errors.Join(err, c.Close())
