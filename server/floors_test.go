@@ -32,6 +32,7 @@ var floors = map[string][]string{
 	"server/internal/exposure":          nil,
 	"server/internal/objects":           nil,
 	"server/internal/pepper":            nil,
+	"server/internal/sheet":             nil,
 	"server/internal/strength":          nil,
 	"server/internal/telemetry":         nil,
 	"server/internal/strength/mktables": {"server/internal/strength"},
@@ -41,6 +42,7 @@ var floors = map[string][]string{
 	// Decisions.
 	"server/internal/policy":          {"server/internal/password"},
 	"server/internal/policy/mktables": nil,
+	"server/internal/evidence":        {"server/internal/exposure", "server/internal/policy", "server/internal/sheet"},
 	"server/internal/throttle":        nil,
 
 	// The order of steps.
@@ -50,7 +52,7 @@ var floors = map[string][]string{
 	"server/internal/corpora": {"server/internal/password", "server/internal/policy", "server/internal/verifier", "wordlists"},
 	"server/internal/audit": {"server/internal/objects", "server/internal/password", "server/internal/policy", "server/internal/strength",
 		"server/internal/verifier", "wordlists"},
-	"server/internal/audit/report": {"server/internal/audit"},
+	"server/internal/audit/report": {"server/internal/audit", "server/internal/sheet"},
 	"server/internal/policybook":   {"server/internal/objects", "server/internal/policy", "server/internal/verifier"},
 
 	// Edges: they translate, or keep, and decide nothing.
@@ -67,8 +69,8 @@ var floors = map[string][]string{
 		"server/internal/policy", "server/internal/policybook", "server/internal/throttle", "server/internal/verifier"},
 
 	// Where the rooms meet.
-	"server/internal/daemon": {"api/watchword/v1", "server/internal/audit", "server/internal/audit/report", "server/internal/boltstore", "server/internal/corpora", "server/internal/events", "server/internal/exposure", "server/internal/identity", "server/internal/objects",
-		"server/internal/password", "server/internal/pepper", "server/internal/pgstore", "server/internal/policybook", "server/internal/redisstore", "server/internal/redisthrottle",
+	"server/internal/daemon": {"api/watchword/v1", "server/internal/audit", "server/internal/audit/report", "server/internal/boltstore", "server/internal/corpora", "server/internal/events", "server/internal/evidence", "server/internal/exposure", "server/internal/identity", "server/internal/objects",
+		"server/internal/password", "server/internal/pepper", "server/internal/pgstore", "server/internal/policy", "server/internal/policybook", "server/internal/redisstore", "server/internal/redisthrottle",
 		"server/internal/rpc", "server/internal/telemetry", "server/internal/throttle", "server/internal/verifier", "wordlists"},
 	"server": {"api/watchword/v1", "client/watchword/completion", "server/internal/daemon", "server/internal/password", "server/internal/policy",
 		"server/internal/policybook", "server/internal/throttle/attacksim", "server/internal/verifier", "wordlists"},

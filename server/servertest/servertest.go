@@ -51,10 +51,11 @@ type Server struct {
 	// GRPCAddr and URL are where the doors are.
 	GRPCAddr string
 	URL      string
-	// AuthPolicyURL and ForwardAuthURL are where the adapters are; empty unless
-	// Options.Config switches them on.
+	// AuthPolicyURL and ForwardAuthURL are where the adapters are, ConsoleURL is
+	// where the console is; empty unless Options.Config switches them on.
 	AuthPolicyURL  string
 	ForwardAuthURL string
+	ConsoleURL     string
 	// MetricsURL is where the metrics are; empty unless Options.Config switches
 	// them on.
 	MetricsURL string
@@ -137,6 +138,7 @@ func TryStart(t testing.TB, o Options) (*Server, error) {
 	}
 	s.URL = scheme + s.daemon.HTTPAddr().String()
 	s.AuthPolicyURL = adapterURL(scheme, s.daemon.AdapterAddr("listen.auth_policy"))
+	s.ConsoleURL = adapterURL("http://", s.daemon.AdapterAddr("listen.console"))
 	s.ForwardAuthURL = adapterURL(scheme, s.daemon.AdapterAddr("listen.forward_auth"))
 	if s.MetricsURL = adapterURL(scheme, s.daemon.AdapterAddr("telemetry.metrics_addr")); s.MetricsURL != "" {
 		s.MetricsURL += "/metrics"

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/watchword-project/watchword/server/internal/rpc"
@@ -79,7 +80,8 @@ func Metrics() []*telemetry.Family {
 // measure makes what the configuration, or the environment, asks to be
 // measured; nothing is while both are silent.
 func (s *Server) measure(ctx context.Context, c Config, o Options) error {
-	traces, err := telemetry.NewTraces(ctx, telemetry.TraceConfig{Endpoint: c.Telemetry.OTLPEndpoint, Version: o.Version, Log: o.Log})
+	version := strings.TrimPrefix(o.Version, "watchword-server ")
+	traces, err := telemetry.NewTraces(ctx, telemetry.TraceConfig{Endpoint: c.Telemetry.OTLPEndpoint, Version: version, Log: o.Log})
 	if err != nil {
 		return fmt.Errorf("telemetry: %w", err)
 	}
@@ -95,7 +97,6 @@ func (s *Server) measure(ctx context.Context, c Config, o Options) error {
 		})
 	}
 	if c.Telemetry.MetricsAddr != "" {
-		version := o.Version
 		s.telemetry.Metrics = telemetry.NewMetrics(metricFamilies, func(emit telemetry.Emit) {
 			emit(buildMetric, 1, version, runtime.Version())
 			s.emit(emit)
