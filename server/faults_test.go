@@ -77,6 +77,7 @@ var faults = []struct {
 	{"IPv4-mapped addresses pass lists", "CVE-2024-24790, Go; brazilofmux/tinymux#800", "server/servertest.TestAllowListJudgesTheSocket server/internal/identity.TestParseNetworks"},
 	{"a page reaches the loopback by a name of its own", "GHSA-vx97-q3mm-h3r9", "server/servertest.TestForeignHostsAndOriginsAreRefused"},
 	{"a default password, or the environment shown", "CVE-2026-4404, Harbor; CVE-2023-28432, MinIO", "server.TestScripts server/servertest.TestUsualPathsAreClosed"},
+	{"stopping loses calls under way", "grpc/grpc-go#1387", "server.TestRestartsLoseNothing"},
 	{"a compressed body grows over the limit", "open-telemetry and others", "server/servertest.TestCompressedBodies"},
 
 	// Logs and events.
