@@ -69,7 +69,7 @@ func (e *Engine) Run(ctx context.Context) {
 
 // wants tells whether there is something to do for an audit.
 func (e *Engine) wants(a *Audit) bool {
-	if a.State == Open {
+	if a.State == Open || a.Dropped {
 		return false
 	}
 	return !a.Cleaned || e.due(a)
@@ -77,8 +77,11 @@ func (e *Engine) wants(a *Audit) bool {
 
 // due tells whether an audit is to recur now.
 func (e *Engine) due(a *Audit) bool {
-	return a.Cleaned && a.Repeat > 0 && a.State == Done && a.Next == "" && !e.Now().Before(a.Created.Add(a.Repeat))
+	return a.Cleaned && a.recurs() && !e.Now().Before(a.Created.Add(a.Repeat))
 }
+
+// recurs tells whether another audit is to follow.
+func (a *Audit) recurs() bool { return a.Repeat > 0 && a.State == Done && a.Next == "" }
 
 // maxMissing is how often a part of an audit may not be found before it is taken
 // for lost.
@@ -106,10 +109,12 @@ func (e *Engine) drive(ctx context.Context, tenant, id string) {
 		case errors.Is(err, errRows), errors.Is(err, errSealed), err != nil && missing > maxMissing:
 			e.Log.Error("audit failed", "tenant", tenant, "audit", id, "error", err)
 			_, _ = e.change(ctx, tenant, id, func(a *Audit) (bool, error) {
-				a.State, a.Stop, a.Ended, a.Cleaned = Failed, StopFault, e.Now().UTC(), true
+				if a.State != Failed {
+					a.State, a.Stop, a.Ended = Failed, StopFault, e.Now().UTC().Truncate(time.Second)
+				}
 				return true, nil
 			})
-			return
+			missing, idle = 0, true
 		case err != nil:
 			e.Log.Warn("audit waits for the store", "tenant", tenant, "audit", id, "error", err)
 			idle = true
@@ -140,8 +145,10 @@ func (r *runner) step(ctx context.Context) (idle bool, err error) {
 	switch {
 	case r.due(a):
 		return false, r.recur(ctx)
-	case a.Settled:
-		return false, r.clean(ctx)
+	case !a.Told && !a.Started.IsZero():
+		return r.alone(ctx, r.tell)
+	case a.Settled || a.State == Failed:
+		return r.alone(ctx, r.clean)
 	case !a.Gathered && a.State == Running:
 		return r.alone(ctx, r.gather)
 	}
@@ -184,6 +191,18 @@ func (r *runner) step(ctx context.Context) (idle bool, err error) {
 		return r.alone(ctx, r.join)
 	}
 	return r.chunks(ctx, works, least, bounds)
+}
+
+// tell puts the start into the event log.
+func (r *runner) tell(ctx context.Context) error {
+	if err := r.Tell(ctx, Began, r.a); err != nil {
+		return err
+	}
+	_, err := r.change(ctx, r.a.Tenant, r.a.ID, func(a *Audit) (bool, error) {
+		a.Told = true
+		return true, nil
+	})
+	return err
 }
 
 // exhausted tells why no more may be guessed.

@@ -164,7 +164,11 @@ func (e *Engine) load(ctx context.Context, tenant, id string) (*Audit, error) {
 	if err != nil {
 		return nil, err
 	}
-	return parseAudit(plain, version)
+	a, err := parseAudit(plain, version)
+	if err == nil && a.Dropped {
+		return nil, ErrUnknown
+	}
+	return a, err
 }
 
 func parseAudit(plain []byte, version uint64) (*Audit, error) {

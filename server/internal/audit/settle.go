@@ -9,6 +9,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -276,26 +277,79 @@ func (e *Engine) finalPage(ctx context.Context, a *Audit, n int) ([]Finding, err
 	return parseFindings(plain, true)
 }
 
-// clean deletes what an audit that has ended does not need any more.
+// clean deletes what an audit that has ended does not need any more, and puts
+// the end into the event log. One that failed keeps how far it was, and no rows.
 func (r *runner) clean(ctx context.Context) error {
 	a := r.a
 	if a.Cleaned {
 		return nil
 	}
-	for _, kind := range []string{kindWork(a.ID), kindRows(a.ID)} {
-		if err := r.deleteAll(ctx, kind, a.Tenant, nil); err != nil {
+	if err := r.deleteAll(ctx, kindRows(a.ID), a.Tenant, nil); err != nil {
+		return err
+	}
+	if a.Settled {
+		if err := r.deleteAll(ctx, kindWork(a.ID), a.Tenant, nil); err != nil {
+			return err
+		}
+		if err := r.deleteAll(ctx, kindPage(a.ID), a.Tenant, func(name string) bool { return strings.HasPrefix(name, "f-") }); err != nil {
 			return err
 		}
 	}
-	if err := r.deleteAll(ctx, kindPage(a.ID), a.Tenant, func(name string) bool { return strings.HasPrefix(name, "f-") }); err != nil {
+	if err := r.Tell(ctx, Ended, a); err != nil {
 		return err
 	}
 	_, err := r.change(ctx, a.Tenant, a.ID, func(a *Audit) (bool, error) {
-		a.Cleaned = true
+		a.Cleaned, a.Owner = true, ""
 		a.Words = nil
 		return true, nil
 	})
 	return err
+}
+
+// Purge drops the audits of all tenants that ended before a time, and those
+// opened before it whose upload never came to its end. The last of a schedule
+// stays until the next has begun.
+func (e *Engine) Purge(ctx context.Context, before time.Time) error {
+	var old []*Audit
+	for a, err := range e.list(ctx, objects.AllTenants) {
+		if err != nil {
+			return err
+		}
+		if a.Dropped || a.Cleaned && a.Ended.Before(before) && !a.recurs() || a.State == Open && a.Created.Before(before) {
+			old = append(old, a)
+		}
+	}
+	for _, a := range old {
+		if err := e.drop(ctx, a); err != nil && !errors.Is(err, objects.ErrConflict) && !errors.Is(err, objects.ErrNotFound) {
+			return err
+		}
+	}
+	return nil
+}
+
+// drop deletes an audit with all its parts. It is marked first, so that nobody
+// meets one that is half there.
+func (e *Engine) drop(ctx context.Context, a *Audit) error {
+	if !a.Dropped {
+		a.Dropped = true
+		plain, err := json.Marshal(a)
+		if err != nil {
+			return err
+		}
+		a.version++
+		if err := e.save(ctx, kindAudit, a.Tenant, a.ID, a.version, plain); err != nil {
+			return err
+		}
+	}
+	for _, kind := range []string{kindRows(a.ID), kindWork(a.ID), kindPage(a.ID)} {
+		if err := e.deleteAll(ctx, kind, a.Tenant, nil); err != nil {
+			return err
+		}
+	}
+	if err := e.Tell(ctx, Dropped, a); err != nil {
+		return err
+	}
+	return e.Objects.Delete(ctx, kindAudit, a.Tenant, a.ID, a.version)
 }
 
 // recur begins the next audit of a schedule. Its id is fixed first, so that of

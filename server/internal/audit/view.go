@@ -33,7 +33,9 @@ func (e *Engine) List(ctx context.Context, tenant string) ([]*Audit, []Progress,
 		if err != nil {
 			return nil, nil, err
 		}
-		list = append(list, a)
+		if !a.Dropped {
+			list = append(list, a)
+		}
 	}
 	slices.SortStableFunc(list, func(a, b *Audit) int { return b.Created.Compare(a.Created) })
 	out := make([]Progress, len(list))

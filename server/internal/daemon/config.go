@@ -458,8 +458,8 @@ func (c Config) check() error {
 		}
 	}
 	for class, text := range c.Retention {
-		if class != "events" && class != "keys" {
-			return errors.New("configuration: retention knows the classes events and keys")
+		if class != "audits" && class != "events" && class != "keys" {
+			return errors.New("configuration: retention knows the classes audits, events and keys")
 		}
 		if _, err := ParseRetention(text); err != nil {
 			return fmt.Errorf("configuration: retention.%s: %w", class, err)

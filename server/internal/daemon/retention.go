@@ -62,6 +62,13 @@ func (s *Server) purgeOnce(ctx context.Context, classes Retention, now time.Time
 		}
 		errs = append(errs, err)
 	}
+	if text, ok := classes["audits"]; ok {
+		keep, err := ParseRetention(text)
+		if err == nil {
+			err = s.audits.engine.Purge(ctx, now.Add(-keep))
+		}
+		errs = append(errs, err)
+	}
 	if text, ok := classes["keys"]; ok {
 		keep, err := ParseRetention(text)
 		if err == nil {
