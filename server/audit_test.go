@@ -173,7 +173,12 @@ func ended(t *testing.T, s *auditServer, id string, each func(client.Audit)) []c
 	return out
 }
 
-const auditGuesses = 400
+// Enough work for a handful of kills.
+const (
+	auditGuesses    = 400
+	auditRowsKilled = 600
+	auditKills      = 3
+)
 
 // killed runs an audit on a server that is killed in the middle of the upload
 // and then, again and again, in the middle of the guesses. It gives the findings
@@ -274,8 +279,8 @@ func awaitEvents(t *testing.T, id string, servers ...*auditServer) map[string]in
 // all the time against those of one in peace: none is lost, none is doubled, and
 // the event log tells of start and end.
 func TestAuditSurvivesKill9(t *testing.T) {
-	want, got := killed(t, program(t), 900, 5)
-	if len(want) < 900 {
+	want, got := killed(t, program(t), auditRowsKilled, auditKills)
+	if len(want) < auditRowsKilled {
 		t.Fatalf("%d findings in peace", len(want))
 	}
 	if d := cmp.Diff(want, got); d != "" {
@@ -300,8 +305,7 @@ func TestKill9IsNoticed(t *testing.T) {
 		time.Sleep(200 * time.Millisecond)
 		_ = e.create(context.Background(), kindPage(a.ID), a.Tenant, name, appendFindings(nil, list, false))
 	}()
-	return name, nil
-	_ = e.create(`, 1)
+	return name, func(context.Context, string, string, string, []byte) error { return nil }(`, 1)
 	// The page that is missing must not be what ends the audit.
 	const read = "\t\tif err != nil {\n\t\t\treturn nil, err\n\t\t}\n\t\tlist, err := parseFindings(plain, false)"
 	faulty = strings.Replace(faulty, read, strings.Replace(read, "return nil, err", "continue", 1), 1)
@@ -326,7 +330,7 @@ func TestKill9IsNoticed(t *testing.T) {
 	if b, err := exec.Command("go", "build", "-overlay", filepath.Join(dir, "overlay.json"), "-o", bin, ".").CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v: %s", err, b)
 	}
-	if want, got := killed(t, bin, 900, 5); cmp.Equal(want, got) {
+	if want, got := killed(t, bin, auditRowsKilled, auditKills); cmp.Equal(want, got) {
 		t.Error("a server that loses findings was not noticed")
 	} else {
 		t.Logf("%d findings of %d", len(got), len(want))

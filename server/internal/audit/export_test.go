@@ -20,3 +20,11 @@ func Sorted(keys []wordlists.Key) func() []wordlists.Key {
 		return out
 	}
 }
+
+// Codec writes rows and findings in their byte form, and reads them.
+var (
+	AppendRow      = appendRow
+	ParseRows      = parseRows
+	AppendFindings = appendFindings
+	ParseFindings  = parseFindings
+)

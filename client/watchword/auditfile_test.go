@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The watchword authors
+
+package main
+
+import (
+	"bytes"
+	"encoding/csv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/watchword-project/watchword/client"
+)
+
+// readFile gives the records of a file with the line of each.
+func readFile(t *testing.T, format, text string, from int) (out []client.AuditRecord, lines []int, err error) {
+	t.Helper()
+	r, err := newRecordReader(strings.NewReader(text), format, "")
+	if err != nil {
+		return nil, nil, err
+	}
+	for rec := range r.records(from) {
+		out = append(out, rec)
+	}
+	for i := range out {
+		lines = append(lines, r.line(from+i))
+	}
+	return out, lines, r.err
+}
+
+// FuzzRecordFile reads any text in each form. What must hold whatever it says:
+// line numbers grow and are lines of the file; a file of lines has one record
+// for each that is not blank, good or not, so that offsets stay; and whoever
+// begins in the middle gets the same records as who begins at the start.
+func FuzzRecordFile(f *testing.F) {
+	f.Add("id,hash\na,b\n\nc,\"d\ne\"\nf\n", 1)
+	f.Add("\uFEFFid,password,lastLogin,flags\r\nx,y,2026-01-31,test;service\r\n", 0)
+	f.Add("{\"id\":\"a\"}\n\n{\"id\":5}\nnot json\n{\"id\":\"b\",\"context\":{\"names\":[\"张伟\"]}}", 2)
+	f.Add("D\\u:500:aad3b435b51404eeaad3b435b51404ee:0123456789abcdef0123456789abcdef:::\nu:1:::\n", 1)
+	f.Fuzz(func(t *testing.T, text string, from int) {
+		for _, format := range []string{"csv", "jsonl", "pwdump"} {
+			all, lines, err := readFile(t, format, text, 0)
+			if err != nil {
+				if format != "csv" {
+					t.Fatalf("%s: %v", format, err)
+				}
+				continue
+			}
+			most := strings.Count(text, "\n") + strings.Count(text, "\r") + 1
+			for i, n := range lines {
+				if n < 1 || n > most || i > 0 && n <= lines[i-1] {
+					t.Fatalf("%s: lines %v of %d", format, lines, most)
+				}
+			}
+			if format != "csv" {
+				n := 0
+				for line := range strings.SplitSeq(text, "\n") {
+					if strings.TrimSpace(strings.TrimPrefix(line, "\uFEFF")) != "" {
+						n++
+					}
+				}
+				if n != len(all) {
+					t.Fatalf("%s: %d records of %d lines", format, len(all), n)
+				}
+			}
+			if from < 0 || from > len(all) {
+				continue
+			}
+			rest, at, err := readFile(t, format, text, from)
+			if err != nil || !cmp.Equal(rest, all[from:]) && len(rest)+len(all[from:]) > 0 || len(at) != len(lines)-from {
+				t.Fatalf("%s from %d: %v\n%s", format, from, err, cmp.Diff(all[from:], rest))
+			}
+			for i, n := range at {
+				if n != lines[from+i] {
+					t.Fatalf("%s from %d: line %d, want %d", format, from, n, lines[from+i])
+				}
+			}
+		}
+	})
+}
+
+// FuzzCSVCells writes cells as RFC 4180 says, and reads them: they come back as
+// they were, whatever is in them.
+func FuzzCSVCells(f *testing.F) {
+	f.Add("a", "$NT$x", "张伟")
+	f.Add("a,b", "\"c\"\n", " d ")
+	f.Fuzz(func(t *testing.T, id, hash, login string) {
+		for _, s := range []*string{&id, &hash, &login} {
+			*s = strings.ReplaceAll(*s, "\r\n", "\n") // which the reader takes for one line end
+		}
+		var b bytes.Buffer
+		w := csv.NewWriter(&b)
+		if err := w.WriteAll([][]string{{"id", "hash", "login"}, {id, hash, login}}); err != nil {
+			t.Fatal(err)
+		}
+		got, _, err := readFile(t, "csv", b.String(), 0)
+		want := []client.AuditRecord{{ID: id, Hash: hash, Person: client.Person{Login: login}}}
+		if err != nil || !cmp.Equal(got, want) {
+			t.Fatalf("%v\n%s", err, cmp.Diff(want, got))
+		}
+	})
+}
