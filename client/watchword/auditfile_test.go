@@ -102,3 +102,12 @@ func FuzzCSVCells(f *testing.F) {
 		}
 	})
 }
+
+// An open quotation mark must not read the rest of the file into memory.
+func TestOpenQuotationMark(t *testing.T) {
+	text := "id,hash\na,b\n\"c,d\n" + strings.Repeat("x,y\n", 1<<20)
+	all, _, err := readFile(t, "csv", text, 0)
+	if err == nil || !strings.Contains(err.Error(), "quotation mark") || len(all) != 1 {
+		t.Errorf("%d records, %v", len(all), err)
+	}
+}
