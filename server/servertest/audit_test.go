@@ -661,3 +661,142 @@ func TestServersShareAnAudit(t *testing.T) {
 		}
 	})
 }
+
+// auditEvents gives the events of an audit in their order, each with its
+// outcome, and the parameters of the last of each type.
+func auditEvents(t *testing.T, s *servertest.Server, id string) (list []string, params map[string]map[string]string) {
+	t.Helper()
+	params = map[string]map[string]string{}
+	for token := ""; ; {
+		r, err := watchwordv1.NewAdminServiceClient(s.Client.Conn()).ListEvents(context.Background(), &watchwordv1.ListEventsRequest{PageToken: token})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range r.GetEvents() {
+			if e.GetParams()["audit"] == id {
+				list = append(list, e.GetType()+" "+e.GetOutcome())
+				params[e.GetType()] = e.GetParams()
+			}
+		}
+		if token = r.GetNextPageToken(); token == "" {
+			return list, params
+		}
+	}
+}
+
+// The event log tells who made an audit, when it started and ended, who read
+// what was found, in which form, and what was done about it.
+func TestAuditEvents(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t)
+	ctx := context.Background()
+	set(t, s, "alice", goodPassword)
+	id := createAudit(t, s, &watchwordv1.CreateAuditRequest{Source: watchwordv1.CreateAuditRequest_SOURCE_OWN_STORE})
+	waitAudit(t, s, id)
+	allFindings(t, s, id)
+	report(t, s, id, watchwordv1.GetReportRequest_FORMAT_SARIF, "en")
+	if _, err := audits(s).ApplyRemediation(ctx, &watchwordv1.ApplyRemediationRequest{Id: id, Kinds: []watchwordv1.FindingKind{watchwordv1.FindingKind_FINDING_KIND_BELOW_FLOOR},
+		Action: watchwordv1.ApplyRemediationRequest_ACTION_DISABLE}); err != nil {
+		t.Fatal(err)
+	}
+	up := createAudit(t, s, &watchwordv1.CreateAuditRequest{})
+	if _, err := upload(t, s, up, 0, false, &watchwordv1.AuditRecord{Id: "a", Hash: ntlm("123456")}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := audits(s).CancelAudit(ctx, &watchwordv1.CancelAuditRequest{Id: up}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the events", 10*time.Second, func() error {
+		list, params := auditEvents(t, s, id)
+		for _, want := range []string{"audit.create OK", "audit.start OK", "audit.end DONE", "audit.findings OK", "audit.report OK", "audit.remediate OK"} {
+			if !slices.Contains(list, want) {
+				return fmt.Errorf("no %s in %v", want, list)
+			}
+		}
+		for typ, want := range map[string][2]string{"audit.report": {"format", "FORMAT_SARIF"}, "audit.remediate": {"changed", "1"}, "audit.end": {"records", "1"}} {
+			if got := params[typ][want[0]]; got != want[1] {
+				return fmt.Errorf("%s has %s %q, want %q", typ, want[0], got, want[1])
+			}
+		}
+		list, params = auditEvents(t, s, up)
+		for _, want := range []string{"audit.create OK", "audit.upload OK", "audit.cancel OK", "audit.end CANCELLED"} {
+			if !slices.Contains(list, want) {
+				return fmt.Errorf("no %s in %v", want, list)
+			}
+		}
+		if params["audit.upload"]["accepted"] != "1" || slices.Contains(list, "audit.start OK") {
+			return fmt.Errorf("upload %v, all %v", params["audit.upload"], list)
+		}
+		return nil
+	})
+	// An id that is none goes into no event: it may be anything.
+	if _, err := audits(s).GetReport(ctx, &watchwordv1.GetReportRequest{Id: "hunter2hunter2", Format: watchwordv1.GetReportRequest_FORMAT_CSV}); status.Code(err) != codes.NotFound {
+		t.Errorf("report of an unknown audit: %v", err)
+	}
+	if list, _ := auditEvents(t, s, "hunter2hunter2"); len(list) > 0 {
+		t.Errorf("an unknown id is in %v", list)
+	}
+}
+
+// What has ended is dropped after its retention, with all its parts and an
+// event, and so is an upload that never ended; a schedule goes on.
+func TestAuditRetention(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	clock := &auditClock{}
+	s := servertest.Start(t, servertest.Options{Now: clock.now})
+	done := createAudit(t, s, &watchwordv1.CreateAuditRequest{})
+	if _, err := upload(t, s, done, 0, true, &watchwordv1.AuditRecord{Id: "marked-record", Hash: ntlm("123456")}); err != nil {
+		t.Fatal(err)
+	}
+	waitAudit(t, s, done)
+	open := createAudit(t, s, &watchwordv1.CreateAuditRequest{})
+	if _, err := upload(t, s, open, 0, false, &watchwordv1.AuditRecord{Id: "a", Hash: ntlm("123456")}); err != nil {
+		t.Fatal(err)
+	}
+	scheduled := createAudit(t, s, &watchwordv1.CreateAuditRequest{Source: watchwordv1.CreateAuditRequest_SOURCE_OWN_STORE, Repeat: durationpb.New(1000 * time.Hour)})
+	waitAudit(t, s, scheduled)
+	eventually(t, "the ends", 10*time.Second, func() error {
+		for _, id := range []string{done, scheduled} {
+			if list, _ := auditEvents(t, s, id); !slices.Contains(list, "audit.end DONE") {
+				return fmt.Errorf("%s: %v", id, list)
+			}
+		}
+		return nil
+	})
+	s.Stop()
+
+	clock.add(40 * time.Hour)
+	s = servertest.Start(t, servertest.Options{Now: clock.now, DataDir: s.DataDir, Config: "retention: {audits: 2d}"})
+	time.Sleep(50 * time.Millisecond)
+	if r, err := audits(s).ListAudits(ctx, &watchwordv1.ListAuditsRequest{}); err != nil || len(r.GetAudits()) != 3 {
+		t.Errorf("before the time: %v, %v", r, err)
+	}
+	s.Stop()
+	clock.add(20 * time.Hour)
+	s = servertest.Start(t, servertest.Options{Now: clock.now, DataDir: s.DataDir, Config: "retention: {audits: 2d}"})
+	eventually(t, "the purge", 10*time.Second, func() error {
+		r, err := audits(s).ListAudits(ctx, &watchwordv1.ListAuditsRequest{})
+		if err == nil && len(r.GetAudits()) != 1 {
+			err = fmt.Errorf("%d audits", len(r.GetAudits()))
+		}
+		if err == nil && r.GetAudits()[0].GetId() != scheduled {
+			t.Fatalf("%v is left, not the schedule", r.GetAudits()[0])
+		}
+		return err
+	})
+	for _, id := range []string{done, open} {
+		if _, err := audits(s).GetReport(ctx, &watchwordv1.GetReportRequest{Id: id, Format: watchwordv1.GetReportRequest_FORMAT_JSON}); status.Code(err) != codes.NotFound {
+			t.Errorf("a report of what was dropped: %v", err)
+		}
+		eventually(t, "the event of the purge", 10*time.Second, func() error {
+			if list, _ := auditEvents(t, s, id); !slices.Contains(list, "audit.purge OK") {
+				return fmt.Errorf("%v", list)
+			}
+			return nil
+		})
+	}
+	if list, _ := auditEvents(t, s, scheduled); slices.Contains(list, "audit.purge OK") {
+		t.Error("the schedule was dropped")
+	}
+}
