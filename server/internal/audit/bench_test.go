@@ -225,3 +225,61 @@ func BenchmarkGuess(b *testing.B) {
 		b.ReportMetric(float64(mem.Sys>>20), "MiB")
 	}
 }
+
+// BenchmarkLoginBeside measures logins at production cost, one at a time, alone
+// and beside an audit that has work for every slot. It reports the median and
+// the 99th percentile beside the audit as multiples of those without it.
+func BenchmarkLoginBeside(b *testing.B) {
+	h, err := password.NewHasher(password.Config{Params: password.DefaultParams(), MemoryBudget: 256 << 20})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer h.Close()
+	text, err := password.New("nobody guesses this one")
+	if err != nil {
+		b.Fatal(err)
+	}
+	hash, err := h.Hash(b.Context(), password.Batch, text)
+	if err != nil {
+		b.Fatal(err)
+	}
+	rows := make([]audit.Row, 2000)
+	for i := range rows {
+		rows[i] = audit.Row{ID: fmt.Sprint(i), Hash: hash}
+	}
+	n := size("WATCHWORD_AUDIT_LOGINS", 200)
+	measure := func() (median, slow time.Duration) {
+		took := make([]time.Duration, n)
+		for i := range took {
+			begun := time.Now()
+			if _, err := h.Verify(b.Context(), password.Interactive, text, hash); err != nil {
+				b.Fatal(err)
+			}
+			took[i] = time.Since(begun)
+			time.Sleep(took[i] / 2)
+		}
+		slices.Sort(took)
+		return took[n/2], took[n*99/100]
+	}
+	for b.Loop() {
+		aloneMedian, aloneSlow := measure()
+		e := newEngine(b, newStore(b), h, time.Minute, 3*time.Second)
+		begin(b, e, audit.Request{Budget: audit.Budget{Guesses: 1000}}, rows, 2000)
+		ctx, cancel := context.WithCancel(b.Context())
+		var wait sync.WaitGroup
+		wait.Go(func() { e.Run(ctx) })
+		for h.Stats().Running < h.Stats().Slots {
+			time.Sleep(time.Millisecond)
+		}
+		before := h.Stats().Runs
+		median, slow := measure()
+		guessed := h.Stats().Runs - before
+		cancel()
+		wait.Wait()
+		b.ReportMetric(float64(median)/float64(aloneMedian), "×p50")
+		b.ReportMetric(float64(slow)/float64(aloneSlow), "×p99")
+		b.ReportMetric(float64(aloneMedian)/1e6, "p50-alone-ms")
+		b.ReportMetric(float64(slow)/1e6, "p99-beside-ms")
+		b.ReportMetric(float64(guessed), "hashes-meanwhile")
+	}
+}

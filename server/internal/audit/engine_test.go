@@ -258,3 +258,121 @@ func TestLoginsGoBeforeAudits(t *testing.T) {
 		}
 	}
 }
+
+// cleaned runs an engine until it has nothing more to do for an audit.
+func cleaned(t *testing.T, e *audit.Engine, id string) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	var wait sync.WaitGroup
+	wait.Go(func() { e.Run(ctx) })
+	defer wait.Wait()
+	defer cancel()
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		if a, _, err := e.Get(ctx, "t", id); err == nil && a.Cleaned {
+			return
+		}
+	}
+	t.Fatal("the audit is never cleaned")
+}
+
+// reluctant is a store that does not delete now and then.
+type reluctant struct {
+	objects.Store
+	deletes atomic.Int64
+}
+
+func (s *reluctant) Delete(ctx context.Context, kind, tenant, name string, version uint64) error {
+	if s.deletes.Add(1)%3 == 0 {
+		return errors.New("the store is away")
+	}
+	return s.Store.Delete(ctx, kind, tenant, name, version)
+}
+
+// What is dropped is gone with all its parts, also when the store fails on the
+// way; meanwhile nobody meets what is half there.
+func TestPurgeLeavesNothing(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	h := newHasher(t)
+	store := &reluctant{Store: newStore(t)}
+	peace := newEngine(t, store.Store, h, time.Minute, time.Minute)
+	id := begin(t, peace, audit.Request{}, weakRows(t, h, 100), 40)
+	cleaned(t, peace, id)
+	a, _, err := peace.Get(ctx, "t", id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := newEngine(t, store, h, time.Minute, time.Minute)
+	left := func() (n int) {
+		for _, kind := range []string{"audit", "audit-r-" + a.ID, "audit-w-" + a.ID, "audit-f-" + a.ID} {
+			for _, err := range store.List(ctx, kind, "t") {
+				if err != nil {
+					t.Fatal(err)
+				}
+				n++
+			}
+		}
+		return n
+	}
+	if err := e.Purge(ctx, a.Ended); err != nil || left() == 0 {
+		t.Fatalf("before the time: %v, %d parts left", err, left())
+	}
+	failed := 0
+	for range 1000 {
+		if err = e.Purge(ctx, a.Ended.Add(time.Second)); err == nil {
+			break
+		}
+		failed++
+		if _, _, err := e.Get(ctx, "t", a.ID); !errors.Is(err, audit.ErrUnknown) {
+			t.Fatalf("an audit that is half there: %v", err)
+		}
+	}
+	if err != nil || failed == 0 || left() != 0 {
+		t.Errorf("after %d failures: %v, %d parts left", failed, err, left())
+	}
+}
+
+// damaging is a store in which a chunk of rows was changed by somebody.
+type damaging struct{ objects.Store }
+
+func (s *damaging) Load(ctx context.Context, kind, tenant, name string) (objects.Object, error) {
+	o, err := s.Store.Load(ctx, kind, tenant, name)
+	if err == nil && strings.HasPrefix(kind, "audit-r-") {
+		o.Data = append([]byte(nil), o.Data...)
+		o.Data[len(o.Data)-1] ^= 1
+	}
+	return o, err
+}
+
+// An audit whose rows were changed fails, says so in the event log, and keeps no
+// rows.
+func TestChangedRowsEndAnAudit(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	h := newHasher(t)
+	store := &damaging{newStore(t)}
+	var mu sync.Mutex
+	var told []string
+	e, err := audit.New(audit.Config{Objects: store, Accounts: nobody{}, Hasher: h, Key: make([]byte, 32), Log: slog.New(slog.DiscardHandler),
+		Tell: func(_ context.Context, what string, a *audit.Audit) error {
+			mu.Lock()
+			defer mu.Unlock()
+			told = append(told, fmt.Sprint(what, " ", a.State))
+			return nil
+		}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := begin(t, e, audit.Request{}, weakRows(t, h, 10), 10)
+	cleaned(t, e, id)
+	a, _, err := e.Get(ctx, "t", id)
+	if err != nil || a.State != audit.Failed || a.Stop != audit.StopFault || !a.Cleaned {
+		t.Errorf("%+v, %v", a, err)
+	}
+	if want := []string{fmt.Sprint(audit.Began, " ", audit.Running), fmt.Sprint(audit.Ended, " ", audit.Failed)}; !cmp.Equal(told, want) {
+		t.Errorf("told %v, want %v", told, want)
+	}
+	for o, err := range store.List(ctx, "audit-r-"+id, "t") {
+		t.Errorf("rows are left: %s, %v", o.Name, err)
+	}
+}
