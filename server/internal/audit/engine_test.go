@@ -282,7 +282,7 @@ type reluctant struct {
 }
 
 func (s *reluctant) Delete(ctx context.Context, kind, tenant, name string, version uint64) error {
-	if s.deletes.Add(1)%3 == 0 {
+	if s.deletes.Add(1)%2 == 0 {
 		return errors.New("the store is away")
 	}
 	return s.Store.Delete(ctx, kind, tenant, name, version)
