@@ -93,6 +93,9 @@ func (k *auditUploadCmd) Run(ctx context.Context, c *cli) error {
 		for _, x := range up.Rejected {
 			fmt.Fprintf(os.Stderr, "line %d: %s\n", r.line(x.Offset), x.Reason)
 		}
+		if more := up.Next - next - up.Accepted - len(up.Rejected); more > 0 {
+			fmt.Fprintf(os.Stderr, "and %d more: see watchword audit findings --kind malformed\n", more)
+		}
 		if r.unsaid {
 			fmt.Fprintln(os.Stderr, "some hashes are hexadecimal digits alone: say what they are with --hashes, such as --hashes ntlm, in another audit")
 		}

@@ -800,3 +800,33 @@ func TestAuditRetention(t *testing.T) {
 		t.Error("the schedule was dropped")
 	}
 }
+
+// An audit guesses at every scheme there is: hashes of other programs are found
+// by a login that is the password, and not by one that is none.
+func TestAuditKnowsEveryScheme(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t, servertest.Options{Config: firebase(t)})
+	var list []*watchwordv1.AuditRecord
+	for name, v := range vectors(t) {
+		if len([]rune(v[0])) < 3 { // shorter than any name that is guessed
+			continue
+		}
+		list = append(list, &watchwordv1.AuditRecord{Id: name, Hash: v[1], Context: &watchwordv1.PasswordContext{Login: v[0]}},
+			&watchwordv1.AuditRecord{Id: "not-" + name, Hash: v[1], Context: &watchwordv1.PasswordContext{Login: otherCase(v[0]) + "x"}})
+	}
+	id := createAudit(t, s, &watchwordv1.CreateAuditRequest{Budget: &watchwordv1.AuditBudget{GuessesPerSubject: 3}})
+	r, err := upload(t, s, id, 0, true, list...)
+	if err != nil || int(r.GetAccepted()) != len(list) {
+		t.Fatalf("%v, %v", r, err)
+	}
+	waitAudit(t, s, id)
+	found := map[string]bool{}
+	for _, f := range allFindings(t, s, id) {
+		found[f.GetRecordId()] = found[f.GetRecordId()] || f.GetClass() == "same-as-login"
+	}
+	for _, r := range list {
+		if want := !strings.HasPrefix(r.GetId(), "not-"); found[r.GetId()] != want {
+			t.Errorf("%s, %.12s…: guessed %v, want %v", r.GetId(), r.GetHash(), found[r.GetId()], want)
+		}
+	}
+}

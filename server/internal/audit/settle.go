@@ -43,10 +43,6 @@ func (r *runner) settle(ctx context.Context) error {
 			}
 		}
 	}
-	diff, err := r.newComparison(ctx)
-	if err != nil {
-		return err
-	}
 	res := &Result{Schemes: make(map[string]int), Bands: make(map[Band]int)}
 	digest := sha256.New()
 	var page []Finding
@@ -72,7 +68,6 @@ func (r *runner) settle(ctx context.Context) error {
 		}
 		list = r.merge(list, shared, rows, w.First)
 		res.count(w, list)
-		diff.count(list)
 		for i := range rows {
 			rows[i].tag = 0 // another in each audit
 			buf = appendRow(buf[:0], &rows[i])
@@ -93,7 +88,7 @@ func (r *runner) settle(ctx context.Context) error {
 	}
 	res.Digest = hex.EncodeToString(digest.Sum(nil))
 	res.Yield = r.ahead(works)
-	if res.Diff, err = diff.end(ctx, r); err != nil {
+	if res.Diff, err = r.compare(ctx, res); err != nil {
 		return err
 	}
 	a, err := r.change(ctx, r.a.Tenant, r.a.ID, func(a *Audit) (bool, error) {
@@ -179,13 +174,6 @@ func (res *Result) count(w *work, list []Finding) {
 	}
 }
 
-// comparison meets the findings of two audits by record and kind.
-type comparison struct {
-	before map[findingKey]bool // true once it was found again
-	diff   Difference
-	on     bool
-}
-
 type findingKey [12]byte
 
 func keyOf(f *Finding) findingKey {
@@ -197,57 +185,67 @@ func keyOf(f *Finding) findingKey {
 	return k
 }
 
-func (r *runner) newComparison(ctx context.Context) (*comparison, error) {
-	c := &comparison{}
+// partFindings is how many findings of the audit before are held at a time, of
+// about 32 bytes each. More are gone through several times, each time for one
+// part of all keys.
+const partFindings = 2 << 20
+
+// compare meets the final findings of the audit with those of the one before, by
+// record and kind. It gives nil where there is none to compare with.
+func (r *runner) compare(ctx context.Context, res *Result) (*Difference, error) {
 	if r.a.Previous == "" {
-		return c, nil
-	}
-	before, err := r.load(ctx, r.a.Tenant, r.a.Previous)
-	if errors.Is(err, ErrUnknown) || err == nil && !before.Settled {
-		return c, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	c.on, c.before = true, make(map[findingKey]bool)
-	return c, r.final(ctx, before, func(f *Finding) bool {
-		c.before[keyOf(f)] = false
-		return true
-	})
-}
-
-func (c *comparison) count(list []Finding) {
-	if !c.on {
-		return
-	}
-	for i := range list {
-		k := keyOf(&list[i])
-		if _, was := c.before[k]; was {
-			c.before[k] = true
-			c.diff.Same++
-			continue
-		}
-		c.diff.New++
-		c.diff.NewByKind[list[i].Kind]++
-	}
-}
-
-func (c *comparison) end(ctx context.Context, r *runner) (*Difference, error) {
-	if !c.on {
 		return nil, nil
 	}
 	before, err := r.load(ctx, r.a.Tenant, r.a.Previous)
+	if errors.Is(err, ErrUnknown) || err == nil && !before.Settled {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}
-	err = r.final(ctx, before, func(f *Finding) bool {
-		if !c.before[keyOf(f)] {
-			c.diff.Gone++
-			c.diff.GoneByKind[f.Kind]++
+	now := *r.a
+	now.Result = res
+	all := 0
+	for _, n := range before.Result.Kinds {
+		all += n
+	}
+	diff := &Difference{}
+	parts := uint32((all + partFindings - 1) / partFindings)
+	for part := range max(parts, 1) {
+		// Several records may have one id: each is met with one of the audit before.
+		type count struct {
+			kind Kind
+			n    uint32
 		}
-		return true
-	})
-	return &c.diff, err
+		known := make(map[findingKey]count)
+		each := func(f func(findingKey, Kind)) func(*Finding) bool {
+			return func(x *Finding) bool {
+				if k := keyOf(x); binary.BigEndian.Uint32(k[:])%max(parts, 1) == part {
+					f(k, x.Kind)
+				}
+				return true
+			}
+		}
+		if err := r.final(ctx, before, each(func(k findingKey, kind Kind) { known[k] = count{kind, known[k].n + 1} })); err != nil {
+			return nil, err
+		}
+		if err := r.final(ctx, &now, each(func(k findingKey, kind Kind) {
+			if n := known[k].n; n > 0 {
+				known[k] = count{kind, n - 1}
+				diff.Same++
+				return
+			}
+			diff.New++
+			diff.NewByKind[kind]++
+		})); err != nil {
+			return nil, err
+		}
+		for _, c := range known {
+			diff.Gone += int(c.n)
+			diff.GoneByKind[c.kind] += int(c.n)
+		}
+	}
+	return diff, nil
 }
 
 // final walks the final findings of an audit until f returns false.

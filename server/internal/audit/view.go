@@ -59,7 +59,7 @@ func (e *Engine) progress(ctx context.Context, a *Audit) (Progress, error) {
 	bounds := roundsOf(a.Budget.Guesses)
 	stages := stageRounds + 2*(len(bounds)-1)
 	var p Progress
-	var left time.Duration
+	var left, rows time.Duration
 	for _, w := range works {
 		p.Records += w.Count
 		p.Rejected += w.Rejected
@@ -76,16 +76,33 @@ func (e *Engine) progress(ctx context.Context, a *Audit) (Progress, error) {
 			p.Done += w.Count * min(w.Stage, stages) / stages
 		}
 		left += w.left(bounds)
+		rows += time.Duration(w.Count*w.stagesLeft(len(bounds)-1)) * rowTime
 	}
 	if a.State == Running {
 		left = min(left, a.Budget.CPU-p.CPU)
-		p.ETA = max(0, left/time.Duration(max(1, e.Hasher.Stats().Slots)))
+		p.ETA = max(0, left/time.Duration(max(1, e.Hasher.Stats().Slots))) + rows
 		if !a.Deadline.IsZero() {
 			p.ETA = max(0, min(p.ETA, a.Deadline.Sub(e.Now())))
 		}
 		p.Yield = (&runner{Engine: e, a: a}).ahead(works)
 	}
 	return p, nil
+}
+
+// rowTime is about what a stage takes for each row beside the guesses: the store,
+// and waiting for a slot.
+const rowTime = 15 * time.Microsecond
+
+// stagesLeft is how many stages look at the rows of a chunk yet, in n rounds.
+func (w *work) stagesLeft(n int) int {
+	left := max(0, stageRounds-w.Stage) + 1 // the last puts the findings in order
+	if w.Cheap > 0 {
+		left += min(n, max(0, stageRounds+n-w.Stage))
+	}
+	if w.Slow > 0 {
+		left += min(n, max(0, stageRounds+2*n-w.Stage))
+	}
+	return left
 }
 
 // left is how long the guesses take at most that a chunk has before it.
