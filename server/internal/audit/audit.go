@@ -259,6 +259,7 @@ type Engine struct {
 	seal  sealer
 	owner string
 	wake  chan struct{}
+	part  int // findings compared at a time
 }
 
 // maxAudits is how many audits one server works on at a time.
@@ -282,5 +283,5 @@ func New(c Config) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Engine{Config: c, seal: s, owner: rand.Text(), wake: make(chan struct{}, 1)}, nil
+	return &Engine{Config: c, seal: s, owner: rand.Text(), wake: make(chan struct{}, 1), part: partFindings}, nil
 }

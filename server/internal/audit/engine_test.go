@@ -376,3 +376,34 @@ func TestChangedRowsEndAnAudit(t *testing.T) {
 		t.Errorf("rows are left: %s, %v", o.Name, err)
 	}
 }
+
+// The difference to the audit before is the same however many findings are held
+// at a time, and records of one id are met one with one.
+func TestCompare(t *testing.T) {
+	t.Parallel()
+	h := newHasher(t)
+	rows := weakRows(t, h, 60) // the even ones are guessed, and share their password
+	for i := range 10 {
+		rows[i].ID = "several"
+	}
+	store := newStore(t)
+	before := newEngine(t, store, h, time.Minute, time.Minute)
+	previous := begin(t, before, audit.Request{Budget: audit.Budget{Guesses: 10}}, rows[:50], 20)
+	cleaned(t, before, previous)
+	for _, part := range []int{1 << 20, 7} {
+		e := newEngine(t, store, h, time.Minute, time.Minute)
+		e.CompareAtATime(part)
+		id := begin(t, e, audit.Request{Budget: audit.Budget{Guesses: 10}, Previous: previous}, rows[4:], 20)
+		cleaned(t, e, id)
+		a, _, err := e.Get(t.Context(), "t", id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Four rows went, ten came; every row is below the floor and without
+		// pepper, every other is weak and shared as well.
+		if d := a.Result.Diff; d == nil || d.Gone != 4*2+2*2 || d.New != 10*2+5*2 || d.Same != 46*2+23*2 ||
+			d.GoneByKind[audit.Weak] != 2 || d.NewByKind[audit.Shared] != 5 {
+			t.Errorf("%d at a time: %+v", part, d)
+		}
+	}
+}

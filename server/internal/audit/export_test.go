@@ -28,3 +28,6 @@ var (
 	AppendFindings = appendFindings
 	ParseFindings  = parseFindings
 )
+
+// CompareAtATime sets how many findings are compared at a time.
+func (e *Engine) CompareAtATime(n int) { e.part = n }

@@ -210,7 +210,7 @@ func (r *runner) compare(ctx context.Context, res *Result) (*Difference, error) 
 		all += n
 	}
 	diff := &Difference{}
-	parts := uint32((all + partFindings - 1) / partFindings)
+	parts := uint32((all + r.part - 1) / r.part)
 	for part := range max(parts, 1) {
 		// Several records may have one id: each is met with one of the audit before.
 		type count struct {
