@@ -185,8 +185,12 @@ func parseRecord(text []byte) (client.AuditRecord, bool) {
 			BirthDate: l.Context.BirthDate, Words: l.Context.Words}}, true
 }
 
-// noLM is the hash of the empty password, which dumps hold where there is none.
-const noLM = "aad3b435b51404eeaad3b435b51404ee"
+// noLM and noNT are the hashes of the empty password, which dumps hold where
+// there is none.
+const (
+	noLM = "aad3b435b51404eeaad3b435b51404ee"
+	noNT = "31d6cfe0d16ae931b73c59d7e0c089c0"
+)
 
 // parsePwdump reads "domain\user:rid:lm:nt:::", as dumps of a domain hold it,
 // with a remark such as "(status=Disabled)" behind it.
@@ -194,6 +198,9 @@ func parsePwdump(text []byte) (client.AuditRecord, bool) {
 	part := strings.Split(string(text), ":")
 	if len(part) < 4 || len(part[3]) != len(noLM) {
 		return client.AuditRecord{}, false
+	}
+	if strings.HasPrefix(part[3], "NO PASSWORD") {
+		part[3] = noNT
 	}
 	user := part[0]
 	if i := strings.LastIndexByte(user, '\\'); i >= 0 {

@@ -58,6 +58,8 @@ func sha(s string) string {
 	return "{SHA}" + base64.StdEncoding.EncodeToString(sum[:])
 }
 
+func sha1Of(s string) []byte { sum := sha1.Sum([]byte(s)); return sum[:] }
+
 // hashOf makes a hash at the cost of the server.
 func hashOf(t *testing.T, s *servertest.Server, text string) string {
 	t.Helper()
@@ -173,6 +175,8 @@ func records(t *testing.T, s *servertest.Server) (list []*watchwordv1.AuditRecor
 		{Id: "u-org", Hash: hashOf(t, s, fmt.Sprintf("Contoso@%d", time.Now().UTC().Year())), Context: &watchwordv1.PasswordContext{Login: "zz9"}},
 		{Id: "admin", Hash: hashOf(t, s, "admin")},
 		{Id: "nt", Hash: ntlm("qwerty")},
+		{Id: "blank", Hash: ntlm("")},
+		{Id: "blanksalt", Hash: "{SSHA}" + base64.StdEncoding.EncodeToString(append(sha1Of("salt"), "salt"...))},
 		{Id: "twin1", Hash: sha(canary)},
 		{Id: "twin2", Hash: sha(canary)},
 		{Id: "md5crypt", Hash: "$1$abcdefgh$G//4keteveJp0qb8z2DxG/"},
@@ -194,15 +198,18 @@ func records(t *testing.T, s *servertest.Server) (list []*watchwordv1.AuditRecor
 		"nt":       {"WEAK", "LEGACY_HASH", "NO_PEPPER"},
 		"twin1":    {"SHARED", "LEGACY_HASH", "NO_PEPPER"},
 		"twin2":    {"SHARED", "LEGACY_HASH", "NO_PEPPER"},
+		"blank":    {"WEAK", "SHARED", "LEGACY_HASH", "NO_PEPPER"},
 		"md5crypt": {"WEAK", "LEGACY_HASH", "NO_PEPPER"},
-		"old":      {"BELOW_FLOOR", "NO_PEPPER", "STALE", "DORMANT"},
-		"bad":      {"MALFORMED"},
-		"fresh":    {"BELOW_FLOOR", "NO_PEPPER", "NEVER_CHANGED"},
-		"pair1":    {"WEAK", "SHARED", "BELOW_FLOOR", "NO_PEPPER"},
-		"pair2":    {"WEAK", "SHARED", "BELOW_FLOOR", "NO_PEPPER"},
-		"plain":    {"WEAK"},
-		"plainok":  nil,
-		"flag":     {"MALFORMED"},
+
+		"blanksalt": {"WEAK", "SHARED", "LEGACY_HASH", "NO_PEPPER"},
+		"old":       {"BELOW_FLOOR", "NO_PEPPER", "STALE", "DORMANT"},
+		"bad":       {"MALFORMED"},
+		"fresh":     {"BELOW_FLOOR", "NO_PEPPER", "NEVER_CHANGED"},
+		"pair1":     {"WEAK", "SHARED", "BELOW_FLOOR", "NO_PEPPER"},
+		"pair2":     {"WEAK", "SHARED", "BELOW_FLOOR", "NO_PEPPER"},
+		"plain":     {"WEAK"},
+		"plainok":   nil,
+		"flag":      {"MALFORMED"},
 	}
 	return list, want, []string{canary, "woaini1314", "zhangwei1990", "Contoso@", "iloveyou", "password123"}
 }
@@ -222,7 +229,7 @@ func TestAuditFindsAll(t *testing.T) {
 		t.Errorf("upload: %v", r)
 	}
 	for i, x := range r.GetRejected() {
-		if where := []uint32{9, 15}[i]; x.GetOffset() != where || x.GetReason() == "" {
+		if where := []uint32{11, 17}[i]; x.GetOffset() != where || x.GetReason() == "" {
 			t.Errorf("rejected: %v, want offset %d", x, where)
 		}
 	}

@@ -709,6 +709,7 @@ const (
 func (g *guessing) row(ctx context.Context, i int) error {
 	row := &g.rows[i]
 	person := personOf(row, *g.words)
+	person.MayBeEmpty = g.a.Source == Uploaded
 	if g.a.Source == OwnStore {
 		person.Login, person.Context.Login = row.Context.Login, row.Context.Login
 	}
@@ -720,7 +721,10 @@ func (g *guessing) row(ctx context.Context, i int) error {
 	class := own[fromPerson:toPerson]
 	for k := range class {
 		text, err := password.New(class[k].Text)
-		if err != nil {
+		switch {
+		case class[k].Class == "empty":
+			text = password.Empty()
+		case err != nil:
 			text, _ = password.New("123456")
 		}
 		texts = append(texts, text)
@@ -760,6 +764,9 @@ func (g *guessing) row(ctx context.Context, i int) error {
 			if hit < mine {
 				f.Class = class[hit].Class
 				f.Kind = ContextDerived
+				if f.Class == "empty" {
+					f.Kind = Weak
+				}
 				f.Band = bandOf(float64(fromPerson + hit + 1))
 				login := person.Context.Login
 				if f.Class == "vendor-default" || f.Class == "same-as-login" && (defaultName(login) || testName(login)) {

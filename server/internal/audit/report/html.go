@@ -77,6 +77,7 @@ var words = map[string][2]string{ // English, Chinese
 // of hashes, stand as they are.
 var classes = map[string][2]string{
 	"common":          {"list of common passwords", "常见口令表"},
+	"empty":           {"empty password", "空口令"},
 	"estimate":        {"few guesses needed", "猜测次数估计"},
 	"vendor-default":  {"delivered with the product", "产品出厂口令"},
 	"same-as-login":   {"same as the login name", "与登录名相同"},
