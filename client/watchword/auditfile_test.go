@@ -8,6 +8,7 @@ import (
 	"encoding/csv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -109,5 +110,29 @@ func TestOpenQuotationMark(t *testing.T) {
 	all, _, err := readFile(t, "csv", text, 0)
 	if err == nil || !strings.Contains(err.Error(), "quotation mark") || len(all) != 1 {
 		t.Errorf("%d records, %v", len(all), err)
+	}
+}
+
+// On a terminal the bar is one line that is written over; elsewhere a line goes
+// out now and then.
+func TestProgress(t *testing.T) {
+	begin := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for _, terminal := range []bool{true, false} {
+		var b bytes.Buffer
+		p := newProgress(&b, terminal)
+		for i := range 5 {
+			p.show(client.Audit{Done: 100 * i, Total: 400, ETA: time.Duration(4-i) * time.Second, Yield: 7, Findings: map[string]int32{"WEAK": int32(i)}}, begin.Add(time.Duration(i)*time.Second))
+		}
+		p.end()
+		got := b.String()
+		last := got[strings.LastIndexAny(strings.TrimSuffix(got, "\n"), "\r\n")+1:]
+		if terminal {
+			if strings.Count(got, "\n") != 1 || !strings.HasPrefix(got, "\r[------------------------]   0 %  0/400") ||
+				!strings.HasPrefix(last, "[########################] 100 %  400/400  100/s  4 found") || !strings.Contains(got, " 50 %  200/400  100/s  2 found  at most 2s  about 7 to come") {
+				t.Errorf("on a terminal: %q", got)
+			}
+		} else if got != "[------------------------]   0 %  0/400  0/s  0 found  at most 4s  about 7 to come\n" {
+			t.Errorf("elsewhere: %q", got)
+		}
 	}
 }

@@ -407,3 +407,25 @@ func TestCompare(t *testing.T) {
 		}
 	}
 }
+
+// An audit that somebody has changed in the store stops no other.
+func TestADamagedAuditStopsNoOther(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	h := newHasher(t)
+	store := newStore(t)
+	for _, name := range []string{"aaaaaaaaaaaaaaaa", "zzzzzzzzzzzzzzzz"} { // before any other and behind
+		if err := store.Save(ctx, objects.Object{Kind: "audit", Tenant: "t", Name: name, Version: 1, Data: make([]byte, 64)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e := newEngine(t, store, h, time.Minute, time.Minute)
+	id := begin(t, e, audit.Request{}, weakRows(t, h, 4), 4)
+	cleaned(t, e, id)
+	if err := e.Purge(ctx, time.Now().Add(time.Hour)); err == nil {
+		t.Error("a purge that cannot read everything says nothing")
+	}
+	if _, _, err := e.Get(ctx, "t", id); !errors.Is(err, audit.ErrUnknown) {
+		t.Errorf("the sound audit was not dropped: %v", err)
+	}
+}

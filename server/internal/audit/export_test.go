@@ -31,3 +31,9 @@ var (
 
 // CompareAtATime sets how many findings are compared at a time.
 func (e *Engine) CompareAtATime(n int) { e.part = n }
+
+// Share and Rounds say how guesses are dealt out.
+var (
+	Share  = share
+	Rounds = roundsOf
+)

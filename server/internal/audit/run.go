@@ -37,9 +37,9 @@ func (e *Engine) Run(ctx context.Context) {
 		for a, err := range e.list(ctx, objects.AllTenants) {
 			if err != nil {
 				if ctx.Err() == nil {
-					e.Log.Error("audits could not be read", "error", err)
+					e.Log.Error("an audit could not be read", "error", err)
 				}
-				break
+				continue
 			}
 			if !e.wants(a) {
 				continue

@@ -309,9 +309,11 @@ func (r *runner) clean(ctx context.Context) error {
 // stays until the next has begun.
 func (e *Engine) Purge(ctx context.Context, before time.Time) error {
 	var old []*Audit
+	var errs []error
 	for a, err := range e.list(ctx, objects.AllTenants) {
 		if err != nil {
-			return err
+			errs = append(errs, err)
+			continue
 		}
 		if a.Dropped || a.Cleaned && a.Ended.Before(before) && !a.recurs() || a.State == Open && a.Created.Before(before) {
 			old = append(old, a)
@@ -319,10 +321,10 @@ func (e *Engine) Purge(ctx context.Context, before time.Time) error {
 	}
 	for _, a := range old {
 		if err := e.drop(ctx, a); err != nil && !errors.Is(err, objects.ErrConflict) && !errors.Is(err, objects.ErrNotFound) {
-			return err
+			return errors.Join(append(errs, err)...)
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // drop deletes an audit with all its parts. It is marked first, so that nobody
