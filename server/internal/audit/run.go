@@ -229,32 +229,30 @@ func (r *runner) alone(ctx context.Context, f func(context.Context) error) (idle
 	if err := r.hold(ctx); err != nil {
 		return false, err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	lost := make(chan error, 1)
-	go func() {
+	work, cancel := context.WithCancelCause(ctx)
+	var wait sync.WaitGroup
+	wait.Go(func() {
 		t := time.NewTicker(r.Lease / 3)
 		defer t.Stop()
 		for {
 			select {
-			case <-ctx.Done():
+			case <-work.Done():
 				return
 			case <-t.C:
-				if err := r.hold(ctx); err != nil {
-					lost <- err
-					cancel()
+				if err := r.hold(work); err != nil {
+					cancel(err)
 					return
 				}
 			}
 		}
-	}()
-	err = f(ctx)
-	select {
-	case e := <-lost:
-		return false, e
-	default:
-		return false, err
+	})
+	err = f(work)
+	cancel(nil)
+	wait.Wait() // or it would renew the lease of what r works on next
+	if cause := context.Cause(work); !errors.Is(cause, context.Canceled) {
+		return false, cause // the lease was lost, whatever f made of it
 	}
+	return false, err
 }
 
 // hold takes or renews the lease of the audit.

@@ -66,18 +66,23 @@ func render(t testing.TB, d report.Data, f report.Format) []byte {
 }
 
 // A report is checked from its bytes alone, and any change of one shows: each
-// byte is changed in turn, left out, and doubled at the ends.
+// byte is changed in turn, or every fifth and those of the signature where there
+// are many, and the ends are cut and added to.
 func TestEveryByteIsSigned(t *testing.T) {
 	t.Parallel()
 	d := data("zh-CN")
-	d.Findings = d.Findings[:4]
+	d.Findings = d.Findings[:1]
 	for name, f := range formats {
 		b := render(t, d, f)
+		mark := bytes.Index(b, []byte("watchword-signature"))
 		key, err := client.VerifyReport(b)
 		if err != nil || key != signer(1).Public() {
 			t.Fatalf("%s: %q, %v", name, key, err)
 		}
 		for i := range b {
+			if f != report.CSV && i%5 > 0 && (i < mark || i > mark+200) && os.Getenv("WATCHWORD_LONG") == "" {
+				continue
+			}
 			b[i] ^= 1 << (i % 7)
 			if _, err := client.VerifyReport(b); !errors.Is(err, client.ErrReport) {
 				t.Errorf("%s: byte %d of %d was changed: %v", name, i, len(b), err)
