@@ -127,7 +127,10 @@ type Audit struct {
 	Created time.Time
 	Started time.Time
 	Ended   time.Time
-	Next    string // the audit that recurred after this one
+	// Next is the audit that recurs after this one, and Followed tells that it was
+	// made.
+	Next     string
+	Followed bool
 
 	// Told tells that the start is in the event log, Gathered that all chunks are
 	// there, Settled that the findings are final, Cleaned that nothing else is

@@ -432,3 +432,78 @@ func TestADamagedAuditStopsNoOther(t *testing.T) {
 		t.Errorf("the sound audit was not dropped: %v", err)
 	}
 }
+
+// stumbling is a store that fails once when an audit is made.
+type stumbling struct {
+	objects.Store
+	armed atomic.Bool
+}
+
+func (s *stumbling) Save(ctx context.Context, o objects.Object) error {
+	if o.Kind == "audit" && o.Version == 1 && s.armed.CompareAndSwap(true, false) {
+		return errors.New("the store is away")
+	}
+	return s.Store.Save(ctx, o)
+}
+
+// A schedule goes on when the server, or the store, stumbles just as the next
+// audit is made; and a purge meanwhile does not end it.
+func TestAScheduleGoesOn(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	h := newHasher(t)
+	store := &stumbling{Store: newStore(t)}
+	var ahead atomic.Int64
+	now := func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	e, err := audit.New(audit.Config{Objects: store, Accounts: nobody{}, Hasher: h, Key: make([]byte, 32), Alone: true, Log: slog.New(slog.DiscardHandler), Now: now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wait sync.WaitGroup
+	wait.Go(func() { e.Run(ctx) })
+	defer wait.Wait()
+	defer cancel()
+	if _, err := e.Create(ctx, audit.Request{Tenant: "t", Source: audit.OwnStore, Repeat: time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+	count := func(want int) {
+		t.Helper()
+		n := 0
+		for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+			list, _, err := e.List(ctx, "t")
+			if err != nil {
+				t.Fatal(err)
+			}
+			n = 0
+			for _, a := range list {
+				if a.Cleaned {
+					n++
+				}
+			}
+			if n == want {
+				return
+			}
+		}
+		t.Fatalf("%d audits are over, want %d", n, want)
+	}
+	count(1)
+	store.armed.Store(true)
+	ahead.Store(int64(61 * time.Minute))
+	count(2)
+	if store.armed.Load() {
+		t.Error("the store did not stumble: the test shows nothing")
+	}
+	for next := 3; next < 5; next++ {
+		ahead.Add(int64(61 * time.Minute))
+		count(next)
+	}
+	if list, _, err := e.List(ctx, "t"); err != nil || list[0].Previous != list[1].ID || list[1].Next != list[0].ID {
+		t.Errorf("%+v, %v", list, err)
+	}
+	if err := e.Purge(ctx, now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	count(1)
+	ahead.Add(int64(61 * time.Minute))
+	count(2)
+}

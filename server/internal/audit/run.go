@@ -81,7 +81,7 @@ func (e *Engine) due(a *Audit) bool {
 }
 
 // recurs tells whether another audit is to follow.
-func (a *Audit) recurs() bool { return a.Repeat > 0 && a.State == Done && a.Next == "" }
+func (a *Audit) recurs() bool { return a.Repeat > 0 && a.State == Done && !a.Followed }
 
 // maxMissing is how often a part of an audit may not be found before it is taken
 // for lost.

@@ -226,7 +226,13 @@ func (r *runner) compare(ctx context.Context, res *Result) (*Difference, error) 
 				return true
 			}
 		}
-		if err := r.final(ctx, before, each(func(k findingKey, kind Kind) { known[k] = count{kind, known[k].n + 1} })); err != nil {
+		err := r.final(ctx, before, each(func(k findingKey, kind Kind) { known[k] = count{kind, known[k].n + 1} }))
+		if errors.Is(err, errSealed) || errors.Is(err, errRows) || errors.Is(err, objects.ErrNotFound) {
+			// What became of the one before is no fault of this one.
+			r.Log.Error("the audit before cannot be compared with", "tenant", r.a.Tenant, "audit", r.a.Previous, "error", err)
+			return nil, nil
+		}
+		if err != nil {
 			return nil, err
 		}
 		if err := r.final(ctx, &now, each(func(k findingKey, kind Kind) {
@@ -353,28 +359,30 @@ func (e *Engine) drop(ctx context.Context, a *Audit) error {
 }
 
 // recur begins the next audit of a schedule. Its id is fixed first, so that of
-// several servers, or of two starts, one makes it.
+// several servers, or of two starts, one makes it; the schedule has gone on only
+// when it is there.
 func (r *runner) recur(ctx context.Context) error {
-	next := newName()
-	q := r.a.Request
 	a, err := r.change(ctx, r.a.Tenant, r.a.ID, func(a *Audit) (bool, error) {
-		if a.Next != "" || a.State != Done {
-			next = a.Next
+		if a.Next != "" || !a.recurs() {
 			return false, nil
 		}
-		a.Next = next
+		a.Next = newName()
 		return true, nil
 	})
-	if err != nil || a.Next == "" {
+	if err != nil || !a.recurs() {
 		return err
 	}
+	q := a.Request
 	q.Previous = a.ID
 	if q.Deadline.After(a.Created) {
 		q.Deadline = r.Now().Add(q.Deadline.Sub(a.Created))
 	}
-	err = r.born(ctx, r.draft(a.Next, q))
-	if errors.Is(err, objects.ErrConflict) {
-		return nil
+	if err := r.born(ctx, r.draft(a.Next, q)); err != nil && !errors.Is(err, objects.ErrConflict) {
+		return err
 	}
+	_, err = r.change(ctx, a.Tenant, a.ID, func(a *Audit) (bool, error) {
+		a.Followed = true
+		return true, nil
+	})
 	return err
 }

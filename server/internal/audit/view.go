@@ -206,7 +206,7 @@ func parseToken(s string) (page, at int, err error) {
 func (e *Engine) Cancel(ctx context.Context, tenant, id string) (*Audit, error) {
 	a, err := e.change(ctx, tenant, id, func(a *Audit) (bool, error) {
 		if a.State.Ended() {
-			scheduled := a.Repeat > 0 && a.Next == ""
+			scheduled := a.recurs() && a.Next == ""
 			a.Repeat = 0
 			return scheduled, nil
 		}
