@@ -259,9 +259,8 @@ func auditEvents(t *testing.T, id string, servers ...*auditServer) map[string]in
 	return out
 }
 
-// awaitEvents waits for the end of an audit in the event logs: it is told behind
-// the settling. One of several may be told twice, when a server is killed right
-// behind it.
+// awaitEvents waits until the event logs tell the end of an audit, which comes
+// behind the settling.
 func awaitEvents(t *testing.T, id string, servers ...*auditServer) map[string]int {
 	t.Helper()
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
