@@ -102,7 +102,7 @@ func upload(t *testing.T, s *servertest.Server, id string, from int, complete bo
 
 func waitAudit(t *testing.T, s *servertest.Server, id string) *watchwordv1.Audit {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	stream, err := audits(s).WatchAudit(ctx, &watchwordv1.WatchAuditRequest{Id: id})
 	if err != nil {
