@@ -270,7 +270,7 @@ func cleaned(t *testing.T, e *audit.Engine, id string) {
 	wait.Go(func() { e.Run(ctx) })
 	defer wait.Wait()
 	defer cancel()
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(3 * time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if a, _, err := e.Get(ctx, "t", id); err == nil && a.Cleaned {
 			return
 		}
@@ -469,7 +469,7 @@ func TestAScheduleGoesOn(t *testing.T) {
 	count := func(want int) {
 		t.Helper()
 		n := 0
-		for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		for end := time.Now().Add(3 * time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 			list, _, err := e.List(ctx, "t")
 			if err != nil {
 				t.Fatal(err)
