@@ -23,6 +23,7 @@ import (
 	"google.golang.org/grpc/grpclog"
 
 	"github.com/watchword-project/watchword/server/internal/daemon"
+	"github.com/watchword-project/watchword/server/internal/mutant"
 )
 
 // version is set when a release is built.
@@ -49,6 +50,8 @@ type cli struct {
 	Events    eventsCmd    `cmd:"" help:"Check the event log."`
 	Policy    policyCmd    `cmd:"" help:"Examine and try policies; no server is needed."`
 	Key       keyCmd       `cmd:"" help:"Create, list and revoke API keys of the running server."`
+	Demo      demoCmd      `cmd:"" help:"Run a server to try out, with something in it; it leaves nothing behind."`
+	Protoset  protosetCmd  `cmd:"" help:"Write the descriptors of the interface, for grpcurl and clients in other languages."`
 }
 
 func main() {
@@ -57,6 +60,10 @@ func main() {
 	k, err := parser.Parse(os.Args[1:])
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "watchword-server: %s\nSee watchword-server --help.\n", usage(err))
+		os.Exit(2)
+	}
+	if mutant.Planted {
+		fmt.Fprintln(os.Stderr, "watchword-server: this build holds faults for its own tests: build it without the tag mutants")
 		os.Exit(2)
 	}
 	// gRPC's own log has texts of its peers in it; what matters of a request is
@@ -140,7 +147,7 @@ func (s *serveCmd) Run(c *cli) error {
 	}
 	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + slots)
 	begin := time.Now()
-	server, err := daemon.Start(ctx, daemon.Options{Config: config, DataDir: c.DataDir, Log: log, Slots: slots})
+	server, err := daemon.Start(ctx, daemon.Options{Config: config, DataDir: c.DataDir, Version: build(), Log: log, Slots: slots})
 	if err != nil {
 		return err
 	}

@@ -317,12 +317,12 @@ func TestPurgeLeavesNothing(t *testing.T) {
 		}
 		return n
 	}
-	if err := e.Purge(ctx, a.Ended); err != nil || left() == 0 {
+	if _, err := e.Purge(ctx, a.Ended); err != nil || left() == 0 {
 		t.Fatalf("before the time: %v, %d parts left", err, left())
 	}
 	failed := 0
 	for range 1000 {
-		if err = e.Purge(ctx, a.Ended.Add(time.Second)); err == nil {
+		if _, err = e.Purge(ctx, a.Ended.Add(time.Second)); err == nil {
 			break
 		}
 		failed++
@@ -425,7 +425,7 @@ func TestADamagedAuditStopsNoOther(t *testing.T) {
 	e := newEngine(t, store, h, time.Minute, time.Minute)
 	id := begin(t, e, audit.Request{}, weakRows(t, h, 4), 4)
 	cleaned(t, e, id)
-	if err := e.Purge(ctx, time.Now().Add(time.Hour)); err == nil {
+	if _, err := e.Purge(ctx, time.Now().Add(time.Hour)); err == nil {
 		t.Error("a purge that cannot read everything says nothing")
 	}
 	if _, _, err := e.Get(ctx, "t", id); !errors.Is(err, audit.ErrUnknown) {
@@ -500,7 +500,7 @@ func TestAScheduleGoesOn(t *testing.T) {
 	if list, _, err := e.List(ctx, "t"); err != nil || list[0].Previous != list[1].ID || list[1].Next != list[0].ID {
 		t.Errorf("%+v, %v", list, err)
 	}
-	if err := e.Purge(ctx, now().Add(time.Hour)); err != nil {
+	if _, err := e.Purge(ctx, now().Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	count(1)

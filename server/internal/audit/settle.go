@@ -310,27 +310,39 @@ func (r *runner) clean(ctx context.Context) error {
 	return err
 }
 
-// Purge drops the audits of all tenants that ended before a time, and those
-// opened before it whose upload never came to its end. The last of a schedule
-// stays until the next has begun.
-func (e *Engine) Purge(ctx context.Context, before time.Time) error {
-	var old []*Audit
+// Purge drops the audits of all tenants that ended before a time, and cancels
+// those opened before it whose upload never came to its end. The last of a
+// schedule stays until the next has begun, and so does one that another is being
+// compared with. It returns how many went.
+func (e *Engine) Purge(ctx context.Context, before time.Time) (gone int, err error) {
+	var all []*Audit
 	var errs []error
+	needed := map[string]bool{}
 	for a, err := range e.list(ctx, objects.AllTenants) {
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
-		if a.Dropped || a.Cleaned && a.Ended.Before(before) && !a.recurs() || a.State == Open && a.Created.Before(before) {
-			old = append(old, a)
+		all = append(all, a)
+		if !a.Cleaned && !a.Dropped {
+			needed[a.Previous] = true
 		}
 	}
-	for _, a := range old {
-		if err := e.drop(ctx, a); err != nil && !errors.Is(err, objects.ErrConflict) && !errors.Is(err, objects.ErrNotFound) {
-			return errors.Join(append(errs, err)...)
+	for _, a := range all {
+		var err error
+		switch {
+		case a.Dropped, a.Cleaned && a.Ended.Before(before) && !a.recurs() && !needed[a.ID]:
+			if err = e.drop(ctx, a); err == nil {
+				gone++
+			}
+		case a.State == Open && a.Created.Before(before):
+			_, err = e.Cancel(ctx, a.Tenant, a.ID)
+		}
+		if err != nil && !errors.Is(err, ErrUnknown) && !errors.Is(err, objects.ErrConflict) && !errors.Is(err, objects.ErrNotFound) {
+			return gone, errors.Join(append(errs, err)...)
 		}
 	}
-	return errors.Join(errs...)
+	return gone, errors.Join(errs...)
 }
 
 // drop deletes an audit with all its parts. It is marked first, so that nobody

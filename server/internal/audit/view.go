@@ -280,3 +280,56 @@ func (e *Engine) Walk(ctx context.Context, tenant, id string, f func(*Finding) b
 		}
 	}
 }
+
+// Held is what an audit holds on one record.
+type Held struct {
+	Audit *Audit
+	// Row is the record as it was uploaded, while the audit goes on; nil after.
+	Row      *Row
+	Findings []Finding
+}
+
+// About gives what the audits of a tenant hold on the records of these ids.
+func (e *Engine) About(ctx context.Context, tenant string, ids ...string) ([]Held, error) {
+	var out []Held
+	for a, err := range e.list(ctx, tenant) {
+		if err != nil {
+			return nil, err
+		}
+		h := Held{Audit: a}
+		err = e.final(ctx, a, func(f *Finding) bool {
+			if slices.Contains(ids, f.ID) {
+				h.Findings = append(h.Findings, *f)
+			}
+			return ctx.Err() == nil
+		})
+		if err == nil && !a.Cleaned {
+			err = e.uploaded(ctx, a, ids, &h)
+		}
+		if err != nil && !errors.Is(err, objects.ErrNotFound) { // it has ended, or gone, this moment
+			return nil, err
+		}
+		if h.Row != nil || len(h.Findings) > 0 {
+			out = append(out, h)
+		}
+	}
+	return out, ctx.Err()
+}
+
+func (e *Engine) uploaded(ctx context.Context, a *Audit, ids []string, h *Held) error {
+	works, err := e.works(ctx, a)
+	if err != nil {
+		return err
+	}
+	for _, w := range works {
+		rows, err := e.rows(ctx, a, w)
+		if err != nil {
+			return err
+		}
+		if i := slices.IndexFunc(rows, func(r Row) bool { return slices.Contains(ids, r.ID) }); i >= 0 {
+			h.Row = &rows[i]
+			return nil
+		}
+	}
+	return nil
+}

@@ -75,7 +75,8 @@ type Listen struct {
 	CORSOrigins []string `yaml:"cors_origins"`
 	// AuthPolicy, ForwardAuth and Console are addresses of further doors, off
 	// while empty. Each of the first two has a secret of its own, at least 16
-	// bytes; on the loopback forward_auth may do without.
+	// bytes; on the loopback forward_auth may do without. The console stays on
+	// the loopback, and shows what the key that is typed into it may see.
 	AuthPolicy            string `yaml:"auth_policy"`
 	AuthPolicySecretFile  string `yaml:"auth_policy_secret_file"`
 	ForwardAuth           string `yaml:"forward_auth"`
@@ -281,7 +282,8 @@ type Events struct {
 	Checkpoint string `yaml:"checkpoint"`
 }
 
-// Retention bounds how long data is kept, by class.
+// Retention bounds how long data is kept, by class: events; keys that ended;
+// audits that ended, and uploads that were never completed.
 type Retention map[string]string
 
 // Doctor configures the self-examination.
@@ -457,13 +459,8 @@ func (c Config) check() error {
 			return fmt.Errorf("configuration: doctor.neighbours[%d]: %w", i, err)
 		}
 	}
-	for class, text := range c.Retention {
-		if class != "audits" && class != "events" && class != "keys" {
-			return errors.New("configuration: retention knows the classes audits, events and keys")
-		}
-		if _, err := ParseRetention(text); err != nil {
-			return fmt.Errorf("configuration: retention.%s: %w", class, err)
-		}
+	if err := c.Retention.check(); err != nil {
+		return err
 	}
 	return c.checkAdapters()
 }
