@@ -63,6 +63,7 @@ type auditUploadCmd struct {
 	ID     string `arg:"" help:"Id of the audit."`
 	File   string `arg:"" help:"File of records."`
 	Format string `help:"Form of the file: jsonl, csv (with a heading line: id, hash, lastLogin, lastChanged, flags, login, names, emails, phones, birthDate, words), pwdump (user:rid:lm:nt:::), or auto, by its name." enum:"auto,jsonl,csv,pwdump" default:"auto"`
+	Hashes string `help:"What a hash of hexadecimal digits alone is: ntlm, md5, sha1, sha256, sha512 or sm3." enum:",ntlm,md5,sha1,sha256,sha512,sm3" default:""`
 	Open   bool   `help:"Do not start the audit: more will follow."`
 }
 
@@ -84,12 +85,19 @@ func (k *auditUploadCmd) Run(ctx context.Context, c *cli) error {
 		if err != nil {
 			return err
 		}
+		r.hex = k.Hashes
 		up, err := s.Upload(ctx, k.ID, next, r.records(next), !k.Open)
 		if err = errors.Join(r.err, err); err != nil {
 			return err
 		}
 		for _, x := range up.Rejected {
 			fmt.Fprintf(os.Stderr, "line %d: %s\n", r.line(x.Offset), x.Reason)
+		}
+		if more := up.Next - next - up.Accepted - len(up.Rejected); more > 0 {
+			fmt.Fprintf(os.Stderr, "and %d more: see watchword audit findings --kind malformed\n", more)
+		}
+		if r.unsaid {
+			fmt.Fprintln(os.Stderr, "some hashes are hexadecimal digits alone: say what they are with --hashes, such as --hashes ntlm, in another audit")
 		}
 		if err := c.print(map[string]any{"accepted": up.Accepted, "nextOffset": up.Next, "rejected": up.Rejected}, func() {
 			fmt.Printf("%d taken, %d not taken\n", up.Accepted, up.Next-next-up.Accepted)

@@ -6,13 +6,17 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"encoding/base64"
 	"encoding/csv"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,6 +30,32 @@ type recordReader struct {
 	next  func() (client.AuditRecord, int, error)
 	jumps []lineJump // where line numbers and offsets part
 	err   error
+	// hex says what a hash of hexadecimal digits alone is; empty: not known, and
+	// unsaid is set when there was one.
+	hex    string
+	unsaid bool
+}
+
+// hexHashes are the digests that files hold as bare hexadecimal digits, by their
+// names, with their sizes in bytes.
+var hexHashes = map[string]int{"ntlm": 16, "md5": 16, "sha1": 20, "sha256": 32, "sha512": 64, "sm3": 32}
+
+// named gives a hash of hexadecimal digits alone its scheme.
+func (r *recordReader) named(hash string) string {
+	tag, err := hex.DecodeString(hash)
+	if err != nil || len(tag) == 0 {
+		return hash
+	}
+	switch {
+	case r.hex == "":
+		r.unsaid = r.unsaid || slices.Contains(slices.Collect(maps.Values(hexHashes)), len(tag))
+	case len(tag) != hexHashes[r.hex]: // refused by the server, in its place
+	case r.hex == "ntlm":
+		return "$NT$" + hex.EncodeToString(tag)
+	default:
+		return "$ww-digest$h=" + r.hex + ",f=plain$$" + base64.RawStdEncoding.EncodeToString(tag)
+	}
+	return hash
 }
 
 // lineJump tells that from an offset on, line numbers are so much above it.
@@ -72,6 +102,7 @@ func (r *recordReader) records(from int) iter.Seq[client.AuditRecord] {
 				above = line - offset
 				r.jumps = append(r.jumps, lineJump{offset, above})
 			}
+			rec.Hash = r.named(rec.Hash)
 			if offset >= from && !yield(rec) {
 				return
 			}
@@ -154,8 +185,12 @@ func parseRecord(text []byte) (client.AuditRecord, bool) {
 			BirthDate: l.Context.BirthDate, Words: l.Context.Words}}, true
 }
 
-// noLM is the hash of the empty password, which dumps hold where there is none.
-const noLM = "aad3b435b51404eeaad3b435b51404ee"
+// noLM and noNT are the hashes of the empty password, which dumps hold where
+// there is none.
+const (
+	noLM = "aad3b435b51404eeaad3b435b51404ee"
+	noNT = "31d6cfe0d16ae931b73c59d7e0c089c0"
+)
 
 // parsePwdump reads "domain\user:rid:lm:nt:::", as dumps of a domain hold it,
 // with a remark such as "(status=Disabled)" behind it.
@@ -163,6 +198,9 @@ func parsePwdump(text []byte) (client.AuditRecord, bool) {
 	part := strings.Split(string(text), ":")
 	if len(part) < 4 || len(part[3]) != len(noLM) {
 		return client.AuditRecord{}, false
+	}
+	if strings.HasPrefix(part[3], "NO PASSWORD") {
+		part[3] = noNT
 	}
 	user := part[0]
 	if i := strings.LastIndexByte(user, '\\'); i >= 0 {
@@ -220,8 +258,28 @@ func readTime(to *time.Time, s string) bool {
 	return false
 }
 
+// errLongRow is returned for a row of a CSV that would fill the memory: as a
+// rule a quotation mark that is never closed.
+var errLongRow = errors.New("a row has no end: is a quotation mark left open?")
+
+// rowGuard bounds what is read for one row.
+type rowGuard struct {
+	in   io.Reader
+	left int
+}
+
+func (g *rowGuard) Read(p []byte) (int, error) {
+	if g.left <= 0 {
+		return 0, errLongRow
+	}
+	n, err := g.in.Read(p[:min(len(p), g.left)])
+	g.left -= n
+	return n, err
+}
+
 func newCSVReader(in io.Reader) (*recordReader, error) {
-	b := bufio.NewReader(in)
+	guard := &rowGuard{in, maxRow}
+	b := bufio.NewReader(guard)
 	if mark, err := b.Peek(3); err == nil && string(mark) == "\uFEFF" {
 		_, _ = b.Discard(3)
 	}
@@ -234,11 +292,16 @@ func newCSVReader(in io.Reader) (*recordReader, error) {
 	columns := make([]func(*client.AuditRecord, string) bool, len(head))
 	for i, name := range head {
 		if columns[i] = csvFields[strings.TrimSpace(name)]; columns[i] == nil {
-			return nil, fmt.Errorf("audit: column %d has no known name", i+1)
+			return nil, fmt.Errorf("audit: column %d has no known name; those known are %s", i+1, strings.Join(slices.Sorted(maps.Keys(csvFields)), ", "))
 		}
 	}
 	return &recordReader{next: func() (client.AuditRecord, int, error) {
+		guard.left = maxRow
+		before := c.InputOffset()
 		cells, err := c.Read()
+		if errors.Is(err, errLongRow) {
+			return client.AuditRecord{}, 0, fmt.Errorf("behind byte %d: %w", before, err)
+		}
 		var fault *csv.ParseError
 		if errors.As(err, &fault) {
 			return client.AuditRecord{}, fault.StartLine, nil

@@ -58,6 +58,8 @@ func sha(s string) string {
 	return "{SHA}" + base64.StdEncoding.EncodeToString(sum[:])
 }
 
+func sha1Of(s string) []byte { sum := sha1.Sum([]byte(s)); return sum[:] }
+
 // hashOf makes a hash at the cost of the server.
 func hashOf(t *testing.T, s *servertest.Server, text string) string {
 	t.Helper()
@@ -100,7 +102,7 @@ func upload(t *testing.T, s *servertest.Server, id string, from int, complete bo
 
 func waitAudit(t *testing.T, s *servertest.Server, id string) *watchwordv1.Audit {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	stream, err := audits(s).WatchAudit(ctx, &watchwordv1.WatchAuditRequest{Id: id})
 	if err != nil {
@@ -173,6 +175,8 @@ func records(t *testing.T, s *servertest.Server) (list []*watchwordv1.AuditRecor
 		{Id: "u-org", Hash: hashOf(t, s, fmt.Sprintf("Contoso@%d", time.Now().UTC().Year())), Context: &watchwordv1.PasswordContext{Login: "zz9"}},
 		{Id: "admin", Hash: hashOf(t, s, "admin")},
 		{Id: "nt", Hash: ntlm("qwerty")},
+		{Id: "blank", Hash: ntlm("")},
+		{Id: "blanksalt", Hash: "{SSHA}" + base64.StdEncoding.EncodeToString(append(sha1Of("salt"), "salt"...))},
 		{Id: "twin1", Hash: sha(canary)},
 		{Id: "twin2", Hash: sha(canary)},
 		{Id: "md5crypt", Hash: "$1$abcdefgh$G//4keteveJp0qb8z2DxG/"},
@@ -194,15 +198,18 @@ func records(t *testing.T, s *servertest.Server) (list []*watchwordv1.AuditRecor
 		"nt":       {"WEAK", "LEGACY_HASH", "NO_PEPPER"},
 		"twin1":    {"SHARED", "LEGACY_HASH", "NO_PEPPER"},
 		"twin2":    {"SHARED", "LEGACY_HASH", "NO_PEPPER"},
+		"blank":    {"WEAK", "SHARED", "LEGACY_HASH", "NO_PEPPER"},
 		"md5crypt": {"WEAK", "LEGACY_HASH", "NO_PEPPER"},
-		"old":      {"BELOW_FLOOR", "NO_PEPPER", "STALE", "DORMANT"},
-		"bad":      {"MALFORMED"},
-		"fresh":    {"BELOW_FLOOR", "NO_PEPPER", "NEVER_CHANGED"},
-		"pair1":    {"WEAK", "SHARED", "BELOW_FLOOR", "NO_PEPPER"},
-		"pair2":    {"WEAK", "SHARED", "BELOW_FLOOR", "NO_PEPPER"},
-		"plain":    {"WEAK"},
-		"plainok":  nil,
-		"flag":     {"MALFORMED"},
+
+		"blanksalt": {"WEAK", "SHARED", "LEGACY_HASH", "NO_PEPPER"},
+		"old":       {"BELOW_FLOOR", "NO_PEPPER", "STALE", "DORMANT"},
+		"bad":       {"MALFORMED"},
+		"fresh":     {"BELOW_FLOOR", "NO_PEPPER", "NEVER_CHANGED"},
+		"pair1":     {"WEAK", "SHARED", "BELOW_FLOOR", "NO_PEPPER"},
+		"pair2":     {"WEAK", "SHARED", "BELOW_FLOOR", "NO_PEPPER"},
+		"plain":     {"WEAK"},
+		"plainok":   nil,
+		"flag":      {"MALFORMED"},
 	}
 	return list, want, []string{canary, "woaini1314", "zhangwei1990", "Contoso@", "iloveyou", "password123"}
 }
@@ -222,7 +229,7 @@ func TestAuditFindsAll(t *testing.T) {
 		t.Errorf("upload: %v", r)
 	}
 	for i, x := range r.GetRejected() {
-		if where := []uint32{9, 15}[i]; x.GetOffset() != where || x.GetReason() == "" {
+		if where := []uint32{11, 17}[i]; x.GetOffset() != where || x.GetReason() == "" {
 			t.Errorf("rejected: %v, want offset %d", x, where)
 		}
 	}
@@ -660,4 +667,184 @@ func TestServersShareAnAudit(t *testing.T) {
 			t.Errorf("findings: %v", got)
 		}
 	})
+}
+
+// auditEvents gives the events of an audit in their order, each with its
+// outcome, and the parameters of the last of each type.
+func auditEvents(t *testing.T, s *servertest.Server, id string) (list []string, params map[string]map[string]string) {
+	t.Helper()
+	params = map[string]map[string]string{}
+	for token := ""; ; {
+		r, err := watchwordv1.NewAdminServiceClient(s.Client.Conn()).ListEvents(context.Background(), &watchwordv1.ListEventsRequest{PageToken: token})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range r.GetEvents() {
+			if e.GetParams()["audit"] == id {
+				list = append(list, e.GetType()+" "+e.GetOutcome())
+				params[e.GetType()] = e.GetParams()
+			}
+		}
+		if token = r.GetNextPageToken(); token == "" {
+			return list, params
+		}
+	}
+}
+
+// The event log tells who made an audit, when it started and ended, who read
+// what was found, in which form, and what was done about it.
+func TestAuditEvents(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t)
+	ctx := context.Background()
+	set(t, s, "alice", goodPassword)
+	id := createAudit(t, s, &watchwordv1.CreateAuditRequest{Source: watchwordv1.CreateAuditRequest_SOURCE_OWN_STORE})
+	waitAudit(t, s, id)
+	allFindings(t, s, id)
+	report(t, s, id, watchwordv1.GetReportRequest_FORMAT_SARIF, "en")
+	if _, err := audits(s).ApplyRemediation(ctx, &watchwordv1.ApplyRemediationRequest{Id: id, Kinds: []watchwordv1.FindingKind{watchwordv1.FindingKind_FINDING_KIND_BELOW_FLOOR},
+		Action: watchwordv1.ApplyRemediationRequest_ACTION_DISABLE}); err != nil {
+		t.Fatal(err)
+	}
+	up := createAudit(t, s, &watchwordv1.CreateAuditRequest{})
+	if _, err := upload(t, s, up, 0, false, &watchwordv1.AuditRecord{Id: "a", Hash: ntlm("123456")}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := audits(s).CancelAudit(ctx, &watchwordv1.CancelAuditRequest{Id: up}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the events", 10*time.Second, func() error {
+		list, params := auditEvents(t, s, id)
+		for _, want := range []string{"audit.create OK", "audit.start OK", "audit.end DONE", "audit.findings OK", "audit.report OK", "audit.remediate OK"} {
+			if !slices.Contains(list, want) {
+				return fmt.Errorf("no %s in %v", want, list)
+			}
+		}
+		for typ, want := range map[string][2]string{"audit.report": {"format", "FORMAT_SARIF"}, "audit.remediate": {"changed", "1"}, "audit.end": {"records", "1"}} {
+			if got := params[typ][want[0]]; got != want[1] {
+				return fmt.Errorf("%s has %s %q, want %q", typ, want[0], got, want[1])
+			}
+		}
+		list, params = auditEvents(t, s, up)
+		for _, want := range []string{"audit.create OK", "audit.upload OK", "audit.cancel OK", "audit.end CANCELLED"} {
+			if !slices.Contains(list, want) {
+				return fmt.Errorf("no %s in %v", want, list)
+			}
+		}
+		if params["audit.upload"]["accepted"] != "1" || slices.Contains(list, "audit.start OK") {
+			return fmt.Errorf("upload %v, all %v", params["audit.upload"], list)
+		}
+		return nil
+	})
+	// An id that is none goes into no event: it may be anything.
+	if _, err := audits(s).GetReport(ctx, &watchwordv1.GetReportRequest{Id: "hunter2hunter2", Format: watchwordv1.GetReportRequest_FORMAT_CSV}); status.Code(err) != codes.NotFound {
+		t.Errorf("report of an unknown audit: %v", err)
+	}
+	if list, _ := auditEvents(t, s, "hunter2hunter2"); len(list) > 0 {
+		t.Errorf("an unknown id is in %v", list)
+	}
+}
+
+// What has ended is dropped after its retention, with all its parts and an
+// event, and an upload that never ended is cancelled; a schedule goes on.
+func TestAuditRetention(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	clock := &auditClock{}
+	s := servertest.Start(t, servertest.Options{Now: clock.now})
+	done := createAudit(t, s, &watchwordv1.CreateAuditRequest{})
+	if _, err := upload(t, s, done, 0, true, &watchwordv1.AuditRecord{Id: "marked-record", Hash: ntlm("123456")}); err != nil {
+		t.Fatal(err)
+	}
+	waitAudit(t, s, done)
+	open := createAudit(t, s, &watchwordv1.CreateAuditRequest{})
+	if _, err := upload(t, s, open, 0, false, &watchwordv1.AuditRecord{Id: "a", Hash: ntlm("123456")}); err != nil {
+		t.Fatal(err)
+	}
+	scheduled := createAudit(t, s, &watchwordv1.CreateAuditRequest{Source: watchwordv1.CreateAuditRequest_SOURCE_OWN_STORE, Repeat: durationpb.New(1000 * time.Hour)})
+	waitAudit(t, s, scheduled)
+	eventually(t, "the ends", 10*time.Second, func() error {
+		for _, id := range []string{done, scheduled} {
+			if list, _ := auditEvents(t, s, id); !slices.Contains(list, "audit.end DONE") {
+				return fmt.Errorf("%s: %v", id, list)
+			}
+		}
+		return nil
+	})
+	s.Stop()
+
+	clock.add(40 * time.Hour)
+	s = servertest.Start(t, servertest.Options{Now: clock.now, DataDir: s.DataDir, Config: "retention: {audits: 2d}"})
+	time.Sleep(50 * time.Millisecond)
+	if r, err := audits(s).ListAudits(ctx, &watchwordv1.ListAuditsRequest{}); err != nil || len(r.GetAudits()) != 3 {
+		t.Errorf("before the time: %v, %v", r, err)
+	}
+	s.Stop()
+	clock.add(20 * time.Hour)
+	s = servertest.Start(t, servertest.Options{Now: clock.now, DataDir: s.DataDir, Config: "retention: {audits: 2d}"})
+	eventually(t, "the purge", 10*time.Second, func() error {
+		r, err := audits(s).ListAudits(ctx, &watchwordv1.ListAuditsRequest{})
+		for _, a := range r.GetAudits() {
+			if a.GetId() == done || a.GetId() == open && a.GetState() != watchwordv1.Audit_STATE_CANCELLED {
+				return fmt.Errorf("%s is %v", a.GetId(), a.GetState())
+			}
+		}
+		if err == nil && len(r.GetAudits()) != 2 {
+			t.Fatalf("%v are left, not the schedule and the upload that was cancelled", r.GetAudits())
+		}
+		return err
+	})
+	for id, event := range map[string]string{done: "audit.purge OK", open: "audit.end CANCELLED"} {
+		if id == open {
+			eventually(t, "the end of the upload", 10*time.Second, func() error {
+				if list, _ := auditEvents(t, s, id); !slices.Contains(list, event) {
+					return fmt.Errorf("%v", list)
+				}
+				return nil
+			})
+			continue
+		}
+		if _, err := audits(s).GetReport(ctx, &watchwordv1.GetReportRequest{Id: id, Format: watchwordv1.GetReportRequest_FORMAT_JSON}); status.Code(err) != codes.NotFound {
+			t.Errorf("a report of what was dropped: %v", err)
+		}
+		eventually(t, "the event of the purge", 10*time.Second, func() error {
+			if list, _ := auditEvents(t, s, id); !slices.Contains(list, event) {
+				return fmt.Errorf("%v", list)
+			}
+			return nil
+		})
+	}
+	if list, _ := auditEvents(t, s, scheduled); slices.Contains(list, "audit.purge OK") {
+		t.Error("the schedule was dropped")
+	}
+}
+
+// An audit guesses at every scheme there is: hashes of other programs are found
+// by a login that is the password, and not by one that is none.
+func TestAuditKnowsEveryScheme(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t, servertest.Options{Config: firebase(t)})
+	var list []*watchwordv1.AuditRecord
+	for name, v := range vectors(t) {
+		if len([]rune(v[0])) < 3 { // shorter than any name that is guessed
+			continue
+		}
+		list = append(list, &watchwordv1.AuditRecord{Id: name, Hash: v[1], Context: &watchwordv1.PasswordContext{Login: v[0]}},
+			&watchwordv1.AuditRecord{Id: "not-" + name, Hash: v[1], Context: &watchwordv1.PasswordContext{Login: otherCase(v[0]) + "x"}})
+	}
+	id := createAudit(t, s, &watchwordv1.CreateAuditRequest{Budget: &watchwordv1.AuditBudget{GuessesPerSubject: 3}})
+	r, err := upload(t, s, id, 0, true, list...)
+	if err != nil || int(r.GetAccepted()) != len(list) {
+		t.Fatalf("%v, %v", r, err)
+	}
+	waitAudit(t, s, id)
+	found := map[string]bool{}
+	for _, f := range allFindings(t, s, id) {
+		found[f.GetRecordId()] = found[f.GetRecordId()] || f.GetClass() == "same-as-login"
+	}
+	for _, r := range list {
+		if want := !strings.HasPrefix(r.GetId(), "not-"); found[r.GetId()] != want {
+			t.Errorf("%s, %.12s…: guessed %v, want %v", r.GetId(), r.GetHash(), found[r.GetId()], want)
+		}
+	}
 }

@@ -48,14 +48,20 @@ func otherCase(s string) string {
 	}, s)
 }
 
+// firebase configures the keys that firebase/scrypt's README gives with its
+// vector, and a long queue.
+func firebase(t *testing.T) string {
+	t.Helper()
+	return fmt.Sprintf("hashing: {queue_wait: 2m, firebase: {signer_key_file: %q, salt_separator_file: %q}}\n",
+		secretFile(t, "jxspr8Ki0RYycVU8zykbdLGjFQ3McFUH0uiiTvC8pVMXAn210wjLNmdZJzxUECKbm0QsEmYUSDzZvpjeJ9WmXA=="), secretFile(t, "Bw=="))
+}
+
 // TestEverySchemeMovesIn imports a hash of every scheme there is, made by the
 // program that the scheme is of, tries what is close to the password, logs in,
 // and finds the row at the live scheme.
 func TestEverySchemeMovesIn(t *testing.T) {
 	t.Parallel()
-	// The keys that firebase/scrypt's README gives with its vector.
-	signer := secretFile(t, "jxspr8Ki0RYycVU8zykbdLGjFQ3McFUH0uiiTvC8pVMXAn210wjLNmdZJzxUECKbm0QsEmYUSDzZvpjeJ9WmXA==")
-	config := fmt.Sprintf("throttle: {subject_free: 10}\nhashing: {queue_wait: 2m, firebase: {signer_key_file: %q, salt_separator_file: %q}}\n", signer, secretFile(t, "Bw=="))
+	config := "throttle: {subject_free: 10}\n" + firebase(t)
 	s := servertest.Start(t, servertest.Options{Config: config})
 	rows := vectors(t)
 	var body strings.Builder

@@ -128,11 +128,15 @@ type Audit struct {
 	Created time.Time
 	Started time.Time
 	Ended   time.Time
-	Next    string // the audit that recurred after this one
+	// Next is the audit that recurs after this one, and Followed tells that it was
+	// made.
+	Next     string
+	Followed bool
 
-	// Gathered tells that all chunks are there, Settled that the findings are
-	// final, Cleaned that nothing else is left.
-	Gathered, Settled, Cleaned bool
+	// Told tells that the start is in the event log, Gathered that all chunks are
+	// there, Settled that the findings are final, Cleaned that nothing else is
+	// left. One that is Dropped exists for nobody any more.
+	Told, Gathered, Settled, Cleaned, Dropped bool
 	// Result is set when the audit is settled.
 	Result *Result `json:",omitempty"`
 
@@ -205,6 +209,13 @@ type Corpora interface {
 	Join(kind wordlists.Kind, keys []wordlists.Key) (counts []uint32, version string, err error)
 }
 
+// What Config.Tell is told of.
+const (
+	Began   = "audit.start"
+	Ended   = "audit.end"
+	Dropped = "audit.purge"
+)
+
 // Config is what an Engine is made of.
 type Config struct {
 	Objects  objects.Store
@@ -217,7 +228,11 @@ type Config struct {
 	// before this one are not waited for.
 	Alone bool
 	Log   *slog.Logger
-	Now   func() time.Time
+	// Tell puts what happened to an audit into the event log, and returns when it
+	// is durable: until it does, the audit does not go on. A crash may have it
+	// told twice, never not at all. nil: nobody is told.
+	Tell func(ctx context.Context, what string, a *Audit) error
+	Now  func() time.Time
 	// Lease is how long a server that says nothing is taken for alive, and
 	// Checkpoint how often work under way is made durable. Zero means 15 and 3
 	// seconds. Clocks of servers must agree to a few seconds.
@@ -248,6 +263,7 @@ type Engine struct {
 	seal  sealer
 	owner string
 	wake  chan struct{}
+	part  int // findings compared at a time
 	busy  atomic.Int64
 }
 
@@ -262,6 +278,9 @@ func New(c Config) (*Engine, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
+	if c.Tell == nil {
+		c.Tell = func(context.Context, string, *Audit) error { return nil }
+	}
 	if c.Lease == 0 {
 		c.Lease = 15 * time.Second
 	}
@@ -272,5 +291,5 @@ func New(c Config) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Engine{Config: c, seal: s, owner: rand.Text(), wake: make(chan struct{}, 1)}, nil
+	return &Engine{Config: c, seal: s, owner: rand.Text(), wake: make(chan struct{}, 1), part: partFindings}, nil
 }

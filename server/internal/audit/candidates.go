@@ -18,8 +18,8 @@ import (
 // Candidate is one guess for one person.
 type Candidate struct {
 	Text string
-	// Class is where it comes from: "vendor-default", "same-as-login", or the
-	// kind of the context word in it.
+	// Class is where it comes from: "empty" for the empty password,
+	// "vendor-default", "same-as-login", or the kind of the context word in it.
 	Class string
 }
 
@@ -29,6 +29,8 @@ type Person struct {
 	Context policy.Context
 	// Words are those of the organisation.
 	Words []string
+	// MayBeEmpty tells that the store does not keep empty passwords out.
+	MayBeEmpty bool
 }
 
 // Bounds of what is made for one person.
@@ -40,7 +42,7 @@ const (
 )
 
 // Candidates gives the guesses for one person, the likeliest first, at most
-// limit, each once: what products are delivered with under this name, the name
+// limit, each once: the empty password, what products are delivered with under this name, the name
 // itself, then each word known of person and organisation with each of the
 // customary endings, where a likelier ending goes before a likelier word. Dates
 // of the person and the years around now are endings too.
@@ -50,6 +52,9 @@ func Candidates(p Person, now time.Time, limit int) []Candidate {
 		p.Context.Login = p.Login
 	}
 	login := p.Context.Login
+	if p.MayBeEmpty {
+		c.force("", "empty")
+	}
 	for d := range wordlists.VendorPasswords([]byte(login)) {
 		if login != "" && d != "" {
 			c.force(d, "vendor-default")

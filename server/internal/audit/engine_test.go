@@ -130,7 +130,9 @@ func weakRows(t testing.TB, h *password.Hasher, n int) []audit.Row {
 // over waits until an audit is settled, and gives its findings.
 func over(t testing.TB, e *audit.Engine, id string, limit time.Duration) (*audit.Audit, []audit.Finding, error) {
 	t.Helper()
-	for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	asked := time.Duration(0) // which is to be a small part of the time
+	for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(5*time.Millisecond + 20*asked) {
+		begun := time.Now()
 		var list []audit.Finding
 		a, err := e.Walk(context.Background(), "t", id, func(f *audit.Finding) bool { list = append(list, *f); return true })
 		if err == nil {
@@ -142,6 +144,7 @@ func over(t testing.TB, e *audit.Engine, id string, limit time.Duration) (*audit
 		if a, _, err := e.Get(context.Background(), "t", id); err == nil && a.State == audit.Failed {
 			return nil, nil, errors.New("the audit failed")
 		}
+		asked = time.Since(begun)
 	}
 	return nil, nil, errors.New("the audit does not end")
 }
@@ -170,7 +173,7 @@ func undisturbed(t *testing.T, store objects.Store, h *password.Hasher, rows []a
 	wait.Go(func() { e.Run(ctx) })
 	defer wait.Wait()
 	defer cancel()
-	return over(t, e, id, 30*time.Second)
+	return over(t, e, id, 3*time.Minute)
 }
 
 // disturbed runs an audit on two servers that are killed again and again, and
@@ -190,7 +193,7 @@ func disturbed(t *testing.T, store objects.Store, h *password.Hasher, rows []aud
 			}
 		})
 	}
-	_, list, err := over(t, newEngine(t, store, h, time.Second, time.Second), id, 30*time.Second)
+	_, list, err := over(t, newEngine(t, store, h, time.Second, time.Second), id, 3*time.Minute)
 	cancel()
 	wait.Wait()
 	return list, err
@@ -257,4 +260,250 @@ func TestLoginsGoBeforeAudits(t *testing.T) {
 			t.Fatalf("login %d beside the audit: %v", i, err)
 		}
 	}
+}
+
+// cleaned runs an engine until it has nothing more to do for an audit.
+func cleaned(t *testing.T, e *audit.Engine, id string) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	var wait sync.WaitGroup
+	wait.Go(func() { e.Run(ctx) })
+	defer wait.Wait()
+	defer cancel()
+	for end := time.Now().Add(3 * time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		if a, _, err := e.Get(ctx, "t", id); err == nil && a.Cleaned {
+			return
+		}
+	}
+	t.Fatal("the audit is never cleaned")
+}
+
+// reluctant is a store that does not delete now and then.
+type reluctant struct {
+	objects.Store
+	deletes atomic.Int64
+}
+
+func (s *reluctant) Delete(ctx context.Context, kind, tenant, name string, version uint64) error {
+	if s.deletes.Add(1)%2 == 0 {
+		return errors.New("the store is away")
+	}
+	return s.Store.Delete(ctx, kind, tenant, name, version)
+}
+
+// What is dropped is gone with all its parts, also when the store fails on the
+// way; meanwhile nobody meets what is half there.
+func TestPurgeLeavesNothing(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	h := newHasher(t)
+	store := &reluctant{Store: newStore(t)}
+	peace := newEngine(t, store.Store, h, time.Minute, time.Minute)
+	id := begin(t, peace, audit.Request{}, weakRows(t, h, 100), 40)
+	cleaned(t, peace, id)
+	a, _, err := peace.Get(ctx, "t", id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := newEngine(t, store, h, time.Minute, time.Minute)
+	left := func() (n int) {
+		for _, kind := range []string{"audit", "audit-r-" + a.ID, "audit-w-" + a.ID, "audit-f-" + a.ID} {
+			for _, err := range store.List(ctx, kind, "t") {
+				if err != nil {
+					t.Fatal(err)
+				}
+				n++
+			}
+		}
+		return n
+	}
+	if _, err := e.Purge(ctx, a.Ended); err != nil || left() == 0 {
+		t.Fatalf("before the time: %v, %d parts left", err, left())
+	}
+	failed := 0
+	for range 1000 {
+		if _, err = e.Purge(ctx, a.Ended.Add(time.Second)); err == nil {
+			break
+		}
+		failed++
+		if _, _, err := e.Get(ctx, "t", a.ID); !errors.Is(err, audit.ErrUnknown) {
+			t.Fatalf("an audit that is half there: %v", err)
+		}
+	}
+	if err != nil || failed == 0 || left() != 0 {
+		t.Errorf("after %d failures: %v, %d parts left", failed, err, left())
+	}
+}
+
+// damaging is a store in which a chunk of rows was changed by somebody.
+type damaging struct{ objects.Store }
+
+func (s *damaging) Load(ctx context.Context, kind, tenant, name string) (objects.Object, error) {
+	o, err := s.Store.Load(ctx, kind, tenant, name)
+	if err == nil && strings.HasPrefix(kind, "audit-r-") {
+		o.Data = append([]byte(nil), o.Data...)
+		o.Data[len(o.Data)-1] ^= 1
+	}
+	return o, err
+}
+
+// An audit whose rows were changed fails, says so in the event log, and keeps no
+// rows.
+func TestChangedRowsEndAnAudit(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	h := newHasher(t)
+	store := &damaging{newStore(t)}
+	var mu sync.Mutex
+	var told []string
+	e, err := audit.New(audit.Config{Objects: store, Accounts: nobody{}, Hasher: h, Key: make([]byte, 32), Log: slog.New(slog.DiscardHandler),
+		Tell: func(_ context.Context, what string, a *audit.Audit) error {
+			mu.Lock()
+			defer mu.Unlock()
+			told = append(told, fmt.Sprint(what, " ", a.State))
+			return nil
+		}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := begin(t, e, audit.Request{}, weakRows(t, h, 10), 10)
+	cleaned(t, e, id)
+	a, _, err := e.Get(ctx, "t", id)
+	if err != nil || a.State != audit.Failed || a.Stop != audit.StopFault || !a.Cleaned {
+		t.Errorf("%+v, %v", a, err)
+	}
+	if want := []string{fmt.Sprint(audit.Began, " ", audit.Running), fmt.Sprint(audit.Ended, " ", audit.Failed)}; !cmp.Equal(told, want) {
+		t.Errorf("told %v, want %v", told, want)
+	}
+	for o, err := range store.List(ctx, "audit-r-"+id, "t") {
+		t.Errorf("rows are left: %s, %v", o.Name, err)
+	}
+}
+
+// The difference to the audit before is the same however many findings are held
+// at a time, and records of one id are met one with one.
+func TestCompare(t *testing.T) {
+	t.Parallel()
+	h := newHasher(t)
+	rows := weakRows(t, h, 60) // the even ones are guessed, and share their password
+	for i := range 10 {
+		rows[i].ID = "several"
+	}
+	store := newStore(t)
+	before := newEngine(t, store, h, time.Minute, time.Minute)
+	previous := begin(t, before, audit.Request{Budget: audit.Budget{Guesses: 10}}, rows[:50], 20)
+	cleaned(t, before, previous)
+	for _, part := range []int{1 << 20, 7} {
+		e := newEngine(t, store, h, time.Minute, time.Minute)
+		e.CompareAtATime(part)
+		id := begin(t, e, audit.Request{Budget: audit.Budget{Guesses: 10}, Previous: previous}, rows[4:], 20)
+		cleaned(t, e, id)
+		a, _, err := e.Get(t.Context(), "t", id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Four rows went, ten came; every row is below the floor and without
+		// pepper, every other is weak and shared as well.
+		if d := a.Result.Diff; d == nil || d.Gone != 4*2+2*2 || d.New != 10*2+5*2 || d.Same != 46*2+23*2 ||
+			d.GoneByKind[audit.Weak] != 2 || d.NewByKind[audit.Shared] != 5 {
+			t.Errorf("%d at a time: %+v", part, d)
+		}
+	}
+}
+
+// An audit that somebody has changed in the store stops no other.
+func TestADamagedAuditStopsNoOther(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	h := newHasher(t)
+	store := newStore(t)
+	for _, name := range []string{"aaaaaaaaaaaaaaaa", "zzzzzzzzzzzzzzzz"} { // before any other and behind
+		if err := store.Save(ctx, objects.Object{Kind: "audit", Tenant: "t", Name: name, Version: 1, Data: make([]byte, 64)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e := newEngine(t, store, h, time.Minute, time.Minute)
+	id := begin(t, e, audit.Request{}, weakRows(t, h, 4), 4)
+	cleaned(t, e, id)
+	if _, err := e.Purge(ctx, time.Now().Add(time.Hour)); err == nil {
+		t.Error("a purge that cannot read everything says nothing")
+	}
+	if _, _, err := e.Get(ctx, "t", id); !errors.Is(err, audit.ErrUnknown) {
+		t.Errorf("the sound audit was not dropped: %v", err)
+	}
+}
+
+// stumbling is a store that fails once when an audit is made.
+type stumbling struct {
+	objects.Store
+	armed atomic.Bool
+}
+
+func (s *stumbling) Save(ctx context.Context, o objects.Object) error {
+	if o.Kind == "audit" && o.Version == 1 && s.armed.CompareAndSwap(true, false) {
+		return errors.New("the store is away")
+	}
+	return s.Store.Save(ctx, o)
+}
+
+// A schedule goes on when the server, or the store, stumbles just as the next
+// audit is made; and a purge meanwhile does not end it.
+func TestAScheduleGoesOn(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	h := newHasher(t)
+	store := &stumbling{Store: newStore(t)}
+	var ahead atomic.Int64
+	now := func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	e, err := audit.New(audit.Config{Objects: store, Accounts: nobody{}, Hasher: h, Key: make([]byte, 32), Alone: true, Log: slog.New(slog.DiscardHandler), Now: now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wait sync.WaitGroup
+	wait.Go(func() { e.Run(ctx) })
+	defer wait.Wait()
+	defer cancel()
+	if _, err := e.Create(ctx, audit.Request{Tenant: "t", Source: audit.OwnStore, Repeat: time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+	count := func(want int) {
+		t.Helper()
+		n := 0
+		for end := time.Now().Add(3 * time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+			list, _, err := e.List(ctx, "t")
+			if err != nil {
+				t.Fatal(err)
+			}
+			n = 0
+			for _, a := range list {
+				if a.Cleaned {
+					n++
+				}
+			}
+			if n == want {
+				return
+			}
+		}
+		t.Fatalf("%d audits are over, want %d", n, want)
+	}
+	count(1)
+	store.armed.Store(true)
+	ahead.Store(int64(61 * time.Minute))
+	count(2)
+	if store.armed.Load() {
+		t.Error("the store did not stumble: the test shows nothing")
+	}
+	for next := 3; next < 5; next++ {
+		ahead.Add(int64(61 * time.Minute))
+		count(next)
+	}
+	if list, _, err := e.List(ctx, "t"); err != nil || list[0].Previous != list[1].ID || list[1].Next != list[0].ID {
+		t.Errorf("%+v, %v", list, err)
+	}
+	if _, err := e.Purge(ctx, now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	count(1)
+	ahead.Add(int64(61 * time.Minute))
+	count(2)
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/watchword-project/watchword/wordlists"
 )
 
-// partRows is how many digests are sorted at a time: 24 bytes each. More rows
+// partRows is how many digests are sorted at a time: 48 bytes each. More rows
 // are gone through several times, each time for one part of all digests.
 const partRows = 2 << 20
 
@@ -145,9 +145,37 @@ func (r *runner) joinAll(ctx context.Context, works []*work, out []joined) (vers
 	return strings.Join(versions, ","), nil
 }
 
+// sorted puts digests in order. They are spread evenly, so that one pass over
+// their first 16 bits leaves little to compare: several times as fast as
+// comparing from the start.
+func sorted(list []bareKey) []bareKey {
+	var ends [1 << 16]int // first the sizes of the buckets, then their ends
+	head := func(k *bareKey) int { return int(k.key[0])<<8 | int(k.key[1]) }
+	for i := range list {
+		ends[head(&list[i])]++
+	}
+	sum := 0
+	for i, n := range ends {
+		ends[i] = sum
+		sum += n
+	}
+	out := make([]bareKey, len(list))
+	for i := range list {
+		at := &ends[head(&list[i])]
+		out[*at] = list[i]
+		*at++
+	}
+	begin := 0
+	for _, end := range ends {
+		slices.SortFunc(out[begin:end], func(a, b bareKey) int { return bytes.Compare(a.key[:], b.key[:]) })
+		begin = end
+	}
+	return out
+}
+
 // joinScheme does it for the digests of one scheme.
 func (r *runner) joinScheme(scheme password.Scheme, list []bareKey, out []joined) (version string, err error) {
-	slices.SortFunc(list, func(a, b bareKey) int { return bytes.Compare(a.key[:], b.key[:]) })
+	list = sorted(list)
 	// Each digest once, with the place of its first row.
 	var keys []wordlists.Key
 	var first []int

@@ -37,9 +37,9 @@ func (e *Engine) Run(ctx context.Context) {
 		for a, err := range e.list(ctx, objects.AllTenants) {
 			if err != nil {
 				if ctx.Err() == nil {
-					e.Log.Error("audits could not be read", "error", err)
+					e.Log.Error("an audit could not be read", "error", err)
 				}
-				break
+				continue
 			}
 			if !e.wants(a) {
 				continue
@@ -71,7 +71,7 @@ func (e *Engine) Run(ctx context.Context) {
 
 // wants tells whether there is something to do for an audit.
 func (e *Engine) wants(a *Audit) bool {
-	if a.State == Open {
+	if a.State == Open || a.Dropped {
 		return false
 	}
 	return !a.Cleaned || e.due(a)
@@ -79,8 +79,11 @@ func (e *Engine) wants(a *Audit) bool {
 
 // due tells whether an audit is to recur now.
 func (e *Engine) due(a *Audit) bool {
-	return a.Cleaned && a.Repeat > 0 && a.State == Done && a.Next == "" && !e.Now().Before(a.Created.Add(a.Repeat))
+	return a.Cleaned && a.recurs() && !e.Now().Before(a.Created.Add(a.Repeat))
 }
+
+// recurs tells whether another audit is to follow.
+func (a *Audit) recurs() bool { return a.Repeat > 0 && a.State == Done && !a.Followed }
 
 // maxMissing is how often a part of an audit may not be found before it is taken
 // for lost.
@@ -108,10 +111,12 @@ func (e *Engine) drive(ctx context.Context, tenant, id string) {
 		case errors.Is(err, errRows), errors.Is(err, errSealed), err != nil && missing > maxMissing:
 			e.Log.Error("audit failed", "tenant", tenant, "audit", id, "error", err)
 			_, _ = e.change(ctx, tenant, id, func(a *Audit) (bool, error) {
-				a.State, a.Stop, a.Ended, a.Cleaned = Failed, StopFault, e.Now().UTC(), true
+				if a.State != Failed {
+					a.State, a.Stop, a.Ended = Failed, StopFault, e.Now().UTC().Truncate(time.Second)
+				}
 				return true, nil
 			})
-			return
+			missing, idle = 0, true
 		case err != nil:
 			e.Log.Warn("audit waits for the store", "tenant", tenant, "audit", id, "error", err)
 			idle = true
@@ -142,8 +147,10 @@ func (r *runner) step(ctx context.Context) (idle bool, err error) {
 	switch {
 	case r.due(a):
 		return false, r.recur(ctx)
-	case a.Settled:
-		return false, r.clean(ctx)
+	case !a.Told && !a.Started.IsZero():
+		return r.alone(ctx, r.tell)
+	case a.Settled || a.State == Failed:
+		return r.alone(ctx, r.clean)
 	case !a.Gathered && a.State == Running:
 		return r.alone(ctx, r.gather)
 	}
@@ -188,6 +195,18 @@ func (r *runner) step(ctx context.Context) (idle bool, err error) {
 	return r.chunks(ctx, works, least, bounds)
 }
 
+// tell puts the start into the event log.
+func (r *runner) tell(ctx context.Context) error {
+	if err := r.Tell(ctx, Began, r.a); err != nil {
+		return err
+	}
+	_, err := r.change(ctx, r.a.Tenant, r.a.ID, func(a *Audit) (bool, error) {
+		a.Told = true
+		return true, nil
+	})
+	return err
+}
+
 // exhausted tells why no more may be guessed.
 func (r *runner) exhausted(works []*work) string {
 	var cpu time.Duration
@@ -212,32 +231,30 @@ func (r *runner) alone(ctx context.Context, f func(context.Context) error) (idle
 	if err := r.hold(ctx); err != nil {
 		return false, err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	lost := make(chan error, 1)
-	go func() {
+	work, cancel := context.WithCancelCause(ctx)
+	var wait sync.WaitGroup
+	wait.Go(func() {
 		t := time.NewTicker(r.Lease / 3)
 		defer t.Stop()
 		for {
 			select {
-			case <-ctx.Done():
+			case <-work.Done():
 				return
 			case <-t.C:
-				if err := r.hold(ctx); err != nil {
-					lost <- err
-					cancel()
+				if err := r.hold(work); err != nil {
+					cancel(err)
 					return
 				}
 			}
 		}
-	}()
-	err = f(ctx)
-	select {
-	case e := <-lost:
-		return false, e
-	default:
-		return false, err
+	})
+	err = f(work)
+	cancel(nil)
+	wait.Wait() // or it would renew the lease of what r works on next
+	if cause := context.Cause(work); !errors.Is(cause, context.Canceled) {
+		return false, cause // the lease was lost, whatever f made of it
 	}
+	return false, err
 }
 
 // hold takes or renews the lease of the audit.
@@ -692,6 +709,7 @@ const (
 func (g *guessing) row(ctx context.Context, i int) error {
 	row := &g.rows[i]
 	person := personOf(row, *g.words)
+	person.MayBeEmpty = g.a.Source == Uploaded
 	if g.a.Source == OwnStore {
 		person.Login, person.Context.Login = row.Context.Login, row.Context.Login
 	}
@@ -703,7 +721,10 @@ func (g *guessing) row(ctx context.Context, i int) error {
 	class := own[fromPerson:toPerson]
 	for k := range class {
 		text, err := password.New(class[k].Text)
-		if err != nil {
+		switch {
+		case class[k].Class == "empty":
+			text = password.Empty()
+		case err != nil:
 			text, _ = password.New("123456")
 		}
 		texts = append(texts, text)
@@ -743,6 +764,9 @@ func (g *guessing) row(ctx context.Context, i int) error {
 			if hit < mine {
 				f.Class = class[hit].Class
 				f.Kind = ContextDerived
+				if f.Class == "empty" {
+					f.Kind = Weak
+				}
 				f.Band = bandOf(float64(fromPerson + hit + 1))
 				login := person.Context.Login
 				if f.Class == "vendor-default" || f.Class == "same-as-login" && (defaultName(login) || testName(login)) {

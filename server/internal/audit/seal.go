@@ -164,7 +164,11 @@ func (e *Engine) load(ctx context.Context, tenant, id string) (*Audit, error) {
 	if err != nil {
 		return nil, err
 	}
-	return parseAudit(plain, version)
+	a, err := parseAudit(plain, version)
+	if err == nil && a.Dropped {
+		return nil, ErrUnknown
+	}
+	return a, err
 }
 
 func parseAudit(plain []byte, version uint64) (*Audit, error) {
@@ -175,18 +179,24 @@ func parseAudit(plain []byte, version uint64) (*Audit, error) {
 	return a, nil
 }
 
-// list yields the audits of a tenant, or of all.
+// list yields the audits of a tenant, or of all. One that does not open is an
+// error and no end: the others are none the worse for it.
 func (e *Engine) list(ctx context.Context, tenant string) iter.Seq2[*Audit, error] {
 	return func(yield func(*Audit, error) bool) {
 		for o, err := range e.Objects.List(ctx, kindAudit, tenant) {
-			var a *Audit
-			if err == nil {
-				var plain []byte
-				if plain, err = e.seal.open(o.Data, kindAudit, o.Tenant, o.Name); err == nil {
-					a, err = parseAudit(plain, o.Version)
-				}
+			if err != nil {
+				yield(nil, err)
+				return
 			}
-			if !yield(a, err) || err != nil {
+			var a *Audit
+			plain, err := e.seal.open(o.Data, kindAudit, o.Tenant, o.Name)
+			if err == nil {
+				a, err = parseAudit(plain, o.Version)
+			}
+			if err != nil {
+				err = fmt.Errorf("audit %q of tenant %q: %w", o.Name, o.Tenant, err)
+			}
+			if !yield(a, err) {
 				return
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -42,10 +43,6 @@ func (r *runner) settle(ctx context.Context) error {
 			}
 		}
 	}
-	diff, err := r.newComparison(ctx)
-	if err != nil {
-		return err
-	}
 	res := &Result{Schemes: make(map[string]int), Bands: make(map[Band]int)}
 	digest := sha256.New()
 	var page []Finding
@@ -71,7 +68,6 @@ func (r *runner) settle(ctx context.Context) error {
 		}
 		list = r.merge(list, shared, rows, w.First)
 		res.count(w, list)
-		diff.count(list)
 		for i := range rows {
 			rows[i].tag = 0 // another in each audit
 			buf = appendRow(buf[:0], &rows[i])
@@ -92,7 +88,7 @@ func (r *runner) settle(ctx context.Context) error {
 	}
 	res.Digest = hex.EncodeToString(digest.Sum(nil))
 	res.Yield = r.ahead(works)
-	if res.Diff, err = diff.end(ctx, r); err != nil {
+	if res.Diff, err = r.compare(ctx, res); err != nil {
 		return err
 	}
 	a, err := r.change(ctx, r.a.Tenant, r.a.ID, func(a *Audit) (bool, error) {
@@ -178,13 +174,6 @@ func (res *Result) count(w *work, list []Finding) {
 	}
 }
 
-// comparison meets the findings of two audits by record and kind.
-type comparison struct {
-	before map[findingKey]bool // true once it was found again
-	diff   Difference
-	on     bool
-}
-
 type findingKey [12]byte
 
 func keyOf(f *Finding) findingKey {
@@ -196,57 +185,73 @@ func keyOf(f *Finding) findingKey {
 	return k
 }
 
-func (r *runner) newComparison(ctx context.Context) (*comparison, error) {
-	c := &comparison{}
+// partFindings is how many findings of the audit before are held at a time, of
+// about 32 bytes each. More are gone through several times, each time for one
+// part of all keys.
+const partFindings = 2 << 20
+
+// compare meets the final findings of the audit with those of the one before, by
+// record and kind. It gives nil where there is none to compare with.
+func (r *runner) compare(ctx context.Context, res *Result) (*Difference, error) {
 	if r.a.Previous == "" {
-		return c, nil
-	}
-	before, err := r.load(ctx, r.a.Tenant, r.a.Previous)
-	if errors.Is(err, ErrUnknown) || err == nil && !before.Settled {
-		return c, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	c.on, c.before = true, make(map[findingKey]bool)
-	return c, r.final(ctx, before, func(f *Finding) bool {
-		c.before[keyOf(f)] = false
-		return true
-	})
-}
-
-func (c *comparison) count(list []Finding) {
-	if !c.on {
-		return
-	}
-	for i := range list {
-		k := keyOf(&list[i])
-		if _, was := c.before[k]; was {
-			c.before[k] = true
-			c.diff.Same++
-			continue
-		}
-		c.diff.New++
-		c.diff.NewByKind[list[i].Kind]++
-	}
-}
-
-func (c *comparison) end(ctx context.Context, r *runner) (*Difference, error) {
-	if !c.on {
 		return nil, nil
 	}
 	before, err := r.load(ctx, r.a.Tenant, r.a.Previous)
+	if errors.Is(err, ErrUnknown) || err == nil && !before.Settled {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}
-	err = r.final(ctx, before, func(f *Finding) bool {
-		if !c.before[keyOf(f)] {
-			c.diff.Gone++
-			c.diff.GoneByKind[f.Kind]++
+	now := *r.a
+	now.Result = res
+	all := 0
+	for _, n := range before.Result.Kinds {
+		all += n
+	}
+	diff := &Difference{}
+	parts := uint32((all + r.part - 1) / r.part)
+	for part := range max(parts, 1) {
+		// Several records may have one id: each is met with one of the audit before.
+		type count struct {
+			kind Kind
+			n    uint32
 		}
-		return true
-	})
-	return &c.diff, err
+		known := make(map[findingKey]count)
+		each := func(f func(findingKey, Kind)) func(*Finding) bool {
+			return func(x *Finding) bool {
+				if k := keyOf(x); binary.BigEndian.Uint32(k[:])%max(parts, 1) == part {
+					f(k, x.Kind)
+				}
+				return true
+			}
+		}
+		err := r.final(ctx, before, each(func(k findingKey, kind Kind) { known[k] = count{kind, known[k].n + 1} }))
+		if errors.Is(err, errSealed) || errors.Is(err, errRows) || errors.Is(err, objects.ErrNotFound) {
+			// What became of the one before is no fault of this one.
+			r.Log.Error("the audit before cannot be compared with", "tenant", r.a.Tenant, "audit", r.a.Previous, "error", err)
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if err := r.final(ctx, &now, each(func(k findingKey, kind Kind) {
+			if n := known[k].n; n > 0 {
+				known[k] = count{kind, n - 1}
+				diff.Same++
+				return
+			}
+			diff.New++
+			diff.NewByKind[kind]++
+		})); err != nil {
+			return nil, err
+		}
+		for _, c := range known {
+			diff.Gone += int(c.n)
+			diff.GoneByKind[c.kind] += int(c.n)
+		}
+	}
+	return diff, nil
 }
 
 // final walks the final findings of an audit until f returns false.
@@ -276,51 +281,120 @@ func (e *Engine) finalPage(ctx context.Context, a *Audit, n int) ([]Finding, err
 	return parseFindings(plain, true)
 }
 
-// clean deletes what an audit that has ended does not need any more.
+// clean deletes what an audit that has ended does not need any more, and puts
+// the end into the event log. One that failed keeps how far it was, and no rows.
 func (r *runner) clean(ctx context.Context) error {
 	a := r.a
 	if a.Cleaned {
 		return nil
 	}
-	for _, kind := range []string{kindWork(a.ID), kindRows(a.ID)} {
-		if err := r.deleteAll(ctx, kind, a.Tenant, nil); err != nil {
+	if err := r.deleteAll(ctx, kindRows(a.ID), a.Tenant, nil); err != nil {
+		return err
+	}
+	if a.Settled {
+		if err := r.deleteAll(ctx, kindWork(a.ID), a.Tenant, nil); err != nil {
+			return err
+		}
+		if err := r.deleteAll(ctx, kindPage(a.ID), a.Tenant, func(name string) bool { return strings.HasPrefix(name, "f-") }); err != nil {
 			return err
 		}
 	}
-	if err := r.deleteAll(ctx, kindPage(a.ID), a.Tenant, func(name string) bool { return strings.HasPrefix(name, "f-") }); err != nil {
+	if err := r.Tell(ctx, Ended, a); err != nil {
 		return err
 	}
 	_, err := r.change(ctx, a.Tenant, a.ID, func(a *Audit) (bool, error) {
-		a.Cleaned = true
+		a.Cleaned, a.Owner = true, ""
 		a.Words = nil
 		return true, nil
 	})
 	return err
 }
 
-// recur begins the next audit of a schedule. Its id is fixed first, so that of
-// several servers, or of two starts, one makes it.
-func (r *runner) recur(ctx context.Context) error {
-	next := newName()
-	q := r.a.Request
-	a, err := r.change(ctx, r.a.Tenant, r.a.ID, func(a *Audit) (bool, error) {
-		if a.Next != "" || a.State != Done {
-			next = a.Next
-			return false, nil
+// Purge drops the audits of all tenants that ended before a time, and cancels
+// those opened before it whose upload never came to its end. The last of a
+// schedule stays until the next has begun, and so does one that another is being
+// compared with. It returns how many went.
+func (e *Engine) Purge(ctx context.Context, before time.Time) (gone int, err error) {
+	var all []*Audit
+	var errs []error
+	needed := map[string]bool{}
+	for a, err := range e.list(ctx, objects.AllTenants) {
+		if err != nil {
+			errs = append(errs, err)
+			continue
 		}
-		a.Next = next
-		return true, nil
-	})
-	if err != nil || a.Next == "" {
+		all = append(all, a)
+		if !a.Cleaned && !a.Dropped {
+			needed[a.Previous] = true
+		}
+	}
+	for _, a := range all {
+		var err error
+		switch {
+		case a.Dropped, a.Cleaned && a.Ended.Before(before) && !a.recurs() && !needed[a.ID]:
+			if err = e.drop(ctx, a); err == nil {
+				gone++
+			}
+		case a.State == Open && a.Created.Before(before):
+			_, err = e.Cancel(ctx, a.Tenant, a.ID)
+		}
+		if err != nil && !errors.Is(err, ErrUnknown) && !errors.Is(err, objects.ErrConflict) && !errors.Is(err, objects.ErrNotFound) {
+			return gone, errors.Join(append(errs, err)...)
+		}
+	}
+	return gone, errors.Join(errs...)
+}
+
+// drop deletes an audit with all its parts. It is marked first, so that nobody
+// meets one that is half there.
+func (e *Engine) drop(ctx context.Context, a *Audit) error {
+	if !a.Dropped {
+		a.Dropped = true
+		plain, err := json.Marshal(a)
+		if err != nil {
+			return err
+		}
+		a.version++
+		if err := e.save(ctx, kindAudit, a.Tenant, a.ID, a.version, plain); err != nil {
+			return err
+		}
+	}
+	for _, kind := range []string{kindRows(a.ID), kindWork(a.ID), kindPage(a.ID)} {
+		if err := e.deleteAll(ctx, kind, a.Tenant, nil); err != nil {
+			return err
+		}
+	}
+	if err := e.Tell(ctx, Dropped, a); err != nil {
 		return err
 	}
+	return e.Objects.Delete(ctx, kindAudit, a.Tenant, a.ID, a.version)
+}
+
+// recur begins the next audit of a schedule. Its id is fixed first, so that of
+// several servers, or of two starts, one makes it; the schedule has gone on only
+// when it is there.
+func (r *runner) recur(ctx context.Context) error {
+	a, err := r.change(ctx, r.a.Tenant, r.a.ID, func(a *Audit) (bool, error) {
+		if a.Next != "" || !a.recurs() {
+			return false, nil
+		}
+		a.Next = newName()
+		return true, nil
+	})
+	if err != nil || !a.recurs() {
+		return err
+	}
+	q := a.Request
 	q.Previous = a.ID
 	if q.Deadline.After(a.Created) {
 		q.Deadline = r.Now().Add(q.Deadline.Sub(a.Created))
 	}
-	err = r.born(ctx, r.draft(a.Next, q))
-	if errors.Is(err, objects.ErrConflict) {
-		return nil
+	if err := r.born(ctx, r.draft(a.Next, q)); err != nil && !errors.Is(err, objects.ErrConflict) {
+		return err
 	}
+	_, err = r.change(ctx, a.Tenant, a.ID, func(a *Audit) (bool, error) {
+		a.Followed = true
+		return true, nil
+	})
 	return err
 }

@@ -33,7 +33,9 @@ func (e *Engine) List(ctx context.Context, tenant string) ([]*Audit, []Progress,
 		if err != nil {
 			return nil, nil, err
 		}
-		list = append(list, a)
+		if !a.Dropped {
+			list = append(list, a)
+		}
 	}
 	slices.SortStableFunc(list, func(a, b *Audit) int { return b.Created.Compare(a.Created) })
 	out := make([]Progress, len(list))
@@ -57,7 +59,7 @@ func (e *Engine) progress(ctx context.Context, a *Audit) (Progress, error) {
 	bounds := roundsOf(a.Budget.Guesses)
 	stages := stageRounds + 2*(len(bounds)-1)
 	var p Progress
-	var left time.Duration
+	var left, rows time.Duration
 	for _, w := range works {
 		p.Records += w.Count
 		p.Rejected += w.Rejected
@@ -74,16 +76,33 @@ func (e *Engine) progress(ctx context.Context, a *Audit) (Progress, error) {
 			p.Done += w.Count * min(w.Stage, stages) / stages
 		}
 		left += w.left(bounds)
+		rows += time.Duration(w.Count*w.stagesLeft(len(bounds)-1)) * rowTime
 	}
 	if a.State == Running {
 		left = min(left, a.Budget.CPU-p.CPU)
-		p.ETA = max(0, left/time.Duration(max(1, e.Hasher.Stats().Slots)))
+		p.ETA = max(0, left/time.Duration(max(1, e.Hasher.Stats().Slots))) + rows
 		if !a.Deadline.IsZero() {
 			p.ETA = max(0, min(p.ETA, a.Deadline.Sub(e.Now())))
 		}
 		p.Yield = (&runner{Engine: e, a: a}).ahead(works)
 	}
 	return p, nil
+}
+
+// rowTime is about what a stage takes for each row beside the guesses: the store,
+// and waiting for a slot.
+const rowTime = 15 * time.Microsecond
+
+// stagesLeft is how many stages look at the rows of a chunk yet, in n rounds.
+func (w *work) stagesLeft(n int) int {
+	left := max(0, stageRounds-w.Stage) + 1 // the last puts the findings in order
+	if w.Cheap > 0 {
+		left += min(n, max(0, stageRounds+n-w.Stage))
+	}
+	if w.Slow > 0 {
+		left += min(n, max(0, stageRounds+2*n-w.Stage))
+	}
+	return left
 }
 
 // left is how long the guesses take at most that a chunk has before it.
@@ -187,7 +206,7 @@ func parseToken(s string) (page, at int, err error) {
 func (e *Engine) Cancel(ctx context.Context, tenant, id string) (*Audit, error) {
 	a, err := e.change(ctx, tenant, id, func(a *Audit) (bool, error) {
 		if a.State.Ended() {
-			scheduled := a.Repeat > 0 && a.Next == ""
+			scheduled := a.recurs() && a.Next == ""
 			a.Repeat = 0
 			return scheduled, nil
 		}
@@ -260,62 +279,6 @@ func (e *Engine) Walk(ctx context.Context, tenant, id string, f func(*Finding) b
 		case <-time.After(pause):
 		}
 	}
-}
-
-// Purge forgets the audits that ended before a time, with their findings, and
-// cancels those that were opened before it and never completed. One that is the
-// last of a schedule, or that another is being compared with, stays. It returns
-// how many went.
-func (e *Engine) Purge(ctx context.Context, before time.Time) (gone int, err error) {
-	var all []*Audit
-	needed := map[string]bool{}
-	for a, err := range e.list(ctx, objects.AllTenants) {
-		if err != nil {
-			return 0, err
-		}
-		all = append(all, a)
-		if !a.Cleaned {
-			needed[a.Previous] = true
-		}
-	}
-	for _, a := range all {
-		switch {
-		case a.State == Open && a.Created.Before(before):
-			if _, err := e.Cancel(ctx, a.Tenant, a.ID); err != nil && !errors.Is(err, ErrUnknown) {
-				return gone, err
-			}
-			continue
-		case !a.Cleaned, a.Ended.IsZero(), !a.Ended.Before(before), needed[a.ID], a.Repeat > 0 && a.State == Done && a.Next == "":
-			continue
-		}
-		if err := e.forget(ctx, a); err != nil {
-			return gone, err
-		}
-		gone++
-	}
-	return gone, nil
-}
-
-// forget deletes an audit. First nobody looks for its pages any more, so that
-// what a crash leaves can still be read, and deleted.
-func (e *Engine) forget(ctx context.Context, a *Audit) error {
-	a, err := e.change(ctx, a.Tenant, a.ID, func(a *Audit) (bool, error) {
-		if a.Result == nil || a.Result.Pages == 0 {
-			return false, nil
-		}
-		a.Result.Pages = 0
-		return true, nil
-	})
-	if err == nil {
-		err = e.deleteAll(ctx, kindPage(a.ID), a.Tenant, nil)
-	}
-	if err == nil {
-		err = e.Objects.Delete(ctx, kindAudit, a.Tenant, a.ID, a.version)
-	}
-	if errors.Is(err, ErrUnknown) || errors.Is(err, objects.ErrConflict) || errors.Is(err, objects.ErrNotFound) {
-		return nil // somebody else was first, or comes after
-	}
-	return err
 }
 
 // Held is what an audit holds on one record.

@@ -7,6 +7,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strconv"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -14,6 +16,7 @@ import (
 
 	"github.com/watchword-project/watchword/server/internal/audit"
 	"github.com/watchword-project/watchword/server/internal/audit/report"
+	"github.com/watchword-project/watchword/server/internal/events"
 	"github.com/watchword-project/watchword/server/internal/rpc"
 	"github.com/watchword-project/watchword/server/internal/verifier"
 	"github.com/watchword-project/watchword/wordlists"
@@ -31,9 +34,26 @@ type audits struct {
 
 func (s *Server) openAudits(v *verifier.Verifier, master []byte, now func() time.Time) (*audits, error) {
 	c := audit.Config{Objects: s.store, Accounts: v, Hasher: s.hasher, Corpora: s.corpora,
-		Key: derive(master, "audit"), Alone: s.store.embedded != nil, Log: s.log, Now: now}
+		Key: derive(master, "audit"), Alone: s.store.embedded != nil, Log: s.log, Now: now, Tell: s.tellAudit}
 	e, err := audit.New(c)
 	return &audits{engine: e, signer: report.NewSigner(derive(master, "report")), log: s.log}, err
+}
+
+// tellAudit puts what happened to an audit into the event log.
+func (s *Server) tellAudit(ctx context.Context, what string, a *audit.Audit) error {
+	params := map[string]string{"audit": a.ID, "source": watchwordv1.CreateAuditRequest_Source(a.Source).String()}
+	outcome := "OK"
+	if what == audit.Ended {
+		outcome = strings.TrimPrefix(watchwordv1.Audit_State(a.State).String(), "STATE_")
+		if a.Stop != "" {
+			params["stopped"] = a.Stop
+		}
+		if r := a.Result; r != nil {
+			params["records"], params["flagged"] = strconv.Itoa(r.Records), strconv.Itoa(r.Flagged)
+			params["guesses"], params["input"] = strconv.FormatInt(r.Guesses, 10), r.Digest
+		}
+	}
+	return s.journal.log.Append(ctx, events.Event{Time: s.journal.now(), Type: what, Tenant: a.Tenant, Actor: "server", Outcome: outcome, Params: params})
 }
 
 // start works on audits until run ends. The store is closed only when that has

@@ -91,6 +91,10 @@ func (t Text) Reveal() []byte {
 	return t.reveal()
 }
 
+// Empty is the password of no characters, which New refuses: a guess at what
+// others have stored, and never one to keep.
+func Empty() Text { return Text{reveal: func() []byte { return nil }} }
+
 // IsZero tells whether t holds no password: the zero Text.
 func (t Text) IsZero() bool { return t.reveal == nil }
 

@@ -19,6 +19,8 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/watchword-project/watchword/server/internal/identity"
+
+	watchwordv1 "github.com/watchword-project/watchword/api/watchword/v1"
 )
 
 var errNoMethod = status.Error(codes.Unimplemented, "no such method")
@@ -55,6 +57,8 @@ type call struct {
 	subject string // as the caller sent it
 	begun   bool   // the journal has it
 	rows    int    // answers of a stream
+	// named are facts that the request tells, see named.
+	named map[string]string
 }
 
 func newID() string {
@@ -155,8 +159,20 @@ type admitted struct {
 func (s *admitted) Context() context.Context { return s.ctx }
 
 func (s *admitted) SendMsg(m any) error {
-	s.call.rows++
+	if u, one := m.(*watchwordv1.UploadRecordsResponse); one { // the only answer of its stream
+		s.call.named = merge(s.call.named, facts(u))
+	} else {
+		s.call.rows++
+	}
 	return s.ServerStream.SendMsg(m)
+}
+
+func (s *admitted) RecvMsg(m any) error {
+	err := s.ServerStream.RecvMsg(m)
+	if err == nil && s.call.named == nil { // the first message names what the stream is about
+		s.call.named = named(m)
+	}
+	return err
 }
 
 // carriedPanic takes a panic from one goroutine to another, with the place.

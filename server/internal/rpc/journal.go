@@ -138,6 +138,7 @@ func (g *gate) begin(ctx context.Context, c *call, req any) error {
 	if s, ok := req.(interface{ GetSubject() string }); ok {
 		c.subject = s.GetSubject()
 	}
+	c.named = named(req)
 	typ, ok := g.events[c.method]
 	if !ok || g.journal == nil {
 		return nil
@@ -163,6 +164,9 @@ func (g *gate) end(c *call, resp any, err error) {
 	case c.begun:
 		r := c.record(typ)
 		r.Outcome, r.Params = outcome(st), facts(resp)
+		if st.Code() == codes.OK { // the answer vouches for what was named
+			r.Params = merge(r.Params, c.named)
+		}
 		if reason != "" {
 			r.Params = merge(r.Params, map[string]string{"reason": reason})
 		}
@@ -263,6 +267,28 @@ func facts(resp any) map[string]string {
 		return map[string]string{"version": strconv.Itoa(int(m.GetVersion())), "total": strconv.Itoa(int(m.GetTotal()))}
 	case *watchwordv1.CreateAuditResponse:
 		return map[string]string{"audit": m.GetAudit().GetId()}
+	case *watchwordv1.UploadRecordsResponse:
+		return map[string]string{"nextOffset": strconv.Itoa(int(m.GetNextOffset())), "accepted": strconv.Itoa(int(m.GetAccepted()))}
+	case *watchwordv1.ApplyRemediationResponse:
+		return map[string]string{"changed": strconv.Itoa(int(m.GetChanged())), "unchanged": strconv.Itoa(int(m.GetUnchanged()))}
+	}
+	return nil
+}
+
+// named are the facts that a request tells, once the answer was good: which
+// audit, and what was done with it.
+func named(req any) map[string]string {
+	switch m := req.(type) {
+	case *watchwordv1.UploadRecordsRequest:
+		return map[string]string{"audit": m.GetAuditId()}
+	case *watchwordv1.CancelAuditRequest:
+		return map[string]string{"audit": m.GetId()}
+	case *watchwordv1.ListFindingsRequest:
+		return map[string]string{"audit": m.GetId()}
+	case *watchwordv1.GetReportRequest:
+		return map[string]string{"audit": m.GetId(), "format": m.GetFormat().String()}
+	case *watchwordv1.ApplyRemediationRequest:
+		return map[string]string{"audit": m.GetId(), "action": m.GetAction().String()}
 	}
 	return nil
 }

@@ -47,12 +47,13 @@ h1 { font-size:28px; margin:0; } h2 { font-size:18px; margin:36px 0 10px; paddin
 .card b { display:block; font-size:28px; line-height:1.25; font-variant-numeric:tabular-nums; }
 .card span { color:var(--soft); font-size:13px; }
 .card.critical { border-top-color:var(--critical); } .card.high { border-top-color:var(--high); } .card.medium { border-top-color:var(--medium); }
-svg { display:block; width:100%; max-width:760px; height:auto; } svg text { font-size:13px; fill:var(--ink); } svg .n { fill:var(--soft); }
+.charts { display:grid; grid-template-columns:repeat(auto-fit,minmax(min(300px,100%),1fr)); column-gap:40px; align-items:start; }
+svg { display:block; } .charts svg { overflow:visible; } svg text { font-size:13px; fill:var(--ink); } svg .n { fill:var(--soft); }
 rect.tone { fill:var(--tone); } rect.critical { fill:var(--critical); } rect.high { fill:var(--high); } rect.medium { fill:var(--medium); }
 rect.low { fill:var(--low); } rect.info { fill:var(--info); }
 table { border-collapse:collapse; width:100%; font-size:13px; } th { text-align:left; color:var(--soft); font-weight:600; white-space:nowrap; }
 th,td { padding:6px 10px 6px 0; border-bottom:1px solid var(--line); vertical-align:top; } td.n { text-align:right; font-variant-numeric:tabular-nums; white-space:nowrap; }
-th.n { text-align:right; }
+th.n { text-align:right; white-space:normal; min-width:4em; } td.n, th.n { padding-right:14px; } .facts th { white-space:normal; width:34%; }
 code { font-family:ui-monospace,"Noto Sans Mono",monospace; font-size:12px; overflow-wrap:anywhere; }
 .tag { display:inline-block; color:#fff; padding:0 7px; border-radius:3px; font-size:12px; white-space:nowrap; background:var(--info); }
 .tag.critical { background:var(--critical); } .tag.high { background:var(--high); } .tag.medium { background:#8a6500; } .tag.low { background:var(--low); }
@@ -65,6 +66,7 @@ td p { margin:0 0 3px; } td .id { font-weight:600; overflow-wrap:anywhere; } .fi
   .stack tr { border-bottom:2px solid var(--line); padding:10px 0; } .stack td, .stack td:first-child { border:0; padding:3px 0; width:auto; }
   .stack td[data-of]::before { content:attr(data-of); display:block; color:var(--soft); font-size:12px; font-weight:600; } }
 @media print { @page { size:A4; margin:14mm; } body { background:#fff; font-size:12px; } main { margin:0; padding:0; max-width:none; box-shadow:none; }
-  h2 { break-after:avoid; } tr, .card, svg { break-inside:avoid; } thead { display:table-header-group; }
+  .charts { grid-template-columns:1fr 1fr; } h2 { font-size:15px; margin-top:22px; break-after:avoid; }
+  table { font-size:10.5px; } th, td { padding-top:3px; padding-bottom:3px; } code { font-size:10px; } .note { font-size:10.5px; } .method { break-inside:avoid; } tr, .card, svg { break-inside:avoid; } thead { display:table-header-group; }
   * { -webkit-print-color-adjust:exact; print-color-adjust:exact; } }
 `

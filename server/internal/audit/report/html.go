@@ -30,9 +30,9 @@ var words = map[string][2]string{ // English, Chinese
 	"byScheme":   {"Records by hash scheme", "按散列算法统计"},
 	"byBand":     {"How early a guesser gets there", "猜中所需次数"},
 	"bandText":   {"Passwords guessed, by number of guesses", "按猜测次数统计的猜中口令数"},
-	"within":     {"within ", "不超过 "},
+	"within":     {"within %s guesses", "%s 次以内"},
 	"details":    {"Gravest findings", "最严重的问题"},
-	"row":        {"Row", "行号"},
+	"row":        {"Row, from 0", "序号（自 0 起）"},
 	"record":     {"Record", "记录"},
 	"kind":       {"Finding", "问题"},
 	"severity":   {"Severity", "严重程度"},
@@ -74,6 +74,59 @@ var words = map[string][2]string{ // English, Chinese
 	"no":         {"none", "无"},
 }
 
+// classes are the words for what findings rest on. Others, such as the schemes
+// of hashes, stand as they are.
+var classes = map[string][2]string{
+	"common":          {"list of common passwords", "常见口令表"},
+	"empty":           {"empty password", "空口令"},
+	"estimate":        {"few guesses needed", "猜测次数估计"},
+	"vendor-default":  {"delivered with the product", "产品出厂口令"},
+	"same-as-login":   {"same as the login name", "与登录名相同"},
+	"context":         {"what is known of the person", "已知个人信息"},
+	"login":           {"login name", "登录名"},
+	"email":           {"e-mail address", "电子邮箱"},
+	"name":            {"name", "姓名"},
+	"phone":           {"telephone number", "电话号码"},
+	"birthDate":       {"date of birth", "出生日期"},
+	"word":            {"word of person or organisation", "个人或单位词语"},
+	"same-digest":     {"same digest", "散列值相同"},
+	"same-password":   {"same guessed password", "猜中的口令相同"},
+	"test-account":    {"name of a test account", "测试账户名称"},
+	"default-account": {"name of a default account", "默认账户名称"},
+	"initial":         {"initial password", "初始口令"},
+	"never":           {"never logged in", "从未登录"},
+	"lm":              {"LAN Manager hash", "LAN Manager 散列"},
+	"malformed":       {"unusable", "无法处理"},
+	"plaintext":       {"plaintext, not kept", "明文（未保存）"},
+
+	audit.FaultRecord: {"not a record", "不是有效记录"},
+	audit.FaultHash:   {"not a hash of a known form", "散列格式无法识别"},
+	audit.FaultCost:   {"hash cost out of bounds", "散列代价超出范围"},
+	audit.FaultText:   {"not a password", "不是有效口令"},
+}
+
+// class spells what a finding rests on.
+func (d *Data) class(s string) string {
+	first, rest, more := strings.Cut(s, " ")
+	w, ok := classes[first]
+	switch n, seen := strings.CutPrefix(s, "seen 1e"); {
+	case seen && d.Locale == "zh-CN":
+		return "泄露库中出现 10^" + n + " 次以上"
+	case seen:
+		return "seen 10^" + n + " times or more"
+	case !ok:
+		return s
+	}
+	out := w[0]
+	if d.Locale == "zh-CN" {
+		out = w[1]
+	}
+	if more && rest != "exact" {
+		out += " (" + rest + ")"
+	}
+	return out
+}
+
 func (d *Data) word(key string) string {
 	w := words[key]
 	if d.Locale == "zh-CN" {
@@ -89,14 +142,15 @@ type bar struct {
 	N     int
 }
 
+// Sizes of a chart in pixels.
 const (
-	chartWidth = 640
-	labelWidth = 250
-	barHeight  = 24
+	barHeight = 42
+	barWidest = 78 // per cent; the number stands behind
 )
 
-// chart draws horizontal bars as SVG: the number stands behind each bar, so
-// that nothing depends on colour.
+// chart draws horizontal bars as SVG, each under its label and with its number
+// behind it, so that nothing depends on colour. Without a view box texts keep
+// their size on a narrow page.
 func chart(title string, bars []bar) template.HTML {
 	if len(bars) == 0 {
 		return ""
@@ -107,17 +161,16 @@ func chart(title string, bars []bar) template.HTML {
 	}
 	var s strings.Builder
 	esc := template.HTMLEscapeString
-	height := len(bars)*barHeight + 4
-	fmt.Fprintf(&s, `<svg viewBox="0 0 %d %d" role="img" aria-label="%s" xmlns="http://www.w3.org/2000/svg">`, chartWidth, height, esc(title))
+	fmt.Fprintf(&s, `<svg width="100%%" height="%d" role="img" aria-label="%s" xmlns="http://www.w3.org/2000/svg">`, len(bars)*barHeight, esc(title))
 	for i, b := range bars {
-		y := i*barHeight + 2
-		w := (chartWidth - labelWidth - 80) * b.N / most
+		y := i * barHeight
+		w := float64(barWidest*b.N) / float64(most)
 		if b.N > 0 {
-			w = max(w, 2)
+			w = max(w, 0.6)
 		}
-		fmt.Fprintf(&s, `<text x="%d" y="%d" text-anchor="end">%s</text>`, labelWidth-8, y+16, esc(b.Label))
-		fmt.Fprintf(&s, `<rect class="%s" x="%d" y="%d" width="%d" height="%d" rx="2"/>`, b.Tone, labelWidth, y+3, w, barHeight-6)
-		fmt.Fprintf(&s, `<text class="n" x="%d" y="%d">%s</text>`, labelWidth+w+6, y+16, thousands(b.N))
+		fmt.Fprintf(&s, `<text x="0" y="%d">%s</text>`, y+15, esc(b.Label))
+		fmt.Fprintf(&s, `<rect class="%s" x="0" y="%d" width="%.1f%%" height="10" rx="2"/>`, b.Tone, y+21, w)
+		fmt.Fprintf(&s, `<text class="n" x="%.1f%%" dx="6" y="%d">%s</text>`, w, y+31, thousands(b.N))
 	}
 	s.WriteString("</svg>")
 	return template.HTML(s.String()) //nolint:gosec // every text in it is escaped above
@@ -153,7 +206,7 @@ func (d *Data) severityBars() []bar {
 func (d *Data) schemeBars() []bar {
 	var out []bar
 	for _, name := range slices.Sorted(maps.Keys(d.Result.Schemes)) {
-		out = append(out, bar{name, "tone", d.Result.Schemes[name]})
+		out = append(out, bar{d.class(name), "tone", d.Result.Schemes[name]})
 	}
 	slices.SortStableFunc(out, func(a, b bar) int { return b.N - a.N })
 	return out
@@ -162,13 +215,21 @@ func (d *Data) schemeBars() []bar {
 func (d *Data) bandBars() []bar {
 	var out []bar
 	for _, b := range slices.Sorted(maps.Keys(d.Result.Bands)) {
-		n := 1
-		for range min(int(b), 15) {
-			n *= 10
-		}
-		out = append(out, bar{d.word("within") + thousands(n), "tone", d.Result.Bands[b]})
+		out = append(out, bar{d.band(b), "tone", d.Result.Bands[b]})
 	}
 	return out
+}
+
+// band spells within how many guesses a password is found.
+func (d *Data) band(b audit.Band) string {
+	if b > 15 {
+		return fmt.Sprintf(d.word("within"), "10^"+strconv.Itoa(int(b)))
+	}
+	n := 1
+	for range b {
+		n *= 10
+	}
+	return fmt.Sprintf(d.word("within"), thousands(n))
 }
 
 // kindRow is what a page says of one kind.
@@ -215,9 +276,9 @@ func (d *Data) html() []byte {
 	}
 	for i := range d.Findings[:min(len(d.Findings), maxHTML)] {
 		f := &d.Findings[i]
-		class := f.Class
+		class := d.class(f.Class)
 		if f.Band > 0 {
-			class += " · " + f.Band.String()
+			class += " · " + d.band(f.Band)
 		}
 		if f.Accounts > 0 {
 			class += " · " + strconv.Itoa(f.Accounts) + " " + d.word("accounts")
@@ -266,10 +327,12 @@ var page = template.Must(template.New("report").Parse(`{{.Head}}<body><main>
 <div class="card"><b>{{.DiffGone}}</b><span>{{call .W "gone"}}</span></div>
 <div class="card medium"><b>{{.DiffSame}}</b><span>{{call .W "same"}}</span></div>
 </div>{{end}}
-<h2>{{call .W "bySeverity"}}</h2>{{.Severities}}
-<h2>{{call .W "byKind"}}</h2>{{if .Kinds}}{{.Kinds}}{{else}}<p>{{call .W "none"}}</p>{{end}}
-{{if .Bands}}<h2>{{call .W "byBand"}}</h2>{{.Bands}}{{end}}
-{{if .Schemes}}<h2>{{call .W "byScheme"}}</h2>{{.Schemes}}{{end}}
+<div class="charts">
+<section><h2>{{call .W "byKind"}}</h2>{{if .Kinds}}{{.Kinds}}{{else}}<p>{{call .W "none"}}</p>{{end}}
+{{if .Schemes}}<h2>{{call .W "byScheme"}}</h2>{{.Schemes}}{{end}}</section>
+<section><h2>{{call .W "bySeverity"}}</h2>{{.Severities}}
+{{if .Bands}}<h2>{{call .W "byBand"}}</h2>{{.Bands}}{{end}}</section>
+</div>
 {{if .Remedies}}<h2>{{call .W "remedies"}}</h2>
 <div class="wide"><table><thead><tr><th>{{call $.W "kind"}}</th><th class="n">{{call .W "count"}}</th><th>{{call .W "clauses"}}</th><th>{{call .W "remedy"}}</th></tr></thead><tbody>
 {{range .Remedies}}<tr><td>{{.Title}}</td><td class="n">{{.N}}</td><td>{{.Clauses}}</td><td>{{.Remedy}}</td></tr>
@@ -278,11 +341,11 @@ var page = template.Must(template.New("report").Parse(`{{.Head}}<body><main>
 <div class="wide"><table><thead><tr><th class="n">{{call .W "row"}}</th><th>{{call .W "record"}}</th><th>{{call .W "severity"}}</th><th>{{call .W "kind"}}</th><th>{{call .W "class"}}</th></tr></thead><tbody>
 {{range .Details}}<tr><td class="n">{{.Row}}</td><td><code>{{.Record}}</code></td><td><span class="tag {{.Tone}}">{{.Severity}}</span></td><td>{{.Kind}}</td><td>{{.Class}}</td></tr>
 {{end}}</tbody></table></div>{{if .More}}<p class="note">{{.More}}</p>{{end}}{{end}}
-<h2>{{call .W "method"}}</h2>
-<table><tbody>{{range .Facts}}<tr><th>{{.Name}}</th><td><code>{{.Value}}</code></td></tr>
+<div class="method"><h2>{{call .W "method"}}</h2>
+<table class="facts"><tbody>{{range .Facts}}<tr><th>{{.Name}}</th><td><code>{{.Value}}</code></td></tr>
 {{end}}</tbody></table>
 <p class="note">{{call .W "masked"}}</p>
-<p class="note">{{call .W "signature"}}<br><code>{{.Signature}}</code></p>
+<p class="note">{{call .W "signature"}}<br><code>{{.Signature}}</code></p></div>
 </main></body>
 </html>
 `))
