@@ -26,6 +26,7 @@ import (
 	"github.com/watchword-project/watchword/server/internal/corpora"
 	"github.com/watchword-project/watchword/server/internal/events"
 	"github.com/watchword-project/watchword/server/internal/identity"
+	"github.com/watchword-project/watchword/server/internal/oidc"
 	"github.com/watchword-project/watchword/server/internal/password"
 	"github.com/watchword-project/watchword/server/internal/pepper"
 	"github.com/watchword-project/watchword/server/internal/policybook"
@@ -52,6 +53,7 @@ type Server struct {
 	tenants *tenants
 	certs   *certificates // nil: no TLS
 	keys    *identity.Keyring
+	tokens  *oidc.Verifier // nil: off
 	dir     dataDir
 	legacy  func() map[string]time.Duration
 	config  Config
@@ -128,6 +130,13 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.tokens, err = s.openTokens(ctx, c, o.Now); err != nil {
+		return nil, err
+	}
+	if s.tokens != nil {
+		access.Tokens = s.tokens
+		s.spawn(func() { s.tokens.Run(run, s.noteTokenKeys()) })
+	}
 	hook, err := c.openWebhook(s.log, o.Now)
 	if err != nil {
 		return nil, err
@@ -195,7 +204,6 @@ func (c Config) supported() error {
 		key string
 		set bool
 	}{
-		{"auth.oidc", c.Auth.OIDC.Issuer != ""},
 		{"listen.console", c.Listen.Console != ""},
 		{"telemetry", c.Telemetry != Telemetry{}},
 	} {

@@ -120,5 +120,9 @@ func (s *Server) reloadCertificates() {
 // themselves.
 func (s *Server) Reload(ctx context.Context) error {
 	s.reloadCertificates()
-	return errors.Join(s.keys.Refresh(ctx), s.book.Refresh(ctx), s.tenants.refresh(ctx))
+	var tokens error
+	if s.tokens != nil {
+		_, tokens = s.tokens.Refresh(ctx)
+	}
+	return errors.Join(tokens, s.keys.Refresh(ctx), s.book.Refresh(ctx), s.tenants.refresh(ctx))
 }

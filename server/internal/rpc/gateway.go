@@ -360,7 +360,7 @@ func (g *gateway) identify(r *http.Request, a *arrival) error {
 	if len(v) == 1 {
 		authorization = v[0]
 	}
-	c, err := g.gate.access.authenticate(a.socket, authorization)
+	c, err := g.gate.access.authenticate(r.Context(), a.socket, authorization)
 	a.caller = c
 	return err
 }

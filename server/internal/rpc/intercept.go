@@ -79,7 +79,7 @@ func (g *gate) admit(ctx context.Context, c *call) (context.Context, func(), err
 		c.caller = g.local
 	}
 	if c.caller == nil {
-		caller, err := g.access.authenticate(c.from, authorization)
+		caller, err := g.access.authenticate(ctx, c.from, authorization)
 		if err != nil {
 			return nil, nil, err
 		}
