@@ -341,6 +341,12 @@ func TestEveryMethodKeepsTenantsApart(t *testing.T) {
 	if _, err := signals.Header(); err != nil {
 		t.Fatal(err)
 	}
+	eventually(t, "her login in the record", 15*time.Second, func() error { // it is noted behind the login
+		if got := do(hers, on("CredentialService", "GetCredential"), fmt.Sprintf(`{"subject":%q}`, herSubject)); !strings.Contains(got, "lastLoginTime") {
+			return errors.New(got)
+		}
+		return nil
+	})
 	before := state()
 	asked := 0
 	// Reads of policies come before he makes one of her name.
