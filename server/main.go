@@ -48,6 +48,7 @@ type cli struct {
 	Doctor    doctorCmd    `cmd:"" help:"Examine the installation: what is reachable, readable, old or weak."`
 	Events    eventsCmd    `cmd:"" help:"Check the event log."`
 	Policy    policyCmd    `cmd:"" help:"Examine and try policies; no server is needed."`
+	Tenant    tenantCmd    `cmd:"" help:"Destroy a tenant of the running server."`
 	Key       keyCmd       `cmd:"" help:"Create, list and revoke API keys of the running server."`
 }
 

@@ -130,6 +130,7 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
+	access.Gone = s.tenants.gone
 	if s.tokens, err = s.openTokens(ctx, c, o.Now); err != nil {
 		return nil, err
 	}
@@ -162,6 +163,7 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 		s.tenants.run(run, func(err error) { o.Log.Error("tenants could not be read again", "error", err) })
 	})
 	s.audits.start(s, run)
+	s.spawn(func() { s.eraseRestored(run, v) })
 	if s.store.durability != nil {
 		// A server that must not be asked for its settings is no reason not to start.
 		findings, err := s.store.durability(ctx)
@@ -322,7 +324,7 @@ func (s *Server) verifier(ctx context.Context, c Config, dir dataDir, o Options)
 	if err != nil {
 		return nil, err
 	}
-	if s.tenants, err = newTenants(ctx, s.store, c.Tenants); err != nil {
+	if s.tenants, err = newTenants(ctx, s.store, c.Tenants, &subjectKeys{dir: dir.path(subjectKeysDir)}); err != nil {
 		return nil, err
 	}
 	defaults := make(map[string]string)
@@ -406,7 +408,7 @@ func (s *Server) open(ctx context.Context, c Config, dir dataDir, v *verifier.Ve
 	}
 	s.grpcL, s.httpL = ls[0], ls[1]
 	s.rpc, err = rpc.New(ctx, rpc.Config{
-		Verifier: v, Keyring: keyring, Book: s.book, Audits: s.audits, Rotate: s.rotatePepper(v), Backup: s.backup, Access: access, Log: s.log, TLS: tlsConfig,
+		Verifier: v, Keyring: keyring, Book: s.book, Audits: s.audits, Rotate: s.rotatePepper(v), Backup: s.backup, DestroyTenant: s.destroyTenant(v), Access: access, Log: s.log, TLS: tlsConfig,
 		Hosts: c.Listen.Hosts, AnyHost: tlsConfig != nil && len(c.Listen.Hosts) == 0, Origins: c.Listen.CORSOrigins,
 		AnonymousRange: anonymous, Ready: s.unready, Envoy: c.Listen.Envoy, Journal: s.journal,
 		Installation: installation{s, v},

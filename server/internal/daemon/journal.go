@@ -54,7 +54,7 @@ type journal struct {
 	log  *events.Log
 	out  *slog.Logger
 	who  func(tenant, subject string) (verifier.Pseudonym, error)
-	keys subjectKeys
+	keys *subjectKeys
 	now  func() time.Time
 
 	mu      sync.Mutex
@@ -78,8 +78,8 @@ const (
 	maxDenials   = 512
 )
 
-func newJournal(l *events.Log, dir dataDir, who func(tenant, subject string) (verifier.Pseudonym, error), out *slog.Logger, now func() time.Time) *journal {
-	return &journal{log: l, out: out, who: who, now: now, keys: subjectKeys{dir: dir.path(subjectKeysDir)},
+func newJournal(l *events.Log, keys *subjectKeys, who func(tenant, subject string) (verifier.Pseudonym, error), out *slog.Logger, now func() time.Time) *journal {
+	return &journal{log: l, out: out, who: who, now: now, keys: keys,
 		pending: map[string]*tally{}, kick: make(chan struct{}, 1)}
 }
 
@@ -171,7 +171,7 @@ type subjectKeys struct {
 
 func (k *subjectKeys) name(tenant string, p verifier.Pseudonym) (string, error) {
 	key, err := k.key(tenant)
-	if err != nil {
+	if err != nil || len(key) == 0 { // destroyed: nobody is meant
 		return "", err
 	}
 	h := hmac.New(sha256.New, key)
@@ -187,6 +187,9 @@ func (k *subjectKeys) key(tenant string) ([]byte, error) {
 	}
 	if !validTenant(tenant) {
 		return nil, errors.New("not a tenant name")
+	}
+	if _, err := os.Lstat(filepath.Join(k.dir, tenant+markSuffix)); err == nil {
+		return nil, nil
 	}
 	path := filepath.Join(k.dir, tenant+".key")
 	key, err := readKey(path)
@@ -227,7 +230,7 @@ func (s *Server) openJournal(c Config, dir dataDir, v *verifier.Verifier, now fu
 		return fmt.Errorf("configuration: events: %w", err)
 	}
 	s.events = l
-	s.journal = newJournal(l, dir, v.Pseudonym, s.log, now)
+	s.journal = newJournal(l, s.tenants.names, v.Pseudonym, s.log, now)
 	s.onClose(func(ctx context.Context) error {
 		s.journal.flush()
 		s.journal.note("server.stop", "OK", nil)

@@ -44,6 +44,8 @@ type Access struct {
 	Tokens Tokens
 	// Certificates maps names of verified client certificates to callers.
 	Certificates map[string]*identity.Caller
+	// Gone tells of a tenant that was destroyed: its callers are nobody's.
+	Gone func(tenant string) bool
 	// Allow is the list of networks that may connect at all.
 	Allow []netip.Prefix
 	// RPS and Concurrency bound each caller; 0 means no bound.
@@ -103,6 +105,14 @@ func scopeTable(services []string) (map[string]string, error) {
 // A key or a token wins over a certificate: a proxy's own certificate must not
 // lend its scopes to whoever it passes on.
 func (a *Access) authenticate(ctx context.Context, s socket, authorization string) (*identity.Caller, error) {
+	c, err := a.identify(ctx, s, authorization)
+	if err == nil && a.Gone != nil && a.Gone(tenantOf(c)) {
+		return nil, identity.ErrDenied
+	}
+	return c, err
+}
+
+func (a *Access) identify(ctx context.Context, s socket, authorization string) (*identity.Caller, error) {
 	if len(a.Allow) > 0 && s.addr.IsValid() && !identity.Within(a.Allow, s.addr) {
 		return nil, identity.ErrRefused
 	}

@@ -25,6 +25,7 @@ import (
 // Tenant is what differs between tenants.
 type Tenant struct {
 	Exact bool // letter case counts in account ids
+	Gone  bool // it was destroyed: nothing is kept for it any more
 }
 
 // Config is what a Verifier is made of. All fields without a remark are
@@ -148,7 +149,11 @@ func (v *Verifier) tenant(name string) Tenant {
 
 // who gives the pseudonym of an account id.
 func (v *Verifier) who(tenant, subject string) (Pseudonym, error) {
-	c, err := Canonical(subject, !v.tenant(tenant).Exact)
+	t := v.tenant(tenant)
+	if t.Gone {
+		return Pseudonym{}, ErrTenantGone
+	}
+	c, err := Canonical(subject, !t.Exact)
 	if err != nil {
 		return Pseudonym{}, err
 	}
