@@ -86,7 +86,7 @@ func (s *Server) openAdapters(ctx context.Context, c Config, v *verifier.Verifie
 		return err
 	}
 	for _, d := range c.adapterDoors() {
-		base := rpc.Adapter{Verifier: v, Tenant: c.Listen.AdapterTenant, Allow: allow, Log: s.log, Now: now}
+		base := rpc.Adapter{Verifier: v, Tenant: c.Listen.AdapterTenant, Allow: allow, Journal: s.journal, Log: s.log, Now: now}
 		var handler http.Handler
 		switch d.name {
 		case "listen.auth_policy":

@@ -346,7 +346,7 @@ func (s *Server) verifier(ctx context.Context, c Config, dir dataDir, o Options)
 	v, err := verifier.New(ctx, verifier.Config{
 		Store: s.store, Objects: s.store, Hasher: s.hasher, Throttle: limiter, Pepper: s.pepper.Ring,
 		Keys:     verifier.Keys{Subject: derive(master, "subject"), Guess: derive(master, "guess"), Proof: derive(master, "proof")},
-		Policies: s.book, Corpora: s.corpora, TenantOf: s.tenants.settings, Log: s.log, Now: o.Now,
+		Policies: s.book, Corpora: s.corpora, TenantOf: s.tenants.settings, Disabled: s.noteDisabled, Log: s.log, Now: o.Now,
 	})
 	if err != nil {
 		return nil, err

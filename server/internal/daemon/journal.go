@@ -100,6 +100,11 @@ func (j *journal) pseudonym(tenant, subject string) string {
 	if err != nil {
 		return "" // not an account id
 	}
+	return j.known(tenant, p)
+}
+
+// known gives the name under which the event log knows a subject of the store.
+func (j *journal) known(tenant string, p verifier.Pseudonym) string {
 	name, err := j.keys.name(tenant, p)
 	if err != nil {
 		j.out.Error("the key of a tenant's pseudonyms cannot be read: events go without the account", "tenant", tenant, "error", err)
@@ -158,6 +163,13 @@ func (j *journal) flush() {
 // note records what the server itself did.
 func (j *journal) note(typ, outcome string, params map[string]string) {
 	j.log.Note(events.Event{Time: j.now(), Type: typ, Actor: "server", Outcome: outcome, Params: params})
+}
+
+// noteDisabled records that a credential was disabled because its attempts ran
+// out.
+func (s *Server) noteDisabled(tenant string, who verifier.Pseudonym) {
+	s.journal.log.Note(events.Event{Time: s.journal.now(), Type: "credential.disabled", Tenant: tenant, Actor: "server", Outcome: "OK",
+		Subject: s.journal.known(tenant, who), Params: map[string]string{"reason": "ATTEMPTS_EXHAUSTED"}})
 }
 
 // subjectKeys are the keys of the pseudonyms in the event log, one file for

@@ -46,6 +46,9 @@ type Config struct {
 	Tenants map[string]Tenant
 	// TenantOf is asked instead of Tenants when it is set.
 	TenantOf func(name string) Tenant
+	// Disabled is told of a credential that was disabled because its attempts
+	// ran out; nil means that nobody is.
+	Disabled func(tenant string, who Pseudonym)
 	Log      *slog.Logger
 	Now      func() time.Time
 }
