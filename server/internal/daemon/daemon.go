@@ -379,11 +379,14 @@ func (c Config) doors() []door {
 
 // open binds and serves the doors.
 func (s *Server) open(ctx context.Context, c Config, dir dataDir, v *verifier.Verifier, keyring *identity.Keyring, access *rpc.Access, now func() time.Time) error {
-	certs, err := newCertificates(c)
+	certs, err := newCertificates(c, now)
 	if err != nil {
 		return err
 	}
 	s.certs = certs
+	if certs != nil {
+		access.Trusts = certs.trusts
+	}
 	tlsConfig := certs.tls()
 	anonymous, err := identity.ParseNetworks(c.Range.AnonymousFrom)
 	if err != nil {

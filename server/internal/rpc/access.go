@@ -44,6 +44,10 @@ type Access struct {
 	Tokens Tokens
 	// Certificates maps names of verified client certificates to callers.
 	Certificates map[string]*identity.Caller
+	// Trusts tells whether a chain that was verified at its handshake would be
+	// now; nil means that all would. A connection may outlive its certificate,
+	// or the authority that signed it.
+	Trusts func(chain []*x509.Certificate) bool
 	// Gone tells of a tenant that was destroyed: its callers are nobody's.
 	Gone func(tenant string) bool
 	// Allow is the list of networks that may connect at all.
@@ -116,6 +120,9 @@ func (a *Access) identify(ctx context.Context, s socket, authorization string) (
 	if len(a.Allow) > 0 && s.addr.IsValid() && !identity.Within(a.Allow, s.addr) {
 		return nil, identity.ErrRefused
 	}
+	if len(s.chain) > 0 && a.Trusts != nil && !a.Trusts(s.chain) {
+		return nil, identity.ErrDenied
+	}
 	if authorization != "" {
 		key, ok := strings.CutPrefix(authorization, "Bearer ")
 		if !ok {
@@ -126,8 +133,8 @@ func (a *Access) identify(ctx context.Context, s socket, authorization string) (
 		}
 		return a.Keys.Authenticate(key, s.addr)
 	}
-	if s.cert != nil {
-		for _, name := range certificateNames(s.cert) {
+	if len(s.chain) > 0 {
+		for _, name := range certificateNames(s.chain[0]) {
 			if c, ok := a.Certificates[name]; ok {
 				return c, nil
 			}

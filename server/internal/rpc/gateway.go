@@ -131,7 +131,7 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a := &arrival{id: newID(), header: traceHeaders(r.Header)}
 	a.socket, _ = r.Context().Value(connKey{}).(socket)
 	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
-		a.cert = r.TLS.VerifiedChains[0][0]
+		a.chain = r.TLS.VerifiedChains[0]
 	}
 	defer func() {
 		if p := recover(); p != nil {
