@@ -10,7 +10,9 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"fmt"
+	"io"
 	"math/big"
 	"net"
 	"net/http"
@@ -50,8 +52,8 @@ func resumes(t *testing.T, addr string, config *tls.Config, between func()) (res
 			return false, err
 		}
 		_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
-		if _, err := c.Read(make([]byte, 512)); err != nil {
-			return false, err
+		if b, err := io.ReadAll(c); len(b) == 0 {
+			return false, fmt.Errorf("no answer: %w", errors.Join(err, io.ErrUnexpectedEOF))
 		}
 		return c.ConnectionState().DidResume, nil
 	}
@@ -160,7 +162,7 @@ auth: {mtls: [{name: signup.internal, scopes: [password.check]}]}`, cert, key, c
 // TestMalformedCertificates: what a client shows that is no certificate of the
 // authority for clients, in whatever way, opens nothing.
 func TestMalformedCertificates(t *testing.T) {
-	alone, _, _ := dataDirs(t)
+	alone, with, _ := dataDirs(t)
 	ca := newAuthority(t)
 	cert, key := ca.issue(t, "localhost", net.IPv4(127, 0, 0, 1))
 	s, err := start(t, alone, cheap+fmt.Sprintf(`
@@ -239,8 +241,7 @@ auth: {mtls: [{name: signup.internal, scopes: [password.check]}, {name: 'spiffe:
 		"listen.tls.client_ca holds":                {cert, key, empty},
 		"listen.tls.client_ca:":                     {cert, key, empty + "x"},
 	} {
-		dir, _, _ := dataDirs(t)
-		_, err := start(t, dir, cheap+fmt.Sprintf("listen: {grpc: 127.0.0.1:0, http: 127.0.0.1:0, tls: {cert: %q, key: %q, client_ca: %q}}", files[0], files[1], files[2]))
+		_, err := start(t, with, cheap+fmt.Sprintf("listen: {grpc: 127.0.0.1:0, http: 127.0.0.1:0, tls: {cert: %q, key: %q, client_ca: %q}}", files[0], files[1], files[2]))
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("start: %v, want %s", err, want)
 		}
