@@ -56,29 +56,29 @@ func TestKeysMintNoMoreThanTheyHold(t *testing.T) {
 		q    *watchwordv1.CreateKeyRequest
 		want codes.Code
 	}{
-		"its own scope":                      {admin, &watchwordv1.CreateKeyRequest{Scopes: []string{"password.check"}}, codes.OK},
-		"a scope that it lacks":              {admin, &watchwordv1.CreateKeyRequest{Scopes: []string{"password.hash"}}, codes.PermissionDenied},
-		"one among its own":                  {admin, &watchwordv1.CreateKeyRequest{Scopes: []string{"password.check", "password.hash"}}, codes.PermissionDenied},
-		"a preset that it lacks":             {admin, &watchwordv1.CreateKeyRequest{Preset: "system-admin"}, codes.PermissionDenied},
-		"another tenant's":                   {admin, &watchwordv1.CreateKeyRequest{Tenant: "acme", Scopes: []string{"password.check"}}, codes.PermissionDenied},
-		"its own role":                       {system, &watchwordv1.CreateKeyRequest{Preset: "system-admin"}, codes.OK},
-		"a tenant's, by the system":          {system, &watchwordv1.CreateKeyRequest{Tenant: "acme", Preset: "system-admin"}, codes.OK},
-		"the other role":                     {system, &watchwordv1.CreateKeyRequest{Preset: "security-admin"}, codes.PermissionDenied},
-		"the role that audits":               {system, &watchwordv1.CreateKeyRequest{Preset: "audit-admin"}, codes.PermissionDenied},
-		"the system's, by a tenant":          {hers, &watchwordv1.CreateKeyRequest{Tenant: "default", Preset: "system-admin"}, codes.PermissionDenied},
-		"a key, by security":                 {security, &watchwordv1.CreateKeyRequest{Scopes: []string{"policy.read"}}, codes.PermissionDenied},
-		"an owner":                           {s.Key, &watchwordv1.CreateKeyRequest{Preset: "owner"}, codes.InvalidArgument},
-		"two roles in one":                   {s.Key, &watchwordv1.CreateKeyRequest{Scopes: []string{"audit.run", "system.read"}}, codes.InvalidArgument},
-		"a role and a preset":                {s.Key, &watchwordv1.CreateKeyRequest{Preset: "audit-admin", Scopes: []string{"audit.run"}}, codes.InvalidArgument},
-		"no scope":                           {s.Key, &watchwordv1.CreateKeyRequest{}, codes.InvalidArgument},
-		"every scope":                        {s.Key, &watchwordv1.CreateKeyRequest{Scopes: []string{"*"}}, codes.InvalidArgument},
-		"a scope in another case":            {s.Key, &watchwordv1.CreateKeyRequest{Scopes: []string{"Password.check"}}, codes.InvalidArgument},
-		"a mapped network":                   {s.Key, &watchwordv1.CreateKeyRequest{Scopes: []string{"password.check"}, Networks: []string{"::ffff:10.0.0.0/104"}}, codes.InvalidArgument},
-		"a network that is none":             {s.Key, &watchwordv1.CreateKeyRequest{Scopes: []string{"password.check"}, Networks: []string{"10.0.0.0/33"}}, codes.InvalidArgument},
-		"an end that has passed":             {s.Key, &watchwordv1.CreateKeyRequest{Scopes: []string{"password.check"}, ExpireTime: timestamppb.New(clock.now().Add(-time.Second))}, codes.InvalidArgument},
-		"an end that is no time":             {s.Key, &watchwordv1.CreateKeyRequest{Scopes: []string{"password.check"}, ExpireTime: &timestamppb.Timestamp{Seconds: 1 << 60}}, codes.InvalidArgument},
-		"a tenant that is a path":            {s.Key, &watchwordv1.CreateKeyRequest{Tenant: "../acme", Scopes: []string{"password.check"}}, codes.InvalidArgument},
-		"a name that is turned round \u202e": {s.Key, &watchwordv1.CreateKeyRequest{Name: "a\nb", Scopes: []string{"password.check"}}, codes.InvalidArgument},
+		"its own scope":             {admin, &watchwordv1.CreateKeyRequest{Scopes: []string{"password.check"}}, codes.OK},
+		"a scope that it lacks":     {admin, &watchwordv1.CreateKeyRequest{Scopes: []string{"password.hash"}}, codes.PermissionDenied},
+		"one among its own":         {admin, &watchwordv1.CreateKeyRequest{Scopes: []string{"password.check", "password.hash"}}, codes.PermissionDenied},
+		"a preset that it lacks":    {admin, &watchwordv1.CreateKeyRequest{Preset: "system-admin"}, codes.PermissionDenied},
+		"another tenant's":          {admin, &watchwordv1.CreateKeyRequest{Tenant: "acme", Scopes: []string{"password.check"}}, codes.PermissionDenied},
+		"its own role":              {system, &watchwordv1.CreateKeyRequest{Preset: "system-admin"}, codes.OK},
+		"a tenant's, by the system": {system, &watchwordv1.CreateKeyRequest{Tenant: "acme", Preset: "system-admin"}, codes.OK},
+		"the other role":            {system, &watchwordv1.CreateKeyRequest{Preset: "security-admin"}, codes.PermissionDenied},
+		"the role that audits":      {system, &watchwordv1.CreateKeyRequest{Preset: "audit-admin"}, codes.PermissionDenied},
+		"the system's, by a tenant": {hers, &watchwordv1.CreateKeyRequest{Tenant: "default", Preset: "system-admin"}, codes.PermissionDenied},
+		"a key, by security":        {security, &watchwordv1.CreateKeyRequest{Scopes: []string{"policy.read"}}, codes.PermissionDenied},
+		"an owner":                  {s.Key, &watchwordv1.CreateKeyRequest{Preset: "owner"}, codes.InvalidArgument},
+		"two roles in one":          {s.Key, &watchwordv1.CreateKeyRequest{Scopes: []string{"audit.run", "system.read"}}, codes.InvalidArgument},
+		"a role and a preset":       {s.Key, &watchwordv1.CreateKeyRequest{Preset: "audit-admin", Scopes: []string{"audit.run"}}, codes.InvalidArgument},
+		"no scope":                  {s.Key, &watchwordv1.CreateKeyRequest{}, codes.InvalidArgument},
+		"every scope":               {s.Key, &watchwordv1.CreateKeyRequest{Scopes: []string{"*"}}, codes.InvalidArgument},
+		"a scope in another case":   {s.Key, &watchwordv1.CreateKeyRequest{Scopes: []string{"Password.check"}}, codes.InvalidArgument},
+		"a mapped network":          {s.Key, &watchwordv1.CreateKeyRequest{Scopes: []string{"password.check"}, Networks: []string{"::ffff:10.0.0.0/104"}}, codes.InvalidArgument},
+		"a network that is none":    {s.Key, &watchwordv1.CreateKeyRequest{Scopes: []string{"password.check"}, Networks: []string{"10.0.0.0/33"}}, codes.InvalidArgument},
+		"an end that has passed":    {s.Key, &watchwordv1.CreateKeyRequest{Scopes: []string{"password.check"}, ExpireTime: timestamppb.New(clock.now().Add(-time.Second))}, codes.InvalidArgument},
+		"an end that is no time":    {s.Key, &watchwordv1.CreateKeyRequest{Scopes: []string{"password.check"}, ExpireTime: &timestamppb.Timestamp{Seconds: 1 << 60}}, codes.InvalidArgument},
+		"a tenant that is a path":   {s.Key, &watchwordv1.CreateKeyRequest{Tenant: "../acme", Scopes: []string{"password.check"}}, codes.InvalidArgument},
+		"a name of two lines":       {s.Key, &watchwordv1.CreateKeyRequest{Name: "a\nb", Scopes: []string{"password.check"}}, codes.InvalidArgument},
 	} {
 		if _, got := mint(c.by, c.q); got != c.want {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
@@ -262,5 +262,84 @@ func TestMetadataLendsNothing(t *testing.T) {
 	// Nothing of what was tried is in the log, and every caller is where it is.
 	if log := s.Log.String(); strings.Contains(log, s.Key[20:]) || strings.Contains(log, "198.51.100.7") || strings.Contains(log, "evil.example") {
 		t.Error("the log holds a key, or an address or host that somebody only said")
+	}
+}
+
+// TestStreamsEndWithTheirKey: a stream that is open when its key is revoked, or
+// its token ends, ends within five seconds and takes nothing more.
+func TestStreamsEndWithTheirKey(t *testing.T) {
+	t.Parallel()
+	i := newIssuer(t)
+	var clock throttleClock
+	s := servertest.Start(t, servertest.Options{Config: i.config(""), Now: clock.now})
+	scopes := []string{"throttle.admin", "credential.write"}
+	key, secret, err := s.Client.CreateKey(t.Context(), client.NewKey{Name: "k", Scopes: scopes})
+	if err != nil {
+		t.Fatal(err)
+	}
+	token := i.claims(clock.now()).with("scope", strings.Join(scopes, " ")).token()
+	for name, c := range map[string]struct {
+		bearer string
+		end    func()
+	}{
+		"a token": {token, func() { clock.step(11 * time.Minute) }},
+		"a key": {secret, func() {
+			if err := s.Client.RevokeKey(t.Context(), key.ID); err != nil {
+				t.Fatal(err)
+			}
+		}},
+	} {
+		ctx := metadata.AppendToOutgoingContext(within(t, 30*time.Second), "authorization", "Bearer "+c.bearer)
+		signals, err := watchwordv1.NewLoginThrottleServiceClient(dial(t, s)).WatchSignals(ctx, &watchwordv1.WatchSignalsRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := signals.Header(); err != nil {
+			t.Fatal(err)
+		}
+		rows, err := watchwordv1.NewCredentialServiceClient(dial(t, s)).ImportCredentials(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		row := func(subject string) error {
+			if err := rows.Send(&watchwordv1.ImportCredentialsRequest{Subject: subject, Phc: hashOf(t, s, plain)}); err != nil {
+				return err
+			}
+			_, err := rows.Recv()
+			return err
+		}
+		if err := row("before " + name); err != nil {
+			t.Fatal(err)
+		}
+		req, _ := http.NewRequestWithContext(within(t, 30*time.Second), http.MethodPost, s.URL+"/v1/throttle:watch", strings.NewReader("{}"))
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Authorization", "Bearer "+c.bearer)
+		over := make(chan string, 1)
+		go func() { // its head comes with the first signal, or with the end
+			resp, err := http.DefaultClient.Do(req)
+			if err != nil {
+				over <- err.Error()
+				return
+			}
+			defer resp.Body.Close()
+			b, _ := io.ReadAll(resp.Body)
+			over <- resp.Status + " " + string(b)
+		}()
+		begin := time.Now()
+		c.end()
+		if _, err := signals.Recv(); status.Code(err) != unknown {
+			t.Errorf("%s: the watch ends with %v", name, err)
+		}
+		if got := <-over; !strings.Contains(got, "DENIED") {
+			t.Errorf("%s: the watch over REST ends with %s", name, got)
+		}
+		took := time.Since(begin)
+		eventually(t, name+": the import ends", 10*time.Second, func() error {
+			if err := row("after " + name); status.Code(err) != unknown {
+				return fmt.Errorf("it goes on: %w", err)
+			}
+			return nil
+		})
+		t.Logf("%s: streams ended after %v", name, took)
 	}
 }

@@ -361,7 +361,7 @@ func (g *gateway) identify(r *http.Request, a *arrival) error {
 		authorization = v[0]
 	}
 	c, err := g.gate.access.authenticate(r.Context(), a.socket, authorization)
-	a.caller = c
+	a.caller, a.authorization = c, authorization
 	return err
 }
 

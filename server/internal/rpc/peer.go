@@ -30,8 +30,10 @@ type socket struct {
 type arrival struct {
 	socket
 	caller *identity.Caller
-	id     string
-	header http.Header // those that carry a trace on
+	// authorization is what the caller has shown, to be looked at again.
+	authorization string
+	id            string
+	header        http.Header // those that carry a trace on
 }
 
 type arrivalKey struct{}
