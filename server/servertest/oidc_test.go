@@ -508,6 +508,9 @@ func TestFailingIssuer(t *testing.T) {
 	fresh := func() claims { return i.claims(clock.now()) }
 	i.change(func() { i.broken = func(w http.ResponseWriter) { w.WriteHeader(500) } })
 	recorded(t, s, "oidc.keys FAILED")
+	if b, _ := json.Marshal(posted(t, s, "/v1/exposure:get", `{}`)); !strings.Contains(string(b), "oidc.unreachable") {
+		t.Errorf("the exposure does not tell of the issuer: %s", b)
+	}
 	if got := may(t, s, fresh().token()); got != welcome {
 		t.Errorf("a token of a known key: %v", got)
 	}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/watchword-project/watchword/server/internal/exposure"
 	"github.com/watchword-project/watchword/server/internal/oidc"
 )
 
@@ -80,4 +81,15 @@ func (s *Server) noteTokenKeys() func(changed bool, err error) {
 		}
 		lost = err != nil
 	}
+}
+
+// addIssuer tells what the configuration says of the token issuer.
+func (f *facts) addIssuer(o OIDC) {
+	if o.Issuer == "" {
+		return
+	}
+	if f.Issuer == nil {
+		f.Issuer = &exposure.Issuer{}
+	}
+	f.Issuer.Lifetime = o.MaxLifetime
 }

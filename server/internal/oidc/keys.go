@@ -105,12 +105,26 @@ func (v *Verifier) Read() (at time.Time, keys int) {
 	return set.read, len(set.keys)
 }
 
+// Err gives the error with which the keys could not be read the last time.
+func (v *Verifier) Err() error {
+	if err := v.failed.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
 // Refresh reads the keys again, and tells whether they are others now. On an
 // error the last good ones stay, until Config.Keep has passed.
 func (v *Verifier) Refresh(ctx context.Context) (changed bool, err error) {
 	v.turn.Lock()
 	defer v.turn.Unlock()
 	defer v.answered()
+	defer func() {
+		v.failed.Store(nil)
+		if err != nil {
+			v.failed.Store(&err)
+		}
+	}()
 	begun := v.c.Now()
 	b, err := v.document(ctx)
 	if err != nil {

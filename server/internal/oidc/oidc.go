@@ -83,6 +83,7 @@ type Verifier struct {
 	algs   []jose.SignatureAlgorithm
 	client *http.Client
 	keys   atomic.Pointer[keySet]
+	failed atomic.Pointer[error] // of the last time that keys were read; nil: none
 
 	turn sync.Mutex // one refresh at a time
 	kick chan struct{}
