@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -277,6 +278,19 @@ func TestStreamsEndWithTheirKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	health, err := healthpb.NewHealthClient(dial(t, s)).Watch(t.Context(), &healthpb.HealthCheckRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	watched := make(chan error, 1)
+	go func() {
+		for {
+			if _, err := health.Recv(); err != nil {
+				watched <- err
+				return
+			}
+		}
+	}()
 	token := i.claims(clock.now()).with("scope", strings.Join(scopes, " ")).token()
 	for name, c := range map[string]struct {
 		bearer string
@@ -341,5 +355,10 @@ func TestStreamsEndWithTheirKey(t *testing.T) {
 			return nil
 		})
 		t.Logf("%s: streams ended after %v", name, took)
+	}
+	select {
+	case err := <-watched:
+		t.Errorf("a watch of the health, which needs no key, ended: %v", err)
+	default:
 	}
 }

@@ -322,6 +322,28 @@ func TestTokensThroughBothDoors(t *testing.T) {
 	}
 }
 
+// TestReadmeTokens takes tokens by the README's example.
+func TestReadmeTokens(t *testing.T) {
+	t.Parallel()
+	i := newIssuer(t)
+	text := place(t, readmeExample(t, "tokens"), "https://login.example.org/realms/main", i.URL, "audience: watchword", "audience: watchword\n    ca: "+i.ca)
+	s := servertest.Start(t, servertest.Options{Config: text})
+	good := i.claims(time.Now())
+	for name, c := range map[string]struct {
+		token string
+		want  codes.Code
+	}{
+		"a scope":     {good.token(), welcome},
+		"a grant":     {good.with("scope", nil).with("realm_access", map[string]any{"roles": []string{"x", "acme-signup"}}).token(), welcome},
+		"an auditor":  {good.with("scope", nil).with("groups", []string{"auditors"}).token(), refused},
+		"two tenants": {good.with("realm_access", map[string]any{"roles": []string{"acme-signup"}}).token(), unknown},
+	} {
+		if got := may(t, s, c.token); got != c.want {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
+	}
+}
+
 // TestHostileTokens: each is refused with the very answer that a caller without
 // any key gets, at both doors.
 func TestHostileTokens(t *testing.T) {

@@ -163,7 +163,7 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 		s.tenants.run(run, func(err error) { o.Log.Error("tenants could not be read again", "error", err) })
 	})
 	s.audits.start(s, run)
-	s.spawn(func() { s.eraseRestored(run, v) })
+	s.spawn(func() { s.eraseAgain(run, v) })
 	if s.store.durability != nil {
 		// A server that must not be asked for its settings is no reason not to start.
 		findings, err := s.store.durability(ctx)

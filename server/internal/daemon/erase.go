@@ -79,7 +79,8 @@ func (s *Server) destroyTenant(v *verifier.Verifier) func(context.Context, strin
 		if err := s.journal.Begin(ctx, rpc.Record{Type: "tenant.destroy", Actor: "local", Outcome: "BEGUN", Params: facts}); err != nil {
 			return 0, status.Error(codes.Unavailable, "the event log cannot be written, so nothing was destroyed")
 		}
-		return s.eraseTenant(ctx, v, name)
+		// Once begun it goes on, whether or not somebody waits for it.
+		return s.eraseTenant(context.WithoutCancel(ctx), v, name)
 	}
 }
 
@@ -95,7 +96,7 @@ func (s *Server) eraseTenant(ctx context.Context, v *verifier.Verifier, name str
 	if err := s.journal.keys.mark(name); err != nil {
 		return 0, err
 	}
-	if err := s.tenants.destroy(ctx, name, v.Now()); err != nil {
+	if err := s.tenants.destroy(ctx, name, v.Now(), false); err != nil {
 		return 0, err
 	}
 	if err := s.journal.keys.destroy(name); err != nil {
@@ -127,7 +128,10 @@ func (s *Server) eraseTenant(ctx context.Context, v *verifier.Verifier, name str
 	if err := s.book.Refresh(ctx); err != nil {
 		return 0, err
 	}
-	return v.Erase(ctx, name)
+	if erased, err = v.Erase(ctx, name); err != nil {
+		return erased, err
+	}
+	return erased, s.tenants.destroy(ctx, name, v.Now(), true)
 }
 
 // dropObjects takes the objects of a kind and a tenant out.
@@ -147,10 +151,11 @@ func dropObjects(ctx context.Context, store objects.Store, kind, tenant string) 
 	return nil
 }
 
-// eraseRestored destroys again what a restored backup has brought back.
-func (s *Server) eraseRestored(ctx context.Context, v *verifier.Verifier) {
-	for _, name := range s.tenants.restored() {
-		s.log.Warn("the store holds a tenant that was destroyed, as a backup from before does: it is destroyed again", "tenant", name)
+// eraseAgain destroys what a restored backup has brought back, or what a stop
+// has left.
+func (s *Server) eraseAgain(ctx context.Context, v *verifier.Verifier) {
+	for _, name := range s.tenants.unfinished() {
+		s.log.Warn("the store may hold data of a destroyed tenant, as a backup from before does: it is destroyed again", "tenant", name)
 		if n, err := s.eraseTenant(ctx, v, name); err != nil {
 			s.log.Error("a destroyed tenant could not be destroyed again; its callers stay refused", "tenant", name, "error", err)
 		} else {
@@ -221,15 +226,15 @@ func (t *tenants) gone(name string) bool {
 	return ok && made.Destroyed != nil
 }
 
-// restored lists the tenants that the data directory knows to be destroyed, and
-// the store does not.
-func (t *tenants) restored() []string {
+// unfinished lists the tenants that the data directory knows to be destroyed,
+// and of which the store does not say that it holds nothing any more.
+func (t *tenants) unfinished() []string {
 	made := *t.made.Load()
-	return slices.DeleteFunc(slices.Clone(t.marks), func(name string) bool { return made[name].Destroyed != nil })
+	return slices.DeleteFunc(slices.Clone(t.marks), func(name string) bool { return made[name].Erased != nil })
 }
 
-// destroy marks a tenant in the store.
-func (t *tenants) destroy(ctx context.Context, name string, now time.Time) error {
+// destroy marks a tenant in the store: as destroyed, and in the end as erased.
+func (t *tenants) destroy(ctx context.Context, name string, now time.Time, erased bool) error {
 	now = now.UTC().Truncate(time.Second)
 	for {
 		o, err := t.store.Load(ctx, kindTenant, "", name)
@@ -242,19 +247,26 @@ func (t *tenants) destroy(ctx context.Context, name string, now time.Time) error
 				return fmt.Errorf("a tenant in the store: %w", err)
 			}
 		}
-		if made.Destroyed == nil {
-			b, err := json.Marshal(tenant{Case: made.Case, Created: made.Created, Destroyed: &now})
-			if err != nil {
-				return err
-			}
-			err = t.store.Save(ctx, objects.Object{Kind: kindTenant, Name: name, Version: o.Version + 1, Data: b})
-			if errors.Is(err, objects.ErrConflict) {
-				continue
-			}
-			if err != nil {
-				return err
-			}
+		next := tenant{Case: made.Case, Created: made.Created, Destroyed: made.Destroyed, Erased: made.Erased}
+		if next.Destroyed == nil {
+			next.Destroyed, next.Erased = &now, nil
 		}
-		return t.refresh(ctx)
+		if erased && next.Erased == nil {
+			next.Erased = &now
+		}
+		if next == made {
+			return t.refresh(ctx)
+		}
+		b, err := json.Marshal(next)
+		if err != nil {
+			return err
+		}
+		err = t.store.Save(ctx, objects.Object{Kind: kindTenant, Name: name, Version: o.Version + 1, Data: b})
+		if err == nil {
+			return t.refresh(ctx)
+		}
+		if !errors.Is(err, objects.ErrConflict) {
+			return err
+		}
 	}
 }

@@ -94,6 +94,8 @@ type tenant struct {
 	// Destroyed says that nothing is held for the tenant any more, and never
 	// will be.
 	Destroyed *time.Time `json:"destroyed,omitempty"`
+	// Erased says that this was seen through to its end.
+	Erased *time.Time `json:"erased,omitempty"`
 }
 
 const kindTenant = "tenant"
