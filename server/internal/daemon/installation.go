@@ -122,9 +122,9 @@ func (t *tenants) refresh(ctx context.Context) error {
 		}
 		made[o.Name] = x
 	}
-	before := t.made.Swap(&made)
+	t.made.Store(&made)
 	for name, x := range made {
-		if x.Destroyed == nil || before != nil && (*before)[name].Destroyed != nil {
+		if x.Destroyed == nil {
 			continue
 		}
 		if err := t.names.destroy(name); err != nil {

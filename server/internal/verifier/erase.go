@@ -10,11 +10,14 @@ import (
 	"github.com/watchword-project/watchword/server/internal/throttle"
 )
 
+// maxWalks bounds how often Erase looks for what was written meanwhile.
+const maxWalks = 16
+
 // Erase takes every credential of a tenant out of the store, tombstones
 // included, with its counters, and tells how many there were. It goes on until
 // it finds none: nobody may write for the tenant any more.
 func (v *Verifier) Erase(ctx context.Context, tenant string) (erased int, err error) {
-	for {
+	for range maxWalks {
 		found := 0
 		for r, err := range v.Store.All(ctx) {
 			if err != nil {
@@ -39,4 +42,5 @@ func (v *Verifier) Erase(ctx context.Context, tenant string) (erased int, err er
 			return erased, nil
 		}
 	}
+	return erased, errors.New("somebody goes on writing for a tenant that is to be erased")
 }
