@@ -23,6 +23,7 @@ import (
 	"google.golang.org/grpc/grpclog"
 
 	"github.com/watchword-project/watchword/server/internal/daemon"
+	"github.com/watchword-project/watchword/server/internal/mutant"
 )
 
 // version is set when a release is built.
@@ -50,6 +51,8 @@ type cli struct {
 	Policy    policyCmd    `cmd:"" help:"Examine and try policies; no server is needed."`
 	Tenant    tenantCmd    `cmd:"" help:"Destroy a tenant of the running server."`
 	Key       keyCmd       `cmd:"" help:"Create, list and revoke API keys of the running server."`
+	Demo      demoCmd      `cmd:"" help:"Run a server to try out, with something in it; it leaves nothing behind."`
+	Protoset  protosetCmd  `cmd:"" help:"Write the descriptors of the interface, for grpcurl and clients in other languages."`
 }
 
 func main() {
@@ -58,6 +61,10 @@ func main() {
 	k, err := parser.Parse(os.Args[1:])
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "watchword-server: %s\nSee watchword-server --help.\n", usage(err))
+		os.Exit(2)
+	}
+	if mutant.Planted {
+		fmt.Fprintln(os.Stderr, "watchword-server: this build holds faults for its own tests: build it without the tag mutants")
 		os.Exit(2)
 	}
 	// gRPC's own log has texts of its peers in it; what matters of a request is

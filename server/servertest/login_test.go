@@ -6,6 +6,7 @@ package servertest_test
 import (
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"net/http"
 	"regexp"
 	"strings"
@@ -145,6 +146,100 @@ func TestUnknownAndWrongAreOneAnswer(t *testing.T) {
 	right, hashes := ask("disabled", goodPassword)
 	if want, _ := ask("nobody-else", goodPassword); right != want || hashes != 1 {
 		t.Errorf("the right password of a disabled credential: %d hashes and\n%s, want\n%s", hashes, right, want)
+	}
+}
+
+// TestBadTextsTellNothing asks with texts that are no password: known,
+// unknown, disabled and deleted subjects get one answer for each and cost the
+// same number of hashes (keycloak/keycloak#51887, CVE-2025-22234,
+// CVE-2016-6210).
+func TestBadTextsTellNothing(t *testing.T) {
+	s := servertest.New(t)
+	for _, subject := range []string{"alice", "disabled", "deleted"} {
+		set(t, s, subject, goodPassword)
+	}
+	if err := errors.Join(s.Client.SetState(t.Context(), "disabled", "DISABLED"), s.Client.Delete(t.Context(), "deleted")); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"empty": ``, "one character": `x`, "the cap": strings.Repeat("x", 4096), "over the cap": strings.Repeat("x", 4097), "1 MiB": strings.Repeat("x", 1<<20-100),
+		"NUL": `tangled\u0000lantern`, "only NUL": `\u0000`, "lone surrogate": `\ud800`, "bad UTF-8": "\xff", "grows when normalised": strings.Repeat("\ufdfa", 1300),
+		"direction marks": "\u202etangled", "spaces": "      ",
+	} {
+		want, cost := "", uint64(0)
+		for i, subject := range []string{"nobody", "alice", "disabled", "deleted"} {
+			before := s.Hashes()
+			code, body := s.Post("/v1/credentials:verify", `{"subject":"`+subject+`","password":"`+text+`"}`)
+			got, hashes := fmt.Sprint(code, body), s.Hashes()-before
+			if i == 0 {
+				want, cost = got, hashes
+			}
+			if got != want || hashes != cost || hashes > 1 {
+				t.Errorf("%s for %s: %d hashes and %.200s, want %d and %.200s", name, subject, hashes, got, cost, want)
+			}
+			if err := s.Client.ResetThrottle(t.Context(), subject); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// TestAWaitHoldsOnEveryPath spends the budget of a subject over one path; the
+// right password then opens none of them (CVE-2025-64102, CVE-2026-9798).
+// Nothing is configured: the throttle is there by default.
+func TestAWaitHoldsOnEveryPath(t *testing.T) {
+	s := policyServer(t, "")
+	denied := func(err error) bool {
+		var d *client.DeniedError
+		return errors.As(err, &d)
+	}
+	ctx := t.Context()
+	paths := map[string]func(password string) bool{
+		"VerifyPassword": func(p string) bool {
+			_, err := s.Client.Verify(ctx, "alice", p, client.Source{})
+			return denied(err)
+		},
+		"VerifyPassword over REST": func(p string) bool {
+			_, body := s.Post("/v1/credentials:verify", fmt.Sprintf(`{"subject":"alice","password":%q}`, p))
+			return !strings.Contains(body, "RESULT_")
+		},
+		"ChangePassword": func(p string) bool {
+			_, err := s.Client.Change(ctx, "alice", p, goodPassword+" too", client.Source{}, noOptions)
+			return denied(err)
+		},
+		"BeginAttempt": func(p string) bool {
+			a, err := s.Client.Begin(ctx, "alice", client.Source{}, []byte(p))
+			if err != nil {
+				return denied(err)
+			}
+			_, err = a.Complete(ctx, client.BadSecret)
+			return err != nil
+		},
+		"ReportAttempt then VerifyPassword": func(p string) bool {
+			_, _ = s.Client.Report(ctx, "alice", client.Source{}, client.BadSecret, []byte(p))
+			_, err := s.Client.Verify(ctx, "alice", p, client.Source{})
+			return denied(err)
+		},
+		"auth policy": func(p string) bool {
+			about := fmt.Sprintf(`{"login":"alice","remote":"192.0.2.7","pwhash":"%04x","success":false}`, crc32.ChecksumIEEE([]byte(p))&0xfff)
+			_, body := authPolicy(t, s, "allow", about)
+			_, _ = authPolicy(t, s, "report", about)
+			return !strings.Contains(body, `"status":0`)
+		},
+	}
+	for spent := range paths {
+		set(t, s, "alice", goodPassword)
+		if err := s.Client.ResetThrottle(ctx, "alice"); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 12 {
+			paths[spent](fmt.Sprintf("%s, guess %d", spent, i))
+		}
+		for name, refused := range paths {
+			if !refused(goodPassword) {
+				t.Errorf("after wrong guesses over %s, the right password is not refused over %s", spent, name)
+			}
+		}
 	}
 }
 

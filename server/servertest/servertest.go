@@ -51,10 +51,11 @@ type Server struct {
 	// GRPCAddr and URL are where the doors are.
 	GRPCAddr string
 	URL      string
-	// AuthPolicyURL and ForwardAuthURL are where the adapters are; empty unless
-	// Options.Config switches them on.
+	// AuthPolicyURL and ForwardAuthURL are where the adapters are, ConsoleURL is
+	// where the console is; empty unless Options.Config switches them on.
 	AuthPolicyURL  string
 	ForwardAuthURL string
+	ConsoleURL     string
 	DataDir        string
 	// Log is everything the server logged so far.
 	Log *Log
@@ -134,6 +135,7 @@ func TryStart(t testing.TB, o Options) (*Server, error) {
 		scheme = "https://"
 	}
 	s.AuthPolicyURL = adapterURL(scheme, s.daemon.AdapterAddr("listen.auth_policy"))
+	s.ConsoleURL = adapterURL("http://", s.daemon.AdapterAddr("listen.console"))
 	s.ForwardAuthURL = adapterURL(scheme, s.daemon.AdapterAddr("listen.forward_auth"))
 	key, err := os.ReadFile(filepath.Join(s.DataDir, "admin.key"))
 	if err != nil {

@@ -283,6 +283,11 @@ func TestALostStoreIsNotAnUnknownSubject(t *testing.T) {
 			}
 			fault.re()
 			eventually(t, "serving again", 5*time.Second, serving(true))
+			for _, who := range []string{"alice", "nobody"} {
+				if l := lane(t, s, who, "subject", "PASSWORD"); l.Failures != 0 {
+					t.Errorf("%s: what the server could not judge counts as %d failures of %s", fault.name, l.Failures, who)
+				}
+			}
 			eventually(t, "a login after "+fault.name, 5*time.Second, func() error {
 				login, err := s.Client.Verify(ctx, "alice", goodPassword, client.Source{})
 				if err == nil && !login.Match {

@@ -14,6 +14,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/watchword-project/watchword/server/internal/console"
 	"github.com/watchword-project/watchword/server/internal/identity"
 	"github.com/watchword-project/watchword/server/internal/rpc"
 	"github.com/watchword-project/watchword/server/internal/verifier"
@@ -64,6 +65,7 @@ type adapter struct {
 	name     string
 	listener net.Listener
 	server   *http.Server
+	plain    bool // never TLS
 }
 
 // openAdapters binds the adapters' doors and makes what answers behind them.
@@ -112,21 +114,43 @@ func (s *Server) openAdapters(ctx context.Context, c Config, v *verifier.Verifie
 		if err != nil {
 			return err
 		}
-		s.adapters = append(s.adapters, adapter{d.name, l, &http.Server{
-			Handler: handler, TLSConfig: t.Clone(), ConnContext: rpc.ConnContext,
-			ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
-			MaxHeaderBytes: 16 << 10,
-			ErrorLog:       slog.NewLogLogger(discard{}, slog.LevelDebug),
-		}})
+		s.adapters = append(s.adapters, adapter{name: d.name, listener: l, server: webServer(handler, t)})
 	}
 	return nil
+}
+
+// openConsole binds the operator's page. It stays on the loopback whatever else
+// is configured, and speaks without TLS there: a browser on this machine has
+// no client certificate to show, and nothing leaves the machine.
+func (s *Server) openConsole(ctx context.Context, c Config) error {
+	if c.Listen.Console == "" {
+		return nil
+	}
+	l, err := bind(ctx, door{"listen.console", c.Listen.Console}, func() error {
+		return errors.New("refusing to start. To fix it: give listen.console an address of the loopback, such as 127.0.0.1:8480, and reach it through a tunnel")
+	})
+	if err != nil {
+		return err
+	}
+	s.adapters = append(s.adapters, adapter{name: "listen.console", listener: l, server: webServer(console.New(s.rpc.REST()), nil), plain: true})
+	return nil
+}
+
+// webServer is a server for one door, with its limits.
+func webServer(h http.Handler, t *tls.Config) *http.Server {
+	return &http.Server{
+		Handler: h, TLSConfig: t.Clone(), ConnContext: rpc.ConnContext,
+		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
+		MaxHeaderBytes: 16 << 10,
+		ErrorLog:       slog.NewLogLogger(discard{}, slog.LevelDebug),
+	}
 }
 
 // serveAdapters begins to answer.
 func (s *Server) serveAdapters(t *tls.Config) {
 	for _, a := range s.adapters {
 		s.serve(func() error {
-			if t != nil {
+			if t != nil && !a.plain {
 				return a.server.ServeTLS(a.listener, "", "")
 			}
 			return a.server.Serve(a.listener)

@@ -75,7 +75,8 @@ type Listen struct {
 	CORSOrigins []string `yaml:"cors_origins"`
 	// AuthPolicy, ForwardAuth and Console are addresses of further doors, off
 	// while empty. Each of the first two has a secret of its own, at least 16
-	// bytes; on the loopback forward_auth may do without.
+	// bytes; on the loopback forward_auth may do without. The console stays on
+	// the loopback, and shows what the key that is typed into it may see.
 	AuthPolicy            string `yaml:"auth_policy"`
 	AuthPolicySecretFile  string `yaml:"auth_policy_secret_file"`
 	ForwardAuth           string `yaml:"forward_auth"`

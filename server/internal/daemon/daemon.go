@@ -206,7 +206,6 @@ func (c Config) supported() error {
 		key string
 		set bool
 	}{
-		{"listen.console", c.Listen.Console != ""},
 		{"telemetry", c.Telemetry != Telemetry{}},
 	} {
 		if f.set {
@@ -424,6 +423,9 @@ func (s *Server) open(ctx context.Context, c Config, dir dataDir, v *verifier.Ve
 		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 60 * time.Second, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: 16 << 10,
 		ErrorLog:       slog.NewLogLogger(discard{}, slog.LevelDebug),
+	}
+	if err := s.openConsole(ctx, c); err != nil {
+		return errors.Join(err, ls[0].Close(), ls[1].Close(), s.closeAdapters())
 	}
 	s.admin, err = openAdmin(dir.path(socketFile), s.rpc)
 	if err != nil {

@@ -21,6 +21,8 @@ import (
 	"time"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/watchword-project/watchword/server/internal/mutant"
 )
 
 // Event is one line of the log. It holds no secret and no personal data:
@@ -151,7 +153,7 @@ func short(s string) string {
 
 // ascii writes every other character of a JSON text as \u escapes.
 func ascii(b []byte) []byte {
-	if bytes.IndexFunc(b, func(r rune) bool { return r >= 0x7f }) < 0 {
+	if mutant.Is(mutant.RawLines) || bytes.IndexFunc(b, func(r rune) bool { return r >= 0x7f }) < 0 {
 		return b
 	}
 	out := make([]byte, 0, len(b)+16)

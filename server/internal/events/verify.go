@@ -15,6 +15,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"time"
+
+	"github.com/watchword-project/watchword/server/internal/mutant"
 )
 
 // Report is what Verify found.
@@ -108,6 +110,9 @@ func verify(c Config, files []*os.File, head uint64, last mac) (Report, error) {
 	if err != nil && !damaged {
 		return Report{}, err
 	}
+	if mutant.Is(mutant.NoAnchor) {
+		marks, damaged = nil, false
+	}
 	seen := make(map[uint64]string, len(marks))
 	for _, m := range marks {
 		if m.Seq <= head {
@@ -191,7 +196,7 @@ func verify(c Config, files []*os.File, head uint64, last mac) (Report, error) {
 		return broken(n, next, whyCut)
 	case damaged:
 		return broken(n, next, whyMarks)
-	case len(marks) == 0:
+	case len(marks) == 0 && !mutant.Is(mutant.NoAnchor):
 		return broken(n, next, whyNoMarks)
 	}
 	return Report{Events: n, Intact: true}, nil

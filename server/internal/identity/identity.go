@@ -13,6 +13,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/watchword-project/watchword/server/internal/mutant"
 )
 
 // DefaultTenant is the tenant of an installation that names none.
@@ -116,7 +118,9 @@ func (c *Caller) From(addr netip.Addr) bool {
 // addresses are unmapped and zones dropped first: a netip.Prefix contains
 // neither (CVE-2024-24790 and its kin).
 func Within(networks []netip.Prefix, addr netip.Addr) bool {
-	addr = addr.Unmap().WithZone("")
+	if !mutant.Is(mutant.MappedAddresses) {
+		addr = addr.Unmap().WithZone("")
+	}
 	return addr.IsValid() && slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Contains(addr) })
 }
 

@@ -4,11 +4,14 @@
 package password
 
 import (
+	"bytes"
 	"crypto/subtle"
 	"errors"
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/watchword-project/watchword/server/internal/mutant"
 )
 
 // Scheme names a way to derive a tag from a password.
@@ -195,6 +198,9 @@ func matchPlain(p plain, password []byte) (bool, error) {
 // equal compares in constant time. Unlike subtle.ConstantTimeCompare it says
 // no to two empty tags.
 func equal(a, b []byte) bool {
+	if mutant.Is(mutant.InvertedCompare) {
+		return !bytes.Equal(a, b)
+	}
 	return len(b) > 0 && subtle.ConstantTimeCompare(a, b) == 1
 }
 

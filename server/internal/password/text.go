@@ -15,6 +15,8 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
+
+	"github.com/watchword-project/watchword/server/internal/mutant"
 )
 
 // MaxBytes is the longest password taken, in bytes after normalisation.
@@ -70,6 +72,9 @@ func New(s string) (Text, error) {
 		}
 	}
 	b := norm.NFC.AppendString(make([]byte, 0, len(s)), s)
+	if mutant.Is(mutant.NotNormalised) {
+		b = []byte(s)
+	}
 	if len(b) > MaxBytes {
 		clear(b)
 		return Text{}, ErrTooLarge

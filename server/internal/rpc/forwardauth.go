@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/watchword-project/watchword/server/internal/identity"
+	"github.com/watchword-project/watchword/server/internal/mutant"
 	"github.com/watchword-project/watchword/server/internal/password"
 	"github.com/watchword-project/watchword/server/internal/verifier"
 )
@@ -149,6 +150,11 @@ func SourceAddress(socket netip.Addr, values []string, header string, trusted []
 	var hops []string
 	for _, v := range values {
 		hops = append(hops, strings.Split(v, ",")...)
+	}
+	if mutant.Is(mutant.LeftmostHop) && len(hops) > 0 {
+		if a, ok := hopAddress(strings.TrimSpace(hops[0])); ok {
+			return a
+		}
 	}
 	at := socket
 	for i := len(hops) - 1; i >= 0 && identity.Within(trusted, at); i-- {

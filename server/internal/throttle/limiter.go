@@ -12,6 +12,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/watchword-project/watchword/server/internal/mutant"
 )
 
 // Config is what a Limiter is made of. Only Keys is required.
@@ -152,6 +154,9 @@ func (l *Limiter) address(tenant *[32]byte, ip netip.Addr, into *[3]Name) (v6 bo
 	}
 	for i, n := range bits {
 		if n > 0 {
+			if n == 64 && mutant.Is(mutant.WholeIPv6) {
+				n = 128
+			}
 			p, _ := ip.Prefix(n) // never fails: n is within the address
 			a := p.Addr().As16()
 			into[i] = name(tenant, ofAddress, append(a[:], byte(n), byte(ip.BitLen()/8))...)

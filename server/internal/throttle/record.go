@@ -3,6 +3,8 @@
 
 package throttle
 
+import "github.com/watchword-project/watchword/server/internal/mutant"
+
 // The records and their arithmetic. Nothing here reads a clock: every function
 // takes now, in milliseconds since 1970, and a record in any state with any now
 // gives a bounded answer. The Redis store runs the same steps as a script; a
@@ -252,6 +254,9 @@ func (p *pool) admit(r *Numbers, now int64, tag uint16, tagged, same, challenged
 	}
 	m := p.charged()
 	if until := p.latest() + r.wait(m); until > now {
+		if mutant.Is(mutant.RefusalsExtend) {
+			p.last = now
+		}
 		return 0, LaneWaits, until - now
 	}
 	if i >= 0 {
@@ -280,6 +285,9 @@ func (p *pool) charge(r *Numbers, now int64, k Kind, tag uint16, tagged bool) ui
 	case Charged:
 		for !tagged && p.find(tag, false) >= 0 {
 			tag++
+		}
+		if mutant.Is(mutant.CheckThenAct) {
+			return tag
 		}
 		p.add(now, tag, tagged, true)
 		p.slow = min(max(p.slow, now)+r.SlowCost, now+r.SlowRoom)

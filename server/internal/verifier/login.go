@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/watchword-project/watchword/server/internal/mutant"
 	"github.com/watchword-project/watchword/server/internal/password"
 	"github.com/watchword-project/watchword/server/internal/policy"
 	"github.com/watchword-project/watchword/server/internal/throttle"
@@ -88,6 +89,7 @@ func (v *Verifier) confirm(ctx context.Context, tenant string, who Pseudonym, te
 		// attempt back would let a guesser have hashes for nothing. It counts as
 		// a failure when it expires.
 		return nil, throttle.Result{}, err
+	case mutant.Is(mutant.ErrorsAreGuesses):
 	case err != nil: // the fault was ours, or no hash began
 		outcome = throttle.Cancelled
 	}
@@ -129,7 +131,10 @@ func (v *Verifier) spend(ctx context.Context, a throttle.Attempt) (token string,
 func (v *Verifier) compare(ctx context.Context, tenant string, who Pseudonym, text password.Text) (Record, bool, error) {
 	r, err := v.load(ctx, tenant, who)
 	unknown := errors.Is(err, ErrUnknownSubject)
-	if unknown {
+	switch {
+	case unknown && mutant.Is(mutant.UnknownUnhashed), err == nil && r.State == StateDisabled && mutant.Is(mutant.DisabledUnhashed):
+		return r, false, nil
+	case unknown:
 		r, err = v.decoy.record()
 	}
 	if err != nil {
@@ -306,5 +311,11 @@ func (v *Verifier) upgrade(ctx context.Context, r Record, text password.Text) er
 	}
 	r.LastLogin = today
 	r.Version++
-	return stored(v.Store.Put(ctx, r))
+	err = stored(v.Store.Put(ctx, r))
+	if mutant.Is(mutant.UpgradeOverwrites) && errors.Is(err, ErrConflict) {
+		newer, _ := v.Store.Get(ctx, r.Tenant, r.Subject)
+		r.Version = newer.Version + 1
+		err = stored(v.Store.Put(ctx, r))
+	}
+	return err
 }

@@ -31,7 +31,7 @@ import (
 // startWait bounds the start of a server.
 const startWait = 30 * time.Second
 
-func missing(t testing.TB, what string) {
+func Missing(t testing.TB, what string) {
 	t.Helper()
 	if os.Getenv("CI") != "" {
 		t.Fatalf("%s, which this test needs", what)
@@ -52,7 +52,7 @@ func Find(t testing.TB, name string, globs ...string) string {
 			return m[len(m)-1]
 		}
 	}
-	missing(t, "no "+name)
+	Missing(t, "no "+name)
 	return ""
 }
 
@@ -218,7 +218,7 @@ func unprivileged(t testing.TB, name string) (attr syscall.SysProcAttr, uid, gid
 	u, err := user.Lookup(name)
 	if err != nil {
 		if u, err = user.Lookup("nobody"); err != nil {
-			missing(t, "no user "+name+" and no nobody")
+			Missing(t, "no user "+name+" and no nobody")
 		}
 	}
 	uid, _ = strconv.Atoi(u.Uid)

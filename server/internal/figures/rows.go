@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The watchword authors
+
+package main
+
+// row is one figure: a metric of a benchmark, and what it is held against.
+type row struct {
+	What string
+	// Peer is what the figure is a ratio to; empty for a plain one.
+	Peer string
+	// bench is the benchmark with its sub-benchmark; a * in it stands for the
+	// fastest of kernels that this machine can run.
+	pkg, tags, bench, unit string
+	atLeast, atMost        float64
+}
+
+const (
+	strengthPkg = "./server/internal/strength"
+	corporaPkg  = "./wordlists"
+	argon2Pkg   = "./server/internal/argon2"
+	libraryPkg  = "./server/internal/argon2/cbench"
+	hashingPkg  = "./server/internal/password"
+	keepingPkg  = "./server/internal/verifier"
+	countersPkg = "./server/internal/throttle"
+	sharedPkg   = "./server/internal/redisthrottle"
+	auditPkg    = "./server/internal/audit"
+	servicePkg  = "./server/servertest"
+)
+
+// kernels in the order in which they are preferred.
+var kernels = []string{"avx512", "avx2", "generic"}
+
+var rows = []row{
+	{What: "estimates a second", Peer: "ccojocar/zxcvbn-go", pkg: strengthPkg, bench: "BenchmarkOf", unit: "x-ccojocar", atLeast: 30},
+	{What: "estimates a second, one thread", pkg: strengthPkg, bench: "BenchmarkOf", unit: "passwords/s", atLeast: 60_000},
+	{What: "estimate, 99th percentile, µs", pkg: strengthPkg, bench: "BenchmarkOf", unit: "p99-µs", atMost: 100},
+
+	{What: "look-up of a listed password, time", Peer: "one random line of the same file", pkg: corporaPkg, bench: "BenchmarkLatency/hit", unit: "x-floor", atMost: 1.35},
+	{What: "size of the corpus file", Peer: "the information bound", pkg: corporaPkg, bench: "BenchmarkLatency/hit", unit: "x-bound", atMost: 1.25},
+	{What: "look-up, time", Peer: "FastFilter/xorfilter, binary fuse 16", pkg: corporaPkg, bench: "BenchmarkPeers", unit: "x-fuse16", atMost: 1.9},
+	{What: "look-ups a second", Peer: "search in a sorted mapped file", pkg: corporaPkg, bench: "BenchmarkPeers", unit: "file/index", atLeast: 9},
+
+	{What: "argon2id, 19 MiB, 2 passes: hashes per processor second", Peer: "golang.org/x/crypto", pkg: argon2Pkg, bench: "BenchmarkVersusXCrypto/*/m=19MiB,t=2,p=1", unit: "x-xcrypto", atLeast: 3},
+	{What: "argon2id, 64 MiB, 3 passes, 4 lanes", Peer: "golang.org/x/crypto", pkg: argon2Pkg, bench: "BenchmarkVersusXCrypto/*/m=64MiB,t=3,p=4", unit: "x-xcrypto", atLeast: 2.7},
+	{What: "argon2id, 19 MiB, 2 passes", Peer: "libargon2 with AVX2, memory reused", pkg: libraryPkg, tags: "libargon2", bench: "BenchmarkVersusLibrary/*/m=19MiB,t=2,p=1", unit: "x-reuse", atLeast: 1.3},
+	{What: "argon2id, 19 MiB, 2 passes", Peer: "libargon2 with AVX2, as shipped", pkg: libraryPkg, tags: "libargon2", bench: "BenchmarkVersusLibrary/*/m=19MiB,t=2,p=1", unit: "x-own", atLeast: 1.8},
+	{What: "hashes a second at ten times what the machine can do", Peer: "at what it can do", pkg: hashingPkg, bench: "BenchmarkOverload", unit: "goodput-10x/1x", atLeast: .9},
+
+	{What: "attempts a second in process, one thread", Peer: "golang.org/x/time/rate, one limit", pkg: countersPkg, bench: "BenchmarkCore/threads=1", unit: "x-faster"},
+	{What: "attempts a second in Redis, all lanes, 256 callers", Peer: "redis_rate, one limit", pkg: sharedPkg, bench: "BenchmarkDecision/single/callers=256", unit: "x-rate1", atLeast: 1.5},
+	{What: "attempts a second in Redis, all lanes, 256 callers", Peer: "redis_rate, five limits", pkg: sharedPkg, bench: "BenchmarkDecision/single/callers=256", unit: "x-rate5"},
+	{What: "BeginAttempt over gRPC, 64 callers", Peer: "bare gRPC echo", pkg: servicePkg, bench: "BenchmarkBeginAttempt/callers=64", unit: "memory-ops/echo", atLeast: .75},
+	{What: "BeginAttempt over gRPC, counters in Redis, 64 callers", Peer: "bare gRPC echo", pkg: servicePkg, bench: "BenchmarkBeginAttempt/callers=64", unit: "redis-ops/echo", atLeast: .45},
+
+	{What: "audit: guesses a second at argon2id", Peer: "bare loop of the same hash", pkg: auditPkg, bench: "BenchmarkGuess", unit: "of-bare-loop"},
+}
