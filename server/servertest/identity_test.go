@@ -29,8 +29,7 @@ import (
 // TestKeysMintNoMoreThanTheyHold creates keys with keys.
 func TestKeysMintNoMoreThanTheyHold(t *testing.T) {
 	t.Parallel()
-	var clock throttleClock
-	s := servertest.Start(t, servertest.Options{Config: "tenants: [{name: acme}]", Now: clock.now})
+	s, clock := still(t, "tenants: [{name: acme}]")
 	mint := func(key string, q *watchwordv1.CreateKeyRequest) (string, codes.Code) {
 		t.Helper()
 		if q.Name == "" {
@@ -98,11 +97,11 @@ func TestKeysMintNoMoreThanTheyHold(t *testing.T) {
 	if got := ask(elsewhere); got != refused {
 		t.Errorf("from another network: %v", got)
 	}
-	clock.step(24*time.Hour - time.Second)
+	clock.advance(24*time.Hour - time.Second)
 	if got := ask(short); got != welcome {
 		t.Errorf("just before the end: %v", got)
 	}
-	clock.step(2 * time.Second)
+	clock.advance(2 * time.Second)
 	if got := ask(short); got != unknown {
 		t.Errorf("after the end: %v", got)
 	}

@@ -413,7 +413,7 @@ func (s *Server) open(ctx context.Context, c Config, dir dataDir, v *verifier.Ve
 		Verifier: v, Keyring: keyring, Book: s.book, Audits: s.audits, Rotate: s.rotatePepper(v), Backup: s.backup, DestroyTenant: s.destroyTenant(v), Access: access, Log: s.log, TLS: tlsConfig,
 		Hosts: c.Listen.Hosts, AnyHost: tlsConfig != nil && len(c.Listen.Hosts) == 0, Origins: c.Listen.CORSOrigins,
 		AnonymousRange: anonymous, Ready: s.unready, Envoy: c.Listen.Envoy, Journal: s.journal,
-		Installation: installation{s, v},
+		Now: now, Installation: installation{s, v},
 	})
 	if err != nil {
 		return errors.Join(err, ls[0].Close(), ls[1].Close(), s.closeAdapters())
