@@ -148,7 +148,7 @@ func (s *serveCmd) Run(c *cli) error {
 	}
 	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + slots)
 	begin := time.Now()
-	server, err := daemon.Start(ctx, daemon.Options{Config: config, DataDir: c.DataDir, Log: log, Slots: slots})
+	server, err := daemon.Start(ctx, daemon.Options{Config: config, DataDir: c.DataDir, Version: build(), Log: log, Slots: slots})
 	if err != nil {
 		return err
 	}

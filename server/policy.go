@@ -26,6 +26,7 @@ import (
 type policyCmd struct {
 	Lint     policyLintCmd     `cmd:"" help:"Hold a policy against the standards, and name what is dangerous in it."`
 	Simulate policySimulateCmd `cmd:"" help:"Try a policy on samples, without a server."`
+	Evidence policyEvidenceCmd `cmd:"" help:"Write what is in force against a standard, clause by clause, as HTML and JSON."`
 }
 
 // draft reads a policy: one by name, built in or from the policy.dir of the

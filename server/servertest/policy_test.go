@@ -137,7 +137,7 @@ type vector struct {
 
 func golden(t testing.TB) map[string][]vector {
 	t.Helper()
-	b, err := os.ReadFile("../internal/policy/testdata/golden.yaml")
+	b, err := os.ReadFile("../internal/policy/golden.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}

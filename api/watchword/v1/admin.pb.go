@@ -953,6 +953,112 @@ func (x *ExposureFinding) GetFix() string {
 	return ""
 }
 
+type GetEvidenceRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// mlps-l3, nist-800-63b-4, asvs-5 or pci-4.0.1.
+	Standard      string `protobuf:"bytes,1,opt,name=standard,proto3" json:"standard,omitempty"`
+	Locale        string `protobuf:"bytes,2,opt,name=locale,proto3" json:"locale,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetEvidenceRequest) Reset() {
+	*x = GetEvidenceRequest{}
+	mi := &file_watchword_v1_admin_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetEvidenceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetEvidenceRequest) ProtoMessage() {}
+
+func (x *GetEvidenceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_watchword_v1_admin_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetEvidenceRequest.ProtoReflect.Descriptor instead.
+func (*GetEvidenceRequest) Descriptor() ([]byte, []int) {
+	return file_watchword_v1_admin_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *GetEvidenceRequest) GetStandard() string {
+	if x != nil {
+		return x.Standard
+	}
+	return ""
+}
+
+func (x *GetEvidenceRequest) GetLocale() string {
+	if x != nil {
+		return x.Locale
+	}
+	return ""
+}
+
+type GetEvidenceResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The same evidence as a page and as JSON.
+	Html          string `protobuf:"bytes,1,opt,name=html,proto3" json:"html,omitempty"`
+	Json          string `protobuf:"bytes,2,opt,name=json,proto3" json:"json,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetEvidenceResponse) Reset() {
+	*x = GetEvidenceResponse{}
+	mi := &file_watchword_v1_admin_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetEvidenceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetEvidenceResponse) ProtoMessage() {}
+
+func (x *GetEvidenceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_watchword_v1_admin_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetEvidenceResponse.ProtoReflect.Descriptor instead.
+func (*GetEvidenceResponse) Descriptor() ([]byte, []int) {
+	return file_watchword_v1_admin_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *GetEvidenceResponse) GetHtml() string {
+	if x != nil {
+		return x.Html
+	}
+	return ""
+}
+
+func (x *GetEvidenceResponse) GetJson() string {
+	if x != nil {
+		return x.Json
+	}
+	return ""
+}
+
 type RotatePepperRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The id of the key to make current; a new one in the data directory when
@@ -964,7 +1070,7 @@ type RotatePepperRequest struct {
 
 func (x *RotatePepperRequest) Reset() {
 	*x = RotatePepperRequest{}
-	mi := &file_watchword_v1_admin_proto_msgTypes[15]
+	mi := &file_watchword_v1_admin_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -976,7 +1082,7 @@ func (x *RotatePepperRequest) String() string {
 func (*RotatePepperRequest) ProtoMessage() {}
 
 func (x *RotatePepperRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_watchword_v1_admin_proto_msgTypes[15]
+	mi := &file_watchword_v1_admin_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -989,7 +1095,7 @@ func (x *RotatePepperRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotatePepperRequest.ProtoReflect.Descriptor instead.
 func (*RotatePepperRequest) Descriptor() ([]byte, []int) {
-	return file_watchword_v1_admin_proto_rawDescGZIP(), []int{15}
+	return file_watchword_v1_admin_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *RotatePepperRequest) GetKeyId() string {
@@ -1010,7 +1116,7 @@ type RotatePepperResponse struct {
 
 func (x *RotatePepperResponse) Reset() {
 	*x = RotatePepperResponse{}
-	mi := &file_watchword_v1_admin_proto_msgTypes[16]
+	mi := &file_watchword_v1_admin_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1022,7 +1128,7 @@ func (x *RotatePepperResponse) String() string {
 func (*RotatePepperResponse) ProtoMessage() {}
 
 func (x *RotatePepperResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_watchword_v1_admin_proto_msgTypes[16]
+	mi := &file_watchword_v1_admin_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1035,7 +1141,7 @@ func (x *RotatePepperResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotatePepperResponse.ProtoReflect.Descriptor instead.
 func (*RotatePepperResponse) Descriptor() ([]byte, []int) {
-	return file_watchword_v1_admin_proto_rawDescGZIP(), []int{16}
+	return file_watchword_v1_admin_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *RotatePepperResponse) GetKeyId() string {
@@ -1075,7 +1181,7 @@ type Tenant struct {
 
 func (x *Tenant) Reset() {
 	*x = Tenant{}
-	mi := &file_watchword_v1_admin_proto_msgTypes[17]
+	mi := &file_watchword_v1_admin_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1087,7 +1193,7 @@ func (x *Tenant) String() string {
 func (*Tenant) ProtoMessage() {}
 
 func (x *Tenant) ProtoReflect() protoreflect.Message {
-	mi := &file_watchword_v1_admin_proto_msgTypes[17]
+	mi := &file_watchword_v1_admin_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1100,7 +1206,7 @@ func (x *Tenant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tenant.ProtoReflect.Descriptor instead.
 func (*Tenant) Descriptor() ([]byte, []int) {
-	return file_watchword_v1_admin_proto_rawDescGZIP(), []int{17}
+	return file_watchword_v1_admin_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Tenant) GetName() string {
@@ -1142,7 +1248,7 @@ type CreateTenantRequest struct {
 
 func (x *CreateTenantRequest) Reset() {
 	*x = CreateTenantRequest{}
-	mi := &file_watchword_v1_admin_proto_msgTypes[18]
+	mi := &file_watchword_v1_admin_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1154,7 +1260,7 @@ func (x *CreateTenantRequest) String() string {
 func (*CreateTenantRequest) ProtoMessage() {}
 
 func (x *CreateTenantRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_watchword_v1_admin_proto_msgTypes[18]
+	mi := &file_watchword_v1_admin_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1167,7 +1273,7 @@ func (x *CreateTenantRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTenantRequest.ProtoReflect.Descriptor instead.
 func (*CreateTenantRequest) Descriptor() ([]byte, []int) {
-	return file_watchword_v1_admin_proto_rawDescGZIP(), []int{18}
+	return file_watchword_v1_admin_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *CreateTenantRequest) GetName() string {
@@ -1200,7 +1306,7 @@ type CreateTenantResponse struct {
 
 func (x *CreateTenantResponse) Reset() {
 	*x = CreateTenantResponse{}
-	mi := &file_watchword_v1_admin_proto_msgTypes[19]
+	mi := &file_watchword_v1_admin_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1212,7 +1318,7 @@ func (x *CreateTenantResponse) String() string {
 func (*CreateTenantResponse) ProtoMessage() {}
 
 func (x *CreateTenantResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_watchword_v1_admin_proto_msgTypes[19]
+	mi := &file_watchword_v1_admin_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1225,7 +1331,7 @@ func (x *CreateTenantResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTenantResponse.ProtoReflect.Descriptor instead.
 func (*CreateTenantResponse) Descriptor() ([]byte, []int) {
-	return file_watchword_v1_admin_proto_rawDescGZIP(), []int{19}
+	return file_watchword_v1_admin_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *CreateTenantResponse) GetTenant() *Tenant {
@@ -1243,7 +1349,7 @@ type ListTenantsRequest struct {
 
 func (x *ListTenantsRequest) Reset() {
 	*x = ListTenantsRequest{}
-	mi := &file_watchword_v1_admin_proto_msgTypes[20]
+	mi := &file_watchword_v1_admin_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1255,7 +1361,7 @@ func (x *ListTenantsRequest) String() string {
 func (*ListTenantsRequest) ProtoMessage() {}
 
 func (x *ListTenantsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_watchword_v1_admin_proto_msgTypes[20]
+	mi := &file_watchword_v1_admin_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1268,7 +1374,7 @@ func (x *ListTenantsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTenantsRequest.ProtoReflect.Descriptor instead.
 func (*ListTenantsRequest) Descriptor() ([]byte, []int) {
-	return file_watchword_v1_admin_proto_rawDescGZIP(), []int{20}
+	return file_watchword_v1_admin_proto_rawDescGZIP(), []int{22}
 }
 
 type ListTenantsResponse struct {
@@ -1280,7 +1386,7 @@ type ListTenantsResponse struct {
 
 func (x *ListTenantsResponse) Reset() {
 	*x = ListTenantsResponse{}
-	mi := &file_watchword_v1_admin_proto_msgTypes[21]
+	mi := &file_watchword_v1_admin_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1292,7 +1398,7 @@ func (x *ListTenantsResponse) String() string {
 func (*ListTenantsResponse) ProtoMessage() {}
 
 func (x *ListTenantsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_watchword_v1_admin_proto_msgTypes[21]
+	mi := &file_watchword_v1_admin_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1305,7 +1411,7 @@ func (x *ListTenantsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTenantsResponse.ProtoReflect.Descriptor instead.
 func (*ListTenantsResponse) Descriptor() ([]byte, []int) {
-	return file_watchword_v1_admin_proto_rawDescGZIP(), []int{21}
+	return file_watchword_v1_admin_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListTenantsResponse) GetTenants() []*Tenant {
@@ -1324,7 +1430,7 @@ type ExportSubjectRequest struct {
 
 func (x *ExportSubjectRequest) Reset() {
 	*x = ExportSubjectRequest{}
-	mi := &file_watchword_v1_admin_proto_msgTypes[22]
+	mi := &file_watchword_v1_admin_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1336,7 +1442,7 @@ func (x *ExportSubjectRequest) String() string {
 func (*ExportSubjectRequest) ProtoMessage() {}
 
 func (x *ExportSubjectRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_watchword_v1_admin_proto_msgTypes[22]
+	mi := &file_watchword_v1_admin_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1349,7 +1455,7 @@ func (x *ExportSubjectRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportSubjectRequest.ProtoReflect.Descriptor instead.
 func (*ExportSubjectRequest) Descriptor() ([]byte, []int) {
-	return file_watchword_v1_admin_proto_rawDescGZIP(), []int{22}
+	return file_watchword_v1_admin_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ExportSubjectRequest) GetSubject() string {
@@ -1368,7 +1474,7 @@ type ExportSubjectResponse struct {
 
 func (x *ExportSubjectResponse) Reset() {
 	*x = ExportSubjectResponse{}
-	mi := &file_watchword_v1_admin_proto_msgTypes[23]
+	mi := &file_watchword_v1_admin_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1380,7 +1486,7 @@ func (x *ExportSubjectResponse) String() string {
 func (*ExportSubjectResponse) ProtoMessage() {}
 
 func (x *ExportSubjectResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_watchword_v1_admin_proto_msgTypes[23]
+	mi := &file_watchword_v1_admin_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1393,7 +1499,7 @@ func (x *ExportSubjectResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportSubjectResponse.ProtoReflect.Descriptor instead.
 func (*ExportSubjectResponse) Descriptor() ([]byte, []int) {
-	return file_watchword_v1_admin_proto_rawDescGZIP(), []int{23}
+	return file_watchword_v1_admin_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ExportSubjectResponse) GetData() *structpb.Struct {
@@ -1478,7 +1584,13 @@ const file_watchword_v1_admin_proto_rawDesc = "" +
 	"\bseverity\x18\x02 \x01(\x0e2\x16.watchword.v1.SeverityR\bseverity\x12\x18\n" +
 	"\amessage\x18\x03 \x01(\tR\amessage\x12\x18\n" +
 	"\aclauses\x18\x04 \x03(\tR\aclauses\x12\x10\n" +
-	"\x03fix\x18\x05 \x01(\tR\x03fix\",\n" +
+	"\x03fix\x18\x05 \x01(\tR\x03fix\"H\n" +
+	"\x12GetEvidenceRequest\x12\x1a\n" +
+	"\bstandard\x18\x01 \x01(\tR\bstandard\x12\x16\n" +
+	"\x06locale\x18\x02 \x01(\tR\x06locale\"=\n" +
+	"\x13GetEvidenceResponse\x12\x12\n" +
+	"\x04html\x18\x01 \x01(\tR\x04html\x12\x12\n" +
+	"\x04json\x18\x02 \x01(\tR\x04json\",\n" +
 	"\x13RotatePepperRequest\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\"c\n" +
 	"\x14RotatePepperResponse\x12\x15\n" +
@@ -1503,7 +1615,7 @@ const file_watchword_v1_admin_proto_rawDesc = "" +
 	"\x14ExportSubjectRequest\x12\x1d\n" +
 	"\asubject\x18\x01 \x01(\tB\x03\x80\x01\x01R\asubject\"D\n" +
 	"\x15ExportSubjectResponse\x12+\n" +
-	"\x04data\x18\x01 \x01(\v2\x17.google.protobuf.StructR\x04data2\xf5\a\n" +
+	"\x04data\x18\x01 \x01(\v2\x17.google.protobuf.StructR\x04data2\xda\b\n" +
 	"\fAdminService\x12[\n" +
 	"\tCreateKey\x12\x1e.watchword.v1.CreateKeyRequest\x1a\x1f.watchword.v1.CreateKeyResponse\"\r\xea\xd1\x18\tkey.admin\x12X\n" +
 	"\bListKeys\x12\x1d.watchword.v1.ListKeysRequest\x1a\x1e.watchword.v1.ListKeysResponse\"\r\xea\xd1\x18\tkey.admin\x12[\n" +
@@ -1513,7 +1625,8 @@ const file_watchword_v1_admin_proto_rawDesc = "" +
 	"event.read\x12e\n" +
 	"\fVerifyEvents\x12!.watchword.v1.VerifyEventsRequest\x1a\".watchword.v1.VerifyEventsResponse\"\x0e\xea\xd1\x18\n" +
 	"event.read\x12c\n" +
-	"\vGetExposure\x12 .watchword.v1.GetExposureRequest\x1a!.watchword.v1.GetExposureResponse\"\x0f\xea\xd1\x18\vsystem.read\x12g\n" +
+	"\vGetExposure\x12 .watchword.v1.GetExposureRequest\x1a!.watchword.v1.GetExposureResponse\"\x0f\xea\xd1\x18\vsystem.read\x12c\n" +
+	"\vGetEvidence\x12 .watchword.v1.GetEvidenceRequest\x1a!.watchword.v1.GetEvidenceResponse\"\x0f\xea\xd1\x18\vsystem.read\x12g\n" +
 	"\fRotatePepper\x12!.watchword.v1.RotatePepperRequest\x1a\".watchword.v1.RotatePepperResponse\"\x10\xea\xd1\x18\fsystem.admin\x12g\n" +
 	"\fCreateTenant\x12!.watchword.v1.CreateTenantRequest\x1a\".watchword.v1.CreateTenantResponse\"\x10\xea\xd1\x18\fsystem.admin\x12c\n" +
 	"\vListTenants\x12 .watchword.v1.ListTenantsRequest\x1a!.watchword.v1.ListTenantsResponse\"\x0f\xea\xd1\x18\vsystem.read\x12m\n" +
@@ -1531,7 +1644,7 @@ func file_watchword_v1_admin_proto_rawDescGZIP() []byte {
 	return file_watchword_v1_admin_proto_rawDescData
 }
 
-var file_watchword_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_watchword_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_watchword_v1_admin_proto_goTypes = []any{
 	(*Key)(nil),                   // 0: watchword.v1.Key
 	(*CreateKeyRequest)(nil),      // 1: watchword.v1.CreateKeyRequest
@@ -1548,61 +1661,65 @@ var file_watchword_v1_admin_proto_goTypes = []any{
 	(*GetExposureRequest)(nil),    // 12: watchword.v1.GetExposureRequest
 	(*GetExposureResponse)(nil),   // 13: watchword.v1.GetExposureResponse
 	(*ExposureFinding)(nil),       // 14: watchword.v1.ExposureFinding
-	(*RotatePepperRequest)(nil),   // 15: watchword.v1.RotatePepperRequest
-	(*RotatePepperResponse)(nil),  // 16: watchword.v1.RotatePepperResponse
-	(*Tenant)(nil),                // 17: watchword.v1.Tenant
-	(*CreateTenantRequest)(nil),   // 18: watchword.v1.CreateTenantRequest
-	(*CreateTenantResponse)(nil),  // 19: watchword.v1.CreateTenantResponse
-	(*ListTenantsRequest)(nil),    // 20: watchword.v1.ListTenantsRequest
-	(*ListTenantsResponse)(nil),   // 21: watchword.v1.ListTenantsResponse
-	(*ExportSubjectRequest)(nil),  // 22: watchword.v1.ExportSubjectRequest
-	(*ExportSubjectResponse)(nil), // 23: watchword.v1.ExportSubjectResponse
-	nil,                           // 24: watchword.v1.Event.ParamsEntry
-	(*timestamppb.Timestamp)(nil), // 25: google.protobuf.Timestamp
-	(Severity)(0),                 // 26: watchword.v1.Severity
-	(*structpb.Struct)(nil),       // 27: google.protobuf.Struct
+	(*GetEvidenceRequest)(nil),    // 15: watchword.v1.GetEvidenceRequest
+	(*GetEvidenceResponse)(nil),   // 16: watchword.v1.GetEvidenceResponse
+	(*RotatePepperRequest)(nil),   // 17: watchword.v1.RotatePepperRequest
+	(*RotatePepperResponse)(nil),  // 18: watchword.v1.RotatePepperResponse
+	(*Tenant)(nil),                // 19: watchword.v1.Tenant
+	(*CreateTenantRequest)(nil),   // 20: watchword.v1.CreateTenantRequest
+	(*CreateTenantResponse)(nil),  // 21: watchword.v1.CreateTenantResponse
+	(*ListTenantsRequest)(nil),    // 22: watchword.v1.ListTenantsRequest
+	(*ListTenantsResponse)(nil),   // 23: watchword.v1.ListTenantsResponse
+	(*ExportSubjectRequest)(nil),  // 24: watchword.v1.ExportSubjectRequest
+	(*ExportSubjectResponse)(nil), // 25: watchword.v1.ExportSubjectResponse
+	nil,                           // 26: watchword.v1.Event.ParamsEntry
+	(*timestamppb.Timestamp)(nil), // 27: google.protobuf.Timestamp
+	(Severity)(0),                 // 28: watchword.v1.Severity
+	(*structpb.Struct)(nil),       // 29: google.protobuf.Struct
 }
 var file_watchword_v1_admin_proto_depIdxs = []int32{
-	25, // 0: watchword.v1.Key.create_time:type_name -> google.protobuf.Timestamp
-	25, // 1: watchword.v1.Key.expire_time:type_name -> google.protobuf.Timestamp
-	25, // 2: watchword.v1.Key.revoke_time:type_name -> google.protobuf.Timestamp
-	25, // 3: watchword.v1.CreateKeyRequest.expire_time:type_name -> google.protobuf.Timestamp
+	27, // 0: watchword.v1.Key.create_time:type_name -> google.protobuf.Timestamp
+	27, // 1: watchword.v1.Key.expire_time:type_name -> google.protobuf.Timestamp
+	27, // 2: watchword.v1.Key.revoke_time:type_name -> google.protobuf.Timestamp
+	27, // 3: watchword.v1.CreateKeyRequest.expire_time:type_name -> google.protobuf.Timestamp
 	0,  // 4: watchword.v1.CreateKeyResponse.key:type_name -> watchword.v1.Key
 	0,  // 5: watchword.v1.ListKeysResponse.keys:type_name -> watchword.v1.Key
 	0,  // 6: watchword.v1.RevokeKeyResponse.key:type_name -> watchword.v1.Key
-	25, // 7: watchword.v1.ListEventsRequest.from:type_name -> google.protobuf.Timestamp
-	25, // 8: watchword.v1.ListEventsRequest.to:type_name -> google.protobuf.Timestamp
+	27, // 7: watchword.v1.ListEventsRequest.from:type_name -> google.protobuf.Timestamp
+	27, // 8: watchword.v1.ListEventsRequest.to:type_name -> google.protobuf.Timestamp
 	9,  // 9: watchword.v1.ListEventsResponse.events:type_name -> watchword.v1.Event
-	25, // 10: watchword.v1.Event.time:type_name -> google.protobuf.Timestamp
-	24, // 11: watchword.v1.Event.params:type_name -> watchword.v1.Event.ParamsEntry
+	27, // 10: watchword.v1.Event.time:type_name -> google.protobuf.Timestamp
+	26, // 11: watchword.v1.Event.params:type_name -> watchword.v1.Event.ParamsEntry
 	14, // 12: watchword.v1.GetExposureResponse.findings:type_name -> watchword.v1.ExposureFinding
-	26, // 13: watchword.v1.ExposureFinding.severity:type_name -> watchword.v1.Severity
-	25, // 14: watchword.v1.Tenant.create_time:type_name -> google.protobuf.Timestamp
-	17, // 15: watchword.v1.CreateTenantResponse.tenant:type_name -> watchword.v1.Tenant
-	17, // 16: watchword.v1.ListTenantsResponse.tenants:type_name -> watchword.v1.Tenant
-	27, // 17: watchword.v1.ExportSubjectResponse.data:type_name -> google.protobuf.Struct
+	28, // 13: watchword.v1.ExposureFinding.severity:type_name -> watchword.v1.Severity
+	27, // 14: watchword.v1.Tenant.create_time:type_name -> google.protobuf.Timestamp
+	19, // 15: watchword.v1.CreateTenantResponse.tenant:type_name -> watchword.v1.Tenant
+	19, // 16: watchword.v1.ListTenantsResponse.tenants:type_name -> watchword.v1.Tenant
+	29, // 17: watchword.v1.ExportSubjectResponse.data:type_name -> google.protobuf.Struct
 	1,  // 18: watchword.v1.AdminService.CreateKey:input_type -> watchword.v1.CreateKeyRequest
 	3,  // 19: watchword.v1.AdminService.ListKeys:input_type -> watchword.v1.ListKeysRequest
 	5,  // 20: watchword.v1.AdminService.RevokeKey:input_type -> watchword.v1.RevokeKeyRequest
 	7,  // 21: watchword.v1.AdminService.ListEvents:input_type -> watchword.v1.ListEventsRequest
 	10, // 22: watchword.v1.AdminService.VerifyEvents:input_type -> watchword.v1.VerifyEventsRequest
 	12, // 23: watchword.v1.AdminService.GetExposure:input_type -> watchword.v1.GetExposureRequest
-	15, // 24: watchword.v1.AdminService.RotatePepper:input_type -> watchword.v1.RotatePepperRequest
-	18, // 25: watchword.v1.AdminService.CreateTenant:input_type -> watchword.v1.CreateTenantRequest
-	20, // 26: watchword.v1.AdminService.ListTenants:input_type -> watchword.v1.ListTenantsRequest
-	22, // 27: watchword.v1.AdminService.ExportSubject:input_type -> watchword.v1.ExportSubjectRequest
-	2,  // 28: watchword.v1.AdminService.CreateKey:output_type -> watchword.v1.CreateKeyResponse
-	4,  // 29: watchword.v1.AdminService.ListKeys:output_type -> watchword.v1.ListKeysResponse
-	6,  // 30: watchword.v1.AdminService.RevokeKey:output_type -> watchword.v1.RevokeKeyResponse
-	8,  // 31: watchword.v1.AdminService.ListEvents:output_type -> watchword.v1.ListEventsResponse
-	11, // 32: watchword.v1.AdminService.VerifyEvents:output_type -> watchword.v1.VerifyEventsResponse
-	13, // 33: watchword.v1.AdminService.GetExposure:output_type -> watchword.v1.GetExposureResponse
-	16, // 34: watchword.v1.AdminService.RotatePepper:output_type -> watchword.v1.RotatePepperResponse
-	19, // 35: watchword.v1.AdminService.CreateTenant:output_type -> watchword.v1.CreateTenantResponse
-	21, // 36: watchword.v1.AdminService.ListTenants:output_type -> watchword.v1.ListTenantsResponse
-	23, // 37: watchword.v1.AdminService.ExportSubject:output_type -> watchword.v1.ExportSubjectResponse
-	28, // [28:38] is the sub-list for method output_type
-	18, // [18:28] is the sub-list for method input_type
+	15, // 24: watchword.v1.AdminService.GetEvidence:input_type -> watchword.v1.GetEvidenceRequest
+	17, // 25: watchword.v1.AdminService.RotatePepper:input_type -> watchword.v1.RotatePepperRequest
+	20, // 26: watchword.v1.AdminService.CreateTenant:input_type -> watchword.v1.CreateTenantRequest
+	22, // 27: watchword.v1.AdminService.ListTenants:input_type -> watchword.v1.ListTenantsRequest
+	24, // 28: watchword.v1.AdminService.ExportSubject:input_type -> watchword.v1.ExportSubjectRequest
+	2,  // 29: watchword.v1.AdminService.CreateKey:output_type -> watchword.v1.CreateKeyResponse
+	4,  // 30: watchword.v1.AdminService.ListKeys:output_type -> watchword.v1.ListKeysResponse
+	6,  // 31: watchword.v1.AdminService.RevokeKey:output_type -> watchword.v1.RevokeKeyResponse
+	8,  // 32: watchword.v1.AdminService.ListEvents:output_type -> watchword.v1.ListEventsResponse
+	11, // 33: watchword.v1.AdminService.VerifyEvents:output_type -> watchword.v1.VerifyEventsResponse
+	13, // 34: watchword.v1.AdminService.GetExposure:output_type -> watchword.v1.GetExposureResponse
+	16, // 35: watchword.v1.AdminService.GetEvidence:output_type -> watchword.v1.GetEvidenceResponse
+	18, // 36: watchword.v1.AdminService.RotatePepper:output_type -> watchword.v1.RotatePepperResponse
+	21, // 37: watchword.v1.AdminService.CreateTenant:output_type -> watchword.v1.CreateTenantResponse
+	23, // 38: watchword.v1.AdminService.ListTenants:output_type -> watchword.v1.ListTenantsResponse
+	25, // 39: watchword.v1.AdminService.ExportSubject:output_type -> watchword.v1.ExportSubjectResponse
+	29, // [29:40] is the sub-list for method output_type
+	18, // [18:29] is the sub-list for method input_type
 	18, // [18:18] is the sub-list for extension type_name
 	18, // [18:18] is the sub-list for extension extendee
 	0,  // [0:18] is the sub-list for field type_name
@@ -1621,7 +1738,7 @@ func file_watchword_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_watchword_v1_admin_proto_rawDesc), len(file_watchword_v1_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   25,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -28,6 +28,7 @@ const (
 	AdminService_ListEvents_FullMethodName    = "/watchword.v1.AdminService/ListEvents"
 	AdminService_VerifyEvents_FullMethodName  = "/watchword.v1.AdminService/VerifyEvents"
 	AdminService_GetExposure_FullMethodName   = "/watchword.v1.AdminService/GetExposure"
+	AdminService_GetEvidence_FullMethodName   = "/watchword.v1.AdminService/GetEvidence"
 	AdminService_RotatePepper_FullMethodName  = "/watchword.v1.AdminService/RotatePepper"
 	AdminService_CreateTenant_FullMethodName  = "/watchword.v1.AdminService/CreateTenant"
 	AdminService_ListTenants_FullMethodName   = "/watchword.v1.AdminService/ListTenants"
@@ -52,6 +53,8 @@ type AdminServiceClient interface {
 	VerifyEvents(ctx context.Context, in *VerifyEventsRequest, opts ...grpc.CallOption) (*VerifyEventsResponse, error)
 	// GetExposure lists what is reachable and weak about this installation.
 	GetExposure(ctx context.Context, in *GetExposureRequest, opts ...grpc.CallOption) (*GetExposureResponse, error)
+	// GetEvidence holds the installation against a standard, clause by clause.
+	GetEvidence(ctx context.Context, in *GetEvidenceRequest, opts ...grpc.CallOption) (*GetEvidenceResponse, error)
 	// RotatePepper makes a new pepper key current and seals hashes anew.
 	RotatePepper(ctx context.Context, in *RotatePepperRequest, opts ...grpc.CallOption) (*RotatePepperResponse, error)
 	// CreateTenant adds a tenant.
@@ -130,6 +133,16 @@ func (c *adminServiceClient) GetExposure(ctx context.Context, in *GetExposureReq
 	return out, nil
 }
 
+func (c *adminServiceClient) GetEvidence(ctx context.Context, in *GetEvidenceRequest, opts ...grpc.CallOption) (*GetEvidenceResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetEvidenceResponse)
+	err := c.cc.Invoke(ctx, AdminService_GetEvidence_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *adminServiceClient) RotatePepper(ctx context.Context, in *RotatePepperRequest, opts ...grpc.CallOption) (*RotatePepperResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(RotatePepperResponse)
@@ -188,6 +201,8 @@ type AdminServiceServer interface {
 	VerifyEvents(context.Context, *VerifyEventsRequest) (*VerifyEventsResponse, error)
 	// GetExposure lists what is reachable and weak about this installation.
 	GetExposure(context.Context, *GetExposureRequest) (*GetExposureResponse, error)
+	// GetEvidence holds the installation against a standard, clause by clause.
+	GetEvidence(context.Context, *GetEvidenceRequest) (*GetEvidenceResponse, error)
 	// RotatePepper makes a new pepper key current and seals hashes anew.
 	RotatePepper(context.Context, *RotatePepperRequest) (*RotatePepperResponse, error)
 	// CreateTenant adds a tenant.
@@ -223,6 +238,9 @@ func (UnimplementedAdminServiceServer) VerifyEvents(context.Context, *VerifyEven
 }
 func (UnimplementedAdminServiceServer) GetExposure(context.Context, *GetExposureRequest) (*GetExposureResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetExposure not implemented")
+}
+func (UnimplementedAdminServiceServer) GetEvidence(context.Context, *GetEvidenceRequest) (*GetEvidenceResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetEvidence not implemented")
 }
 func (UnimplementedAdminServiceServer) RotatePepper(context.Context, *RotatePepperRequest) (*RotatePepperResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RotatePepper not implemented")
@@ -365,6 +383,24 @@ func _AdminService_GetExposure_Handler(srv interface{}, ctx context.Context, dec
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AdminService_GetEvidence_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetEvidenceRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).GetEvidence(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_GetEvidence_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).GetEvidence(ctx, req.(*GetEvidenceRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _AdminService_RotatePepper_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(RotatePepperRequest)
 	if err := dec(in); err != nil {
@@ -467,6 +503,10 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetExposure",
 			Handler:    _AdminService_GetExposure_Handler,
+		},
+		{
+			MethodName: "GetEvidence",
+			Handler:    _AdminService_GetEvidence_Handler,
 		},
 		{
 			MethodName: "RotatePepper",

@@ -261,3 +261,112 @@ func (e *Engine) Walk(ctx context.Context, tenant, id string, f func(*Finding) b
 		}
 	}
 }
+
+// Purge forgets the audits that ended before a time, with their findings, and
+// cancels those that were opened before it and never completed. One that is the
+// last of a schedule, or that another is being compared with, stays. It returns
+// how many went.
+func (e *Engine) Purge(ctx context.Context, before time.Time) (gone int, err error) {
+	var all []*Audit
+	needed := map[string]bool{}
+	for a, err := range e.list(ctx, objects.AllTenants) {
+		if err != nil {
+			return 0, err
+		}
+		all = append(all, a)
+		if !a.Cleaned {
+			needed[a.Previous] = true
+		}
+	}
+	for _, a := range all {
+		switch {
+		case a.State == Open && a.Created.Before(before):
+			if _, err := e.Cancel(ctx, a.Tenant, a.ID); err != nil && !errors.Is(err, ErrUnknown) {
+				return gone, err
+			}
+			continue
+		case !a.Cleaned, a.Ended.IsZero(), !a.Ended.Before(before), needed[a.ID], a.Repeat > 0 && a.State == Done && a.Next == "":
+			continue
+		}
+		if err := e.forget(ctx, a); err != nil {
+			return gone, err
+		}
+		gone++
+	}
+	return gone, nil
+}
+
+// forget deletes an audit. First nobody looks for its pages any more, so that
+// what a crash leaves can still be read, and deleted.
+func (e *Engine) forget(ctx context.Context, a *Audit) error {
+	a, err := e.change(ctx, a.Tenant, a.ID, func(a *Audit) (bool, error) {
+		if a.Result == nil || a.Result.Pages == 0 {
+			return false, nil
+		}
+		a.Result.Pages = 0
+		return true, nil
+	})
+	if err == nil {
+		err = e.deleteAll(ctx, kindPage(a.ID), a.Tenant, nil)
+	}
+	if err == nil {
+		err = e.Objects.Delete(ctx, kindAudit, a.Tenant, a.ID, a.version)
+	}
+	if errors.Is(err, ErrUnknown) || errors.Is(err, objects.ErrConflict) || errors.Is(err, objects.ErrNotFound) {
+		return nil // somebody else was first, or comes after
+	}
+	return err
+}
+
+// Held is what an audit holds on one record.
+type Held struct {
+	Audit *Audit
+	// Row is the record as it was uploaded, while the audit goes on; nil after.
+	Row      *Row
+	Findings []Finding
+}
+
+// About gives what the audits of a tenant hold on the records of these ids.
+func (e *Engine) About(ctx context.Context, tenant string, ids ...string) ([]Held, error) {
+	var out []Held
+	for a, err := range e.list(ctx, tenant) {
+		if err != nil {
+			return nil, err
+		}
+		h := Held{Audit: a}
+		err = e.final(ctx, a, func(f *Finding) bool {
+			if slices.Contains(ids, f.ID) {
+				h.Findings = append(h.Findings, *f)
+			}
+			return ctx.Err() == nil
+		})
+		if err == nil && !a.Cleaned {
+			err = e.uploaded(ctx, a, ids, &h)
+		}
+		if err != nil && !errors.Is(err, objects.ErrNotFound) { // it has ended, or gone, this moment
+			return nil, err
+		}
+		if h.Row != nil || len(h.Findings) > 0 {
+			out = append(out, h)
+		}
+	}
+	return out, ctx.Err()
+}
+
+func (e *Engine) uploaded(ctx context.Context, a *Audit, ids []string, h *Held) error {
+	works, err := e.works(ctx, a)
+	if err != nil {
+		return err
+	}
+	for _, w := range works {
+		rows, err := e.rows(ctx, a, w)
+		if err != nil {
+			return err
+		}
+		if i := slices.IndexFunc(rows, func(r Row) bool { return slices.Contains(ids, r.ID) }); i >= 0 {
+			h.Row = &rows[i]
+			return nil
+		}
+	}
+	return nil
+}

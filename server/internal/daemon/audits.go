@@ -182,6 +182,31 @@ func (a *audits) Remediate(ctx context.Context, tenant, id string, kinds []watch
 	return changed, unchanged, auditError(err)
 }
 
+// about gives what the audits of a tenant hold on a subject: under its pseudonym
+// those of the own store, under its own id those of uploaded records. A hash is
+// named and not shown.
+func (a *audits) about(ctx context.Context, tenant string, ids ...string) ([]any, error) {
+	held, err := a.engine.About(ctx, tenant, ids...)
+	if err != nil {
+		return nil, err
+	}
+	out := []any{}
+	for _, h := range held {
+		findings := []any{}
+		for _, f := range h.Findings {
+			findings = append(findings, map[string]any{"kind": f.Kind.String(), "severity": f.Severity.String(), "class": f.Class, "rankBand": f.Band.String()})
+		}
+		one := map[string]any{"audit": h.Audit.ID, "created": instant(h.Audit.Created), "findings": findings}
+		if r := h.Row; r != nil {
+			one["record"] = map[string]any{"id": r.ID, "hash": r.Hash != "", "lastLogin": instant(r.LastLogin), "lastChanged": instant(r.LastChanged),
+				"context": map[string]any{"login": r.Context.Login, "emails": r.Context.Emails, "names": r.Context.Names, "phones": r.Context.Phones,
+					"words": r.Context.Words, "birthDate": r.Context.BirthDate}}
+		}
+		out = append(out, one)
+	}
+	return out, nil
+}
+
 // message spells an audit as the contract does.
 func (a *audits) message(x *audit.Audit, p audit.Progress) *watchwordv1.Audit {
 	m := &watchwordv1.Audit{

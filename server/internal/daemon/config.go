@@ -318,7 +318,8 @@ type Events struct {
 	Checkpoint string `yaml:"checkpoint"`
 }
 
-// Retention bounds how long data is kept, by class.
+// Retention bounds how long data is kept, by class: events; keys that ended;
+// audits that ended, and uploads that were never completed.
 type Retention map[string]string
 
 // Doctor configures the self-examination.
@@ -495,13 +496,8 @@ func (c Config) check() error {
 			return fmt.Errorf("configuration: doctor.neighbours[%d]: %w", i, err)
 		}
 	}
-	for class, text := range c.Retention {
-		if class != "events" && class != "keys" {
-			return errors.New("configuration: retention knows the classes events and keys")
-		}
-		if _, err := ParseRetention(text); err != nil {
-			return fmt.Errorf("configuration: retention.%s: %w", class, err)
-		}
+	if err := c.Retention.check(); err != nil {
+		return err
 	}
 	return c.checkAdapters()
 }

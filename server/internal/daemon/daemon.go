@@ -57,6 +57,9 @@ type Server struct {
 	dir     dataDir
 	legacy  func() map[string]time.Duration
 	config  Config
+	version string
+	// examining has room for the one examination that may run.
+	examining chan struct{}
 
 	announced struct {
 		sync.Mutex
@@ -82,8 +85,10 @@ type Options struct {
 	// Slots is the most hashes that run at the same moment, unless
 	// hashing.slots says it; zero means GOMAXPROCS.
 	Slots int
-	Log   *slog.Logger
-	Now   func() time.Time
+	// Version describes the program, for those who ask.
+	Version string
+	Log     *slog.Logger
+	Now     func() time.Time
 }
 
 // Start starts a server. When it returns nil the doors are open.
@@ -91,7 +96,7 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &Server{log: o.Log, failed: make(chan error, 4)}
+	s := &Server{log: o.Log, version: o.Version, failed: make(chan error, 4), examining: make(chan struct{}, 1)}
 	run, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	defer func() {
@@ -326,16 +331,8 @@ func (s *Server) verifier(ctx context.Context, c Config, dir dataDir, o Options)
 	if s.tenants, err = newTenants(ctx, s.store, c.Tenants, &subjectKeys{dir: dir.path(subjectKeysDir)}); err != nil {
 		return nil, err
 	}
-	defaults := make(map[string]string)
-	for _, t := range c.Tenants {
-		if t.Policy != "" {
-			defaults[t.Name] = t.Policy
-		}
-	}
-	s.book, err = policybook.New(ctx, policybook.Config{Store: s.store, Dir: c.Policy.Dir, Default: c.Policy.Default, Defaults: defaults, DefaultOf: s.tenants.policy,
-		Key: derive(master, "rollout"), Now: o.Now})
-	if err != nil {
-		return nil, fmt.Errorf("configuration: %w", err)
+	if s.book, err = c.book(ctx, s.store, s.tenants, derive(master, "rollout"), o.Now); err != nil {
+		return nil, err
 	}
 	s.onClose(s.book.Flush)
 	if s.corpora, err = openCorpora(ctx, &c); err != nil {
@@ -357,6 +354,22 @@ func (s *Server) verifier(ctx context.Context, c Config, dir dataDir, o Options)
 		return nil, err
 	}
 	return v, nil
+}
+
+// book opens the policies of configuration, directory and store.
+func (c Config) book(ctx context.Context, store *keep, tenants *tenants, key []byte, now func() time.Time) (*policybook.Book, error) {
+	defaults := make(map[string]string)
+	for _, t := range c.Tenants {
+		if t.Policy != "" {
+			defaults[t.Name] = t.Policy
+		}
+	}
+	book, err := policybook.New(ctx, policybook.Config{Store: store, Dir: c.Policy.Dir, Default: c.Policy.Default, Defaults: defaults, DefaultOf: tenants.policy,
+		Key: key, Now: now})
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	return book, nil
 }
 
 func (c Config) access(keyring *identity.Keyring) (*rpc.Access, error) {

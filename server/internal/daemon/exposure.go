@@ -34,6 +34,23 @@ import (
 
 // Exposure implements rpc.Installation.
 func (i installation) Exposure(ctx context.Context, locale string) ([]*watchwordv1.ExposureFinding, error) {
+	f, err := i.facts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return findings(f.Facts, locale), nil
+}
+
+// facts are those of the running server: what it has in force, not what its
+// files say by now. One examination runs at a time, so that whoever may ask
+// cannot make the server knock at its neighbours' doors as fast as they like.
+func (i installation) facts(ctx context.Context) (*facts, error) {
+	select {
+	case i.s.examining <- struct{}{}:
+		defer func() { <-i.s.examining }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	f := i.s.config.facts(ctx, i.s.dir, i.v.Now())
 	f.addKeys(i.s.keys.List("*"))
 	if i.s.tokens != nil {
@@ -41,24 +58,45 @@ func (i installation) Exposure(ctx context.Context, locale string) ([]*watchword
 			f.Issuer.Err = err.Error()
 		}
 	}
-	if i.s.corpora != nil {
-		f.Corpora = nil
-		for _, c := range i.s.corpora.List() {
-			f.Corpora = append(f.Corpora, exposure.Corpus{Name: c.Name, Built: c.Built, Fault: c.Fault})
-		}
+	f.Corpora = nil
+	for _, c := range i.s.corpora.List() {
+		f.Corpora = append(f.Corpora, exposure.Corpus{Name: c.Name, Version: c.Version, Entries: c.Entries, Built: c.Built, Fault: c.Fault})
 	}
 	report, err := i.s.events.Verify()
 	if err != nil {
 		return nil, err
 	}
 	f.addEvents(i.s.events.Status(), report)
-	if i.s.store.durability != nil {
-		// Who may not ask for the settings learns nothing about them.
-		if sentences, err := i.s.store.durability(ctx); err == nil {
+	if _, err := i.s.hasher.Kernel(); err != nil {
+		f.Hashing.KernelFault = err.Error()
+	}
+	f.Hashing.Legacy = i.s.legacy()
+	f.addStore(ctx, i.s.store)
+	return f, nil
+}
+
+// addStore asks the store's server about itself. Who may not ask for the
+// settings learns nothing about them.
+func (f *facts) addStore(ctx context.Context, store *keep) {
+	if store.durability != nil {
+		if sentences, err := store.durability(ctx); err == nil {
 			f.Durability = sentences
 		}
 	}
-	return findings(f.Facts, locale), nil
+	if store.role != nil && f.Postgres != nil {
+		begin := time.Now()
+		if superuser, clock, err := store.role(ctx); err == nil {
+			f.Postgres.Superuser = superuser
+			f.addClock("PostgreSQL", clock, begin)
+		}
+	}
+}
+
+// addClock compares the clock of a server that was asked at a moment with ours,
+// as it was in the middle between question and answer.
+func (f *facts) addClock(source string, theirs, asked time.Time) {
+	ours := asked.Add(time.Since(asked) / 2).Add(f.Now.Sub(f.began))
+	f.ClockOffsets = append(f.ClockOffsets, exposure.ClockOffset{Source: source, Offset: theirs.Sub(ours)})
 }
 
 // findings gives the findings in the form of the contract.
@@ -74,17 +112,27 @@ func findings(f exposure.Facts, locale string) []*watchwordv1.ExposureFinding {
 // Examine gives the findings about an installation on which no server runs. A
 // directory without keys gives those of the configuration alone.
 func Examine(ctx context.Context, c Config, dir, locale string) ([]*watchwordv1.ExposureFinding, error) {
-	d := dataDir(dir)
-	f := c.facts(ctx, d, time.Now())
-	if done, err := d.initialised(); err != nil || !done {
-		return findings(f.Facts, locale), err
-	}
-	if _, err := os.Stat(d.path(boltstore.FileName)); err != nil && c.Store.Kind == "embedded" {
-		return findings(f.Facts, locale), nil // made by init, never started
-	}
-	store, err := openStore(ctx, c, d)
+	f, err := c.atRest(ctx, dataDir(dir), func(*keep) error { return nil })
 	if err != nil {
 		return nil, err
+	}
+	return findings(f.Facts, locale), nil
+}
+
+// atRest gives the facts of an installation on which no server runs, and shows
+// the store, if it can be opened, to also.
+func (c Config) atRest(ctx context.Context, d dataDir, also func(*keep) error) (*facts, error) {
+	f := c.facts(ctx, d, time.Now())
+	if done, err := d.initialised(); err != nil || !done {
+		return f, err
+	}
+	if _, err := os.Stat(d.path(boltstore.FileName)); err != nil && c.Store.Kind == "embedded" {
+		return f, nil // made by init, never started
+	}
+	store, err := openStore(ctx, c, d)
+	if err != nil { // and all else is worth knowing just then
+		f.StoreFault = cause(err)
+		return f, nil
 	}
 	defer store.close()
 	keyring, err := identity.NewKeyring(ctx, store, time.Now)
@@ -92,34 +140,31 @@ func Examine(ctx context.Context, c Config, dir, locale string) ([]*watchwordv1.
 		return nil, err
 	}
 	f.addKeys(keyring.List("*"))
-	report, err := VerifyEvents(c, dir)
+	report, err := VerifyEvents(c, string(d))
 	if err == nil {
 		f.addEvents(events.Status{}, report)
 	}
-	if store.durability != nil {
-		if sentences, err := store.durability(ctx); err == nil {
-			f.Durability = sentences
-		}
-	}
-	return findings(f.Facts, locale), nil
+	f.addStore(ctx, store)
+	return f, also(store)
 }
 
 // facts collects what the configuration, the files and the neighbours show.
-type facts struct{ exposure.Facts }
+type facts struct {
+	exposure.Facts
+	began   time.Time // the machine's time when Now was taken, which a test may move
+	peppers []string  // files of keys in the data directory
+}
 
 func (c Config) facts(ctx context.Context, dir dataDir, now time.Time) *facts {
-	f := &facts{exposure.Facts{Now: now, Root: os.Geteuid() == 0, AllowWritten: c.allowWritten,
+	f := &facts{began: time.Now(), Facts: exposure.Facts{Now: now, Root: os.Geteuid() == 0, AllowWritten: c.allowWritten,
 		Limited: c.Limits.PerKeyRPS > 0 || c.Limits.PerKeyConcurrency > 0, Origins: c.Listen.CORSOrigins,
-		Throttle:  exposure.Throttle{Shared: c.Store.Kind != "embedded", InProcess: c.Throttle.Store != "redis"},
-		Hashing:   exposure.Hashing{InsecureTestCost: c.Hashing.InsecureTestCost, BelowFloor: c.belowFloor()},
+		Throttle:  c.throttleFacts(),
+		Hashing:   c.hashingFacts(),
 		FreeBytes: freeBytes(string(dir)), Retention: map[string]time.Duration{}}}
 	for class, text := range c.Retention {
 		if d, err := ParseRetention(text); err == nil {
 			f.Retention[class] = d
 		}
-	}
-	if c.Throttle.SubjectFree != nil {
-		f.Throttle.Free = *c.Throttle.SubjectFree
 	}
 	// Networks that cannot be read stop the start, and are no finding.
 	f.Allow, _ = identity.ParseNetworks(c.Listen.Allow)
@@ -144,6 +189,29 @@ func (c Config) facts(ctx context.Context, dir dataDir, now time.Time) *facts {
 	wait.Wait()
 	for _, x := range c.Corpora {
 		f.addCorpus(x)
+	}
+	return f
+}
+
+func (c Config) hashingFacts() exposure.Hashing {
+	h := c.Hashing
+	f := exposure.Hashing{Scheme: h.Scheme, Memory: uint64(h.Memory), Time: h.Time, Parallelism: h.Parallelism, Rounds: h.Rounds,
+		InsecureTestCost: h.InsecureTestCost, BelowFloor: c.belowFloor()}
+	f.Calibrated, _ = time.Parse(time.DateOnly, h.Calibrated) // checked when the configuration was read
+	if f.Rounds == 0 {
+		f.Rounds = int(password.Scheme(h.Scheme).MinRounds())
+	}
+	return f
+}
+
+// throttleFacts tells how logins are limited. Rules that are out of bounds stop
+// the start; here they are told as they are written.
+func (c Config) throttleFacts() exposure.Throttle {
+	f := exposure.Throttle{Shared: c.Store.Kind != "embedded", InProcess: c.Throttle.Store != "redis", Profile: c.Throttle.Profile,
+		DenyOnLoss: c.Throttle.OnStoreFailure == "deny"}
+	if rules, err := c.Rules(); err == nil {
+		l := rules.Unknown[0]
+		f.Free, f.First, f.Longest, f.Close, f.Devices = l.Free, l.First, l.Longest, l.Close, !rules.NoDevices
 	}
 	return f
 }
@@ -256,6 +324,7 @@ func (f *facts) addFiles(c Config, dir dataDir) {
 		add(name, dir.path(name), true, true)
 	}
 	peppers, _ := filepath.Glob(dir.path("pepper*.key")) // the pattern is a good one
+	f.peppers = peppers
 	for _, p := range peppers {
 		add(filepath.Base(p), p, true, true)
 		if st, err := os.Stat(p); err == nil && st.ModTime().After(f.PepperCreated) {
@@ -330,7 +399,8 @@ func (f *facts) addKeys(keys []identity.Key) {
 
 func (f *facts) addEvents(st events.Status, r events.Report) {
 	beside := f.Events.Beside
-	f.Events = exposure.Events{Known: true, Intact: r.Intact, BrokenAt: r.BrokenAt, Why: r.Why, Uncovered: st.Uncovered, Lost: st.Lost, Beside: beside}
+	f.Events = exposure.Events{Known: true, Intact: r.Intact, BrokenAt: r.BrokenAt, Why: r.Why, Uncovered: st.Uncovered, Lost: st.Lost, Beside: beside,
+		Count: r.Events, NewestEvent: r.Newest}
 	if st.Err != nil {
 		f.Events.Err = cause(st.Err)
 	}
@@ -372,8 +442,7 @@ func (f *facts) addRedis(ctx context.Context, c Config) {
 		return
 	}
 	r.Reached, r.Settings = true, settings
-	middle := f.Now.Add(time.Since(begin) / 2)
-	f.ClockOffsets = append(f.ClockOffsets, exposure.ClockOffset{Source: "Redis", Offset: clock.Sub(middle)})
+	f.addClock("Redis", clock, begin)
 }
 
 // sslMode finds the mode in both forms of a connection string.
@@ -431,7 +500,8 @@ func (f *facts) addCorpus(c Corpus) {
 	if err != nil {
 		x.Fault = "the file cannot be opened as an index"
 	} else {
-		x.Built = index.Info().Built
+		info := index.Info()
+		x.Built, x.Entries = info.Built, info.Entries
 		if err := index.Close(); err != nil {
 			x.Fault = "the file cannot be closed"
 		}

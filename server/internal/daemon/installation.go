@@ -259,6 +259,9 @@ func (i installation) ExportSubject(ctx context.Context, tenant, subject string)
 		return nil, err
 	}
 	out["throttle"] = lanesOf(lanes)
+	if out["audits"], err = i.s.audits.about(ctx, tenant, who.String(), subject); err != nil {
+		return nil, err
+	}
 	name, err := i.s.journal.keys.name(tenant, who)
 	if err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -49,26 +50,58 @@ func (s *Server) purge(ctx context.Context, classes Retention, now func() time.T
 	}
 }
 
+// retained are the classes of data that may be dropped with age, each with what
+// drops it.
+var retained = []struct {
+	class string
+	drop  func(ctx context.Context, s *Server, before time.Time) (gone uint64, err error)
+}{
+	{"events", func(ctx context.Context, s *Server, before time.Time) (uint64, error) {
+		return s.events.Purge(ctx, before)
+	}},
+	{"keys", func(ctx context.Context, s *Server, before time.Time) (uint64, error) {
+		n, err := s.keys.Purge(ctx, before)
+		return uint64(n), err
+	}},
+	{"audits", func(ctx context.Context, s *Server, before time.Time) (uint64, error) {
+		n, err := s.audits.engine.Purge(ctx, before)
+		return uint64(n), err
+	}},
+}
+
+// check finds classes that nothing drops, and times that are none.
+func (r Retention) check() error {
+	for class, text := range r {
+		known := false
+		var names []string
+		for _, k := range retained {
+			known = known || k.class == class
+			names = append(names, k.class)
+		}
+		if !known {
+			return fmt.Errorf("configuration: retention knows the classes %s", strings.Join(names, ", "))
+		}
+		if _, err := ParseRetention(text); err != nil {
+			return fmt.Errorf("configuration: retention.%s: %w", class, err)
+		}
+	}
+	return nil
+}
+
 func (s *Server) purgeOnce(ctx context.Context, classes Retention, now time.Time) error {
 	var errs []error
-	if text, ok := classes["events"]; ok {
+	for _, k := range retained {
+		text, ok := classes[k.class]
+		if !ok {
+			continue
+		}
 		keep, err := ParseRetention(text)
 		if err == nil {
 			var n uint64
-			n, err = s.events.Purge(ctx, now.Add(-keep))
+			n, err = k.drop(ctx, s, now.Add(-keep))
 			if n > 0 {
-				s.log.Info("events older than their retention were dropped", "events", n)
-			}
-		}
-		errs = append(errs, err)
-	}
-	if text, ok := classes["keys"]; ok {
-		keep, err := ParseRetention(text)
-		if err == nil {
-			var n int
-			n, err = s.keys.Purge(ctx, now.Add(-keep))
-			if n > 0 {
-				s.journal.note("key.purge", "OK", map[string]string{"count": strconv.Itoa(n)})
+				s.journal.note("retention.purge", "OK", map[string]string{"class": k.class, "count": strconv.FormatUint(n, 10)})
+				s.log.Info("data older than its retention was dropped", "class", k.class, "count", n)
 			}
 		}
 		errs = append(errs, err)

@@ -47,7 +47,10 @@ type keep struct {
 	// durability tells, as sentences, the settings of the store's server under
 	// which what was acknowledged may be lost.
 	durability func(context.Context) ([]string, error)
-	close      func() error
+	// role tells, of PostgreSQL, whether our role may do everything, and the time
+	// there; nil for other stores.
+	role  func(context.Context) (superuser bool, clock time.Time, err error)
+	close func() error
 }
 
 // openStore opens the configured store, and takes the data directory for this
@@ -74,14 +77,17 @@ func openStore(ctx context.Context, c Config, dir dataDir) (_ *keep, err error) 
 		io.Closer
 		CheckDurability(context.Context) ([]string, error)
 	}
+	var role func(context.Context) (bool, time.Time, error)
 	if c.Store.Kind == "postgres" {
 		dsn, err := c.Postgres.dsn()
 		if err != nil {
 			return nil, err
 		}
-		if remote, err = pgstore.Open(ctx, pgstore.Config{DSN: dsn}); err != nil {
+		pg, err := pgstore.Open(ctx, pgstore.Config{DSN: dsn})
+		if err != nil {
 			return nil, err
 		}
+		remote, role = pg, pg.Role
 	} else {
 		rc, err := c.Redis.store()
 		if err != nil {
@@ -92,7 +98,7 @@ func openStore(ctx context.Context, c Config, dir dataDir) (_ *keep, err error) 
 		}
 	}
 	return &keep{
-		guard: &guard{backend: remote, limit: callLimit}, durability: remote.CheckDurability,
+		guard: &guard{backend: remote, limit: callLimit}, durability: remote.CheckDurability, role: role,
 		close: func() error { return errors.Join(remote.Close(), unlock()) },
 	}, nil
 }

@@ -61,6 +61,7 @@ const (
 	typeBegin  = "log.begin"  // the first line; params: log, the id of this log
 	typeMended = "log.mended" // a line cut short by a crash was dropped
 	typeBroken = "log.broken" // what was found at the start is not what was written
+	typeTurn   = "log.turn"   // a file that had become old was closed
 	typePurge  = "log.purge"  // params: first, the first sequence kept; mac, of the line before it
 )
 

@@ -133,10 +133,24 @@ func read(t *testing.T, c events.Config) (names []string, contents map[string][]
 // TestEveryTamperingIsFound changes a log in a thousand random ways.
 func TestEveryTamperingIsFound(t *testing.T) {
 	c := config(t.TempDir())
-	c.SegmentBytes = 6 << 10
-	write(t, c, 60)
+	c.SegmentBytes, c.CheckpointEvery = 6<<10, 20
+	for range 4 {
+		write(t, c, 15)
+	}
 	names, good := read(t, c)
+	marks := slices.Collect(bytes.Lines(good[c.Checkpoint]))
+	if len(marks) < 5 || len(names) < 3 {
+		t.Fatalf("%d checkpoints, %d files: too few to tamper with", len(marks), len(names))
+	}
 	intact(t, c, true)
+	elsewhere := config(t.TempDir())
+	elsewhere.Sign = ed25519.NewKeyFromSeed(bytes.Repeat([]byte{9}, 32))
+	write(t, elsewhere, 3)
+	b, err := os.ReadFile(elsewhere.Checkpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	foreign := append(bytes.SplitAfter(b, []byte("\n"))[0], []byte{}...)
 	r := rand.New(rand.NewPCG(1, 2))
 	found := map[string]int{}
 	for i := range 1000 {
@@ -144,7 +158,8 @@ func TestEveryTamperingIsFound(t *testing.T) {
 		lines := bytes.SplitAfter(bytes.Clone(good[name]), []byte("\n"))
 		lines = lines[:len(lines)-1]
 		a, b := r.IntN(len(lines)), r.IntN(len(lines))
-		how := []string{"edit", "drop", "swap", "insert", "cut tail", "copy", "cut middle", "forge", "drop file", "swap files", "edit checkpoint", "cut bytes"}[i%12]
+		how := []string{"edit", "drop", "swap", "insert", "cut tail", "copy", "cut middle", "forge", "drop file", "swap files", "edit checkpoint", "cut bytes",
+			"drop checkpoint", "swap checkpoints", "copy checkpoint", "foreign checkpoint", "no checkpoints"}[i%17]
 		removed := ""
 		switch how {
 		case "edit":
@@ -197,6 +212,23 @@ func TestEveryTamperingIsFound(t *testing.T) {
 			x := r.IntN(len(cp) - 1)
 			cp[x] ^= 1 << r.IntN(8)
 			lines = [][]byte{cp}
+		case "drop checkpoint": // from between: the first may have been thinned out
+			name = c.Checkpoint
+			lines = slices.Delete(slices.Clone(marks), 1+a%(len(marks)-2), 2+a%(len(marks)-2))
+		case "swap checkpoints":
+			name = c.Checkpoint
+			lines = slices.Clone(marks)
+			x := r.IntN(len(marks) - 2)
+			lines[x], lines[x+1] = lines[x+1], lines[x]
+		case "copy checkpoint":
+			name = c.Checkpoint
+			lines = slices.Insert(slices.Clone(marks), r.IntN(len(marks)-1), marks[r.IntN(len(marks)-1)])
+		case "foreign checkpoint": // signed by another
+			name = c.Checkpoint
+			lines = slices.Insert(slices.Clone(marks), r.IntN(len(marks)), foreign)
+		case "no checkpoints":
+			name = c.Checkpoint
+			lines = nil
 		case "cut bytes":
 			name = c.Path
 			lines = [][]byte{good[name][:r.IntN(len(good[name]))]}

@@ -19,6 +19,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -40,8 +41,11 @@ type Config struct {
 	// between a line and the checkpoint that covers it. Defaults 5s and 256.
 	CheckpointAfter time.Duration
 	CheckpointEvery int
-	// SegmentBytes is about how long a file grows. Default 64 MiB.
+	// SegmentBytes is about how long a file grows, and SegmentAge the time after
+	// which the next begins: what is dropped are whole files. Defaults 64 MiB and
+	// a day.
 	SegmentBytes int64
+	SegmentAge   time.Duration
 	Now          func() time.Time
 
 	// open replaces the opening of the file, for tests of failing disks.
@@ -57,13 +61,30 @@ type file interface {
 }
 
 func openFile(path string) (file, error) {
-	// A pipe or a device would block or swallow; and the mode of a file that
-	// exists is not ours to widen.
-	if st, err := os.Lstat(path); err == nil && !st.Mode().IsRegular() {
-		return nil, errors.New("not a regular file")
-	}
-	return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	return openRegular(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND)
 }
+
+var errNoFile = errors.New("not a regular file")
+
+// openRegular opens a file, and nothing else: a pipe or a device would block or
+// swallow. Not even the opening waits, should one take the file's place between
+// the look and it. The mode of a file that exists is not ours to widen.
+func openRegular(path string, flag int) (*os.File, error) {
+	if st, err := os.Lstat(path); err == nil && !st.Mode().IsRegular() {
+		return nil, errNoFile
+	}
+	f, err := os.OpenFile(path, flag|syscall.O_NONBLOCK, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
+		return nil, errors.Join(errNoFile, err, f.Close())
+	}
+	return f, nil
+}
+
+// openRead opens a file of the log, or of checkpoints, to read it.
+func openRead(path string) (*os.File, error) { return openRegular(path, os.O_RDONLY) }
 
 // ErrSink is returned by Append when the event could not be made durable in
 // time. What it was to record must not happen.
@@ -85,11 +106,13 @@ type Log struct {
 	// Of the writing goroutine alone:
 	f      file
 	size   int64
-	next   uint64 // sequence of the next line
+	born   time.Time // of the first line of the file
+	next   uint64    // sequence of the next line
 	last   mac
 	id     string
 	unsure bool // the file's end is not known: look before the next write
 	marked uint64
+	link   string   // of the newest checkpoint
 	kept   []*entry // notes of a write that failed
 
 	// turning is held while the file changes its name.
@@ -131,6 +154,7 @@ func Open(c Config) (*Log, error) {
 	c.CheckpointAfter = defaulted(c.CheckpointAfter, 5*time.Second)
 	c.CheckpointEvery = defaulted(c.CheckpointEvery, 256)
 	c.SegmentBytes = defaulted(c.SegmentBytes, 64<<20)
+	c.SegmentAge = defaulted(c.SegmentAge, 24*time.Hour)
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -171,6 +195,9 @@ func (l *Log) begin() (say []Event, err error) {
 		return nil, err
 	}
 	marks, _, markErr := readCheckpoints(l.c.Checkpoint, public)
+	if l.link, err = lastLink(l.c.Checkpoint); err != nil {
+		return nil, err
+	}
 	if markErr != nil && !errors.Is(markErr, errCheckpoint) {
 		return nil, markErr
 	}
@@ -184,7 +211,7 @@ func (l *Log) begin() (say []Event, err error) {
 	if l.f, err = l.c.open(l.c.Path); err != nil {
 		return nil, err
 	}
-	l.size, l.next, l.last = end.size, end.seq+1, end.mac
+	l.size, l.born, l.next, l.last = end.size, end.born, end.seq+1, end.mac
 	if end.torn > 0 {
 		if err := l.f.Truncate(end.size); err != nil {
 			return nil, errors.Join(err, l.f.Close())
@@ -229,7 +256,8 @@ func (l *Log) event(typ string, params map[string]string) Event {
 
 // end is what the end of a log looks like.
 type end struct {
-	size int64 // of the whole lines of the file
+	size int64     // of the whole lines of the file
+	born time.Time // of its first line
 	seq  uint64
 	mac  mac
 	torn int64  // bytes behind them
@@ -262,7 +290,7 @@ func (l *Log) tail() (end, error) {
 }
 
 func (l *Log) tailOf(path string) (out end, err error) {
-	f, err := os.Open(path)
+	f, err := openRead(path)
 	if err != nil {
 		return end{}, err
 	}
@@ -283,6 +311,9 @@ func (l *Log) tailOf(path string) (out end, err error) {
 			out.why = whyLine
 		case out.seq > 0 && (e.Sequence <= out.seq || chain(l.c.Key, out.mac, body) != m):
 			out.why = whyChain
+		}
+		if err == nil && out.born.IsZero() {
+			out.born = e.Time
 		}
 		if err == nil && e.Sequence >= out.seq {
 			out.seq, out.mac = e.Sequence, m
@@ -538,10 +569,13 @@ func (l *Log) write(batch []*entry) (err error) {
 	if err := l.steady(); err != nil {
 		return err
 	}
-	if l.size >= l.c.SegmentBytes {
+	if l.size >= l.c.SegmentBytes || l.size > 0 && l.c.Now().Sub(l.born) >= l.c.SegmentAge {
 		if err := l.turn(); err != nil {
 			return err
 		}
+	}
+	if l.size == 0 {
+		l.born = l.c.Now()
 	}
 	var b []byte
 	next, last := l.next, l.last
@@ -614,12 +648,12 @@ func (l *Log) steady() error {
 
 // turn moves the full file aside and begins the next.
 func (l *Log) turn() error {
-	st, err := os.Open(l.c.Path)
+	st, err := openRead(l.c.Path)
 	if err != nil {
 		return err
 	}
 	line, _, err := readLine(bufio.NewReader(st))
-	st.Close()
+	st.Close() // only read
 	if err != nil {
 		return err
 	}
@@ -652,11 +686,21 @@ func syncDir(dir string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// mark writes a checkpoint of the newest line.
+// mark writes a checkpoint of the newest line. A second place that does not
+// answer is a disk that does not.
 func (l *Log) mark() {
+	l.stuck.Store(time.Now().UnixNano())
+	defer l.stuck.Store(0)
 	s := *l.state.Load()
-	s.markErr = writeCheckpoint(l.c.Checkpoint, checkpoint{Log: l.id, Seq: s.head, Time: l.c.Now(), Mac: s.last.String()}, l.c.Sign)
-	if s.markErr == nil {
+	link, err := l.link, error(nil)
+	if s.markErr != nil { // nobody knows whether the last one is there
+		link, err = lastLink(l.c.Checkpoint)
+	}
+	if err == nil {
+		link, err = writeCheckpoint(l.c.Checkpoint, checkpoint{Log: l.id, Seq: s.head, Time: l.c.Now(), Mac: s.last.String(), Link: link}, l.c.Sign)
+	}
+	if s.markErr = err; err == nil {
+		l.link = link
 		l.marked = s.head
 		s.marked = s.head
 		s.oldest = time.Time{}

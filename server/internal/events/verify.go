@@ -29,6 +29,8 @@ type Report struct {
 	// what was found there.
 	BrokenAt uint64
 	Why      string
+	// Newest is the latest time among those lines.
+	Newest time.Time
 }
 
 // What Verify can find.
@@ -85,7 +87,7 @@ func openSegments(path string) ([]*os.File, error) {
 	}
 	var files []*os.File
 	for _, name := range names {
-		f, err := os.Open(name)
+		f, err := openRead(name)
 		if err != nil {
 			closeAll(files)
 			return nil, err
@@ -102,9 +104,6 @@ func closeAll(files []*os.File) {
 }
 
 func verify(c Config, files []*os.File, head uint64, last mac) (Report, error) {
-	broken := func(n, at uint64, why string) (Report, error) {
-		return Report{Events: n, BrokenAt: at, Why: why}, nil
-	}
 	marks, torn, err := readCheckpoints(c.Checkpoint, c.Sign.Public().(ed25519.PublicKey))
 	damaged := errors.Is(err, errCheckpoint) || errors.Is(err, errLine) || torn && head == math.MaxUint64
 	if err != nil && !damaged {
@@ -125,9 +124,13 @@ func verify(c Config, files []*os.File, head uint64, last mac) (Report, error) {
 	var (
 		n, next uint64
 		at      mac
+		newest  time.Time
 		bad     *Report
 	)
-	stop := func(seq uint64, why string) { bad = &Report{Events: n, BrokenAt: seq, Why: why} }
+	broken := func(n, at uint64, why string) (Report, error) {
+		return Report{Events: n, BrokenAt: at, Why: why, Newest: newest}, nil
+	}
+	stop := func(seq uint64, why string) { bad = &Report{Events: n, BrokenAt: seq, Why: why, Newest: newest} }
 	for _, file := range files {
 		err := eachLine(file, func(line []byte, ended bool) bool {
 			if next > head && next != 0 {
@@ -171,6 +174,9 @@ func verify(c Config, files []*os.File, head uint64, last mac) (Report, error) {
 				at = m
 				n++
 				next++
+				if e.Time.After(newest) {
+					newest = e.Time
+				}
 				return true
 			}
 			return false
@@ -199,7 +205,7 @@ func verify(c Config, files []*os.File, head uint64, last mac) (Report, error) {
 	case len(marks) == 0 && !mutant.Is(mutant.NoAnchor):
 		return broken(n, next, whyNoMarks)
 	}
-	return Report{Events: n, Intact: true}, nil
+	return Report{Events: n, Intact: true, Newest: newest}, nil
 }
 
 // purged gives the chain value before a line with which the log begins since
@@ -285,8 +291,14 @@ func (l *Log) Events(from uint64) iter.Seq2[Event, error] {
 
 // Purge drops the files whose newest event is older than a time, one after the
 // other, and records before each the first line that is kept with the chain
-// value before it. The file in use stays. It returns how many events went.
+// value before it. The file in use stays; one that has become old is closed
+// first. It returns how many events went.
 func (l *Log) Purge(ctx context.Context, before time.Time) (gone uint64, err error) {
+	if newest, _, _, err := lastOf(l.c.Path); err == nil && newest.Sequence > 0 && newest.Time.Before(before) {
+		if err := l.Append(ctx, l.event(typeTurn, nil)); err != nil {
+			return 0, err
+		}
+	}
 	names, err := segments(l.c.Path)
 	if err != nil {
 		return 0, err
@@ -316,7 +328,7 @@ func (l *Log) Purge(ctx context.Context, before time.Time) (gone uint64, err err
 
 // lastOf gives the last event of a file, and how many it has.
 func lastOf(name string) (newest Event, n uint64, at mac, err error) {
-	f, err := os.Open(name)
+	f, err := openRead(name)
 	if err != nil {
 		return Event{}, 0, mac{}, err
 	}

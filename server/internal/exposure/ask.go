@@ -9,11 +9,11 @@ import (
 	"crypto/tls"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -27,18 +27,18 @@ const (
 
 // ports that go without saying.
 var ports = map[string]string{"http": "80", "https": "443", "elasticsearch": "9200", "redis": "6379", "rediss": "6379", "postgres": "5432",
-	"mongodb": "27017", "memcached": "11211"}
+	"mongodb": "27017", "memcached": "11211", "etcd": "2379", "docker": "2375"}
 
 // CheckNeighbour says why an address cannot be asked, nil if it can. It is a
 // URL without credentials, of the scheme http, https, elasticsearch, redis,
-// rediss, postgres, mongodb or memcached.
+// rediss, postgres, mongodb, memcached, etcd or docker.
 func CheckNeighbour(address string) error {
 	u, err := url.Parse(address)
 	switch {
 	case err != nil || u.Host == "" || u.Hostname() == "":
 		return errors.New("not a URL with a host")
 	case ports[u.Scheme] == "":
-		return errors.New("not of a scheme that can be asked: http, https, elasticsearch, redis, rediss, postgres, mongodb, memcached")
+		return errors.New("not of a scheme that can be asked: http, https, elasticsearch, redis, rediss, postgres, mongodb, memcached, etcd, docker")
 	case u.User != nil:
 		return errors.New("holds credentials: only what a stranger sees is asked for")
 	}
@@ -56,8 +56,20 @@ func Ask(ctx context.Context, address string) Neighbour {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	switch u.Scheme {
-	case "http", "https", "elasticsearch":
-		askHTTP(ctx, u, &n)
+	case "http", "https":
+		n.Kind = "HTTP"
+		askHTTP(ctx, http.MethodGet, u.String(), "", &n)
+	case "elasticsearch":
+		n.Kind = "Elasticsearch"
+		askHTTP(ctx, http.MethodGet, "http://"+hostPort(u)+u.EscapedPath(), "", &n)
+	case "etcd":
+		// Its version is for everybody; whether it holds a key that nobody makes
+		// is only for those who may read. The number is asked for, and no value.
+		n.Kind = "etcd"
+		askHTTP(ctx, http.MethodPost, "http://"+hostPort(u)+"/v3/kv/range", `{"key":"AA==","count_only":true}`, &n)
+	case "docker":
+		n.Kind = "Docker"
+		askHTTP(ctx, http.MethodGet, "http://"+hostPort(u)+"/version", "", &n)
 	case "redis", "rediss":
 		n.Kind = "Redis"
 		n.Open = askRedis(ctx, hostPort(u), u.Scheme == "rediss")
@@ -86,33 +98,33 @@ func hostPort(u *url.URL) string {
 	return net.JoinHostPort(u.Hostname(), port)
 }
 
-// askHTTP gets the address itself. A redirect is not followed: it leads to the
-// page where a stranger is asked who they are.
-func askHTTP(ctx context.Context, u *url.URL, n *Neighbour) {
-	target := *u
-	if u.Scheme == "elasticsearch" {
-		target.Scheme, target.Host = "http", hostPort(u)
-	}
-	n.Kind = "HTTP"
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target.String(), nil)
+// askHTTP asks one address. A redirect is not followed: it leads to the page
+// where a stranger is asked who they are. net/http's client is not used, since
+// it logs what a server says unasked, and a neighbour has no place in our log.
+func askHTTP(ctx context.Context, method, target, body string, n *Neighbour) {
+	req, err := http.NewRequestWithContext(ctx, method, target, strings.NewReader(body))
 	if err != nil {
 		return
 	}
-	client := http.Client{
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport: &http.Transport{DisableKeepAlives: true, Proxy: nil,
-			// Whose certificate it is does not matter to a question that any
-			// stranger may ask; nothing of ours is sent.
-			TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}, //nolint:gosec // see above
+	req.Close = true
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
 	}
-	resp, err := client.Do(req)
+	c, err := dial(ctx, hostPort(req.URL), req.URL.Scheme == "https")
 	if err != nil {
 		return
 	}
-	defer resp.Body.Close()
-	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	n.Open, n.What = resp.StatusCode >= 200 && resp.StatusCode < 300, fmt.Sprintf("%d", resp.StatusCode)
-	if strings.Contains(string(body), `"cluster_name"`) || strings.Contains(string(body), "You Know, for Search") {
+	defer c.Close()
+	if err := req.Write(c); err != nil {
+		return
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(io.LimitReader(c, maxAnswer)), req)
+	if err != nil {
+		return
+	}
+	answer, _ := io.ReadAll(resp.Body)
+	n.Open, n.What = resp.StatusCode >= 200 && resp.StatusCode < 300, strconv.Itoa(resp.StatusCode)
+	if strings.Contains(string(answer), `"cluster_name"`) || strings.Contains(string(answer), "You Know, for Search") {
 		n.Kind = "Elasticsearch"
 	}
 }
@@ -129,7 +141,10 @@ func dial(ctx context.Context, addr string, secure bool) (net.Conn, error) {
 		}
 	}
 	if secure {
-		t := tls.Client(c, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // a stranger's question, as above
+		// Whose certificate it is does not matter to a question that any stranger
+		// may ask; nothing of ours is sent.
+		host, _, _ := net.SplitHostPort(addr)                                       // it was dialled
+		t := tls.Client(c, &tls.Config{ServerName: host, InsecureSkipVerify: true}) //nolint:gosec // see above
 		if err := t.HandshakeContext(ctx); err != nil {
 			return nil, errors.Join(err, c.Close())
 		}
@@ -220,6 +235,7 @@ func askMongo(ctx context.Context, addr string) bool {
 		return false
 	}
 	n := min(int64(binary.LittleEndian.Uint32(size[:])), maxAnswer)
-	answer, _ := io.ReadAll(io.LimitReader(c, n-4))
-	return strings.Contains(string(answer), "databases\x00")
+	answer, _ := io.ReadAll(io.LimitReader(c, n-int64(len(size))))
+	// The array of that name (BSON type 4) is in an answer, and in no refusal.
+	return strings.Contains(string(answer), "\x04databases\x00")
 }

@@ -12,6 +12,7 @@ import (
 	"cmp"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -92,6 +93,7 @@ type Facts struct {
 	Redis          *Redis
 	Postgres       *Postgres
 	Durability     []string // sentences about the store's server
+	StoreFault     string   // why the store cannot be opened; empty if it can
 	Corpora        []Corpus
 	Events         Events
 	Retention      map[string]time.Duration
@@ -114,7 +116,8 @@ type Door struct {
 	Adapter    bool
 }
 
-func (d Door) outside() bool { return d.Addr.IsValid() && !d.Addr.Addr().Unmap().IsLoopback() }
+// Outside tells whether other machines can reach the door.
+func (d Door) Outside() bool { return d.Addr.IsValid() && !d.Addr.Addr().Unmap().IsLoopback() }
 
 // Certificate is one that is configured.
 type Certificate struct {
@@ -158,8 +161,20 @@ type CertCaller struct {
 
 // Hashing is the cost of new hashes.
 type Hashing struct {
-	InsecureTestCost bool
-	BelowFloor       string // which number is under the floor of ASVS 11.4.2
+	Scheme            string
+	Memory            uint64 // argon2id's, in bytes
+	Time, Parallelism int    // argon2id's
+	Rounds            int    // PBKDF2's
+	InsecureTestCost  bool
+	BelowFloor        string // which number is under the floor of ASVS 11.4.2
+	// Calibrated is the day on which the cost was measured for this machine;
+	// zero if it never was.
+	Calibrated time.Time
+	// KernelFault is why the argon2 in use is not the one asked for.
+	KernelFault string
+	// Legacy are the tenants with hashes of another scheme or cost, and how long
+	// every "no match" of theirs takes at least.
+	Legacy map[string]time.Duration
 }
 
 // Throttle is how logins are limited.
@@ -167,8 +182,16 @@ type Throttle struct {
 	// Shared tells whether several servers may share the store, and InProcess
 	// that each counts on its own.
 	Shared, InProcess bool
-	// Free is how many wrong guesses bring no wait.
-	Free int
+	Profile           string
+	// Free is how many wrong guesses bring no wait, First and Longest the waits
+	// that follow, and Close the number of failures in a row that closes a lane.
+	Free           int
+	First, Longest time.Duration
+	Close          int
+	// Devices tells whether known devices are counted apart from strangers.
+	Devices bool
+	// DenyOnLoss refuses logins while the shared store is lost.
+	DenyOnLoss bool
 }
 
 // Redis is the Redis of this installation.
@@ -192,9 +215,11 @@ type Postgres struct {
 
 // Corpus is a configured breach corpus.
 type Corpus struct {
-	Name  string
-	Built time.Time
-	Fault string
+	Name    string
+	Version string // empty where no server reads it
+	Entries uint64
+	Built   time.Time
+	Fault   string
 }
 
 // Events is the state of the event log.
@@ -208,6 +233,7 @@ type Events struct {
 	Uncovered   time.Time // the oldest line without a checkpoint
 	Beside      bool      // the checkpoints lie on the log's own disk directory
 	Lost        uint64
+	Count       uint64 // lines that hold together
 	NewestEvent time.Time
 }
 
@@ -244,18 +270,20 @@ type ClockOffset struct {
 
 // Limits of what is unremarkable.
 const (
-	expirySoon   = 30 * 24 * time.Hour
-	keyAge       = 365 * 24 * time.Hour
-	corpusAge    = 400 * 24 * time.Hour
-	pepperAge    = 3 * 365 * 24 * time.Hour
-	clockSkew    = 5 * time.Second
-	eventsLag    = time.Minute
-	halfYear     = 180 * 24 * time.Hour
-	fewBytes     = 64 << 20
-	freeGuesses  = 10
-	rsaBits      = 2048
-	wideIPv4Bits = 8
-	wideIPv6Bits = 16
+	expirySoon     = 30 * 24 * time.Hour
+	keyAge         = 365 * 24 * time.Hour
+	corpusAge      = 400 * 24 * time.Hour
+	calibrationAge = 400 * 24 * time.Hour
+	pepperAge      = 3 * 365 * 24 * time.Hour
+	clockSkew      = 5 * time.Second
+	eventsLag      = time.Minute
+	halfYear       = 180 * 24 * time.Hour
+	fewBytes       = 64 << 20
+	freeGuesses    = 10
+	legacyWait     = time.Second
+	rsaBits        = 2048
+	wideIPv4Bits   = 8
+	wideIPv6Bits   = 16
 )
 
 // Everyone tells whether a network holds so many addresses that a list with it
@@ -302,7 +330,7 @@ func (e *examiner) say(check string, args ...any) {
 func (e *examiner) doors(f Facts) {
 	outside := false
 	for _, d := range f.Doors {
-		if !d.outside() {
+		if !d.Outside() {
 			if d.Adapter && !d.Secret {
 				e.say("door.no-secret", d.Setting)
 			}
@@ -331,6 +359,12 @@ func (e *examiner) doors(f Facts) {
 		}
 		if f.Root {
 			e.say("process.root")
+		}
+		if f.Hashing.Calibrated.IsZero() {
+			e.say("hashing.uncalibrated")
+		}
+		if len(f.Corpora) == 0 {
+			e.say("corpus.none")
 		}
 	}
 	for _, p := range f.Allow {
@@ -525,6 +559,9 @@ func (e *examiner) stores(f Facts) {
 	for _, s := range f.Durability {
 		e.say("store.durability", s)
 	}
+	if f.StoreFault != "" {
+		e.say("store.unusable", f.StoreFault)
+	}
 	if f.Throttle.Shared && f.Throttle.InProcess {
 		e.say("throttle.alone")
 	}
@@ -552,6 +589,17 @@ func (e *examiner) data(f Facts) {
 	}
 	if f.Hashing.BelowFloor != "" {
 		e.say("hashing.below-floor", f.Hashing.BelowFloor)
+	}
+	if c := f.Hashing.Calibrated; !c.IsZero() && e.now.Sub(c) > calibrationAge {
+		e.say("hashing.old-calibration", c.Format(time.DateOnly))
+	}
+	if f.Hashing.KernelFault != "" {
+		e.say("hashing.kernel", f.Hashing.KernelFault)
+	}
+	for _, tenant := range slices.Sorted(maps.Keys(f.Hashing.Legacy)) {
+		if d := f.Hashing.Legacy[tenant]; d > legacyWait {
+			e.say("hashing.legacy-wait", tenant, d.Round(10*time.Millisecond).String())
+		}
 	}
 	for _, c := range f.Corpora {
 		switch {
@@ -594,7 +642,7 @@ func (e *examiner) events(f Facts) {
 	if v.NewestEvent.Sub(e.now) > clockSkew {
 		e.say("clock.offset", "event log", v.NewestEvent.Sub(e.now).Round(time.Second).String())
 	}
-	if v.Beside && slices.ContainsFunc(f.Doors, Door.outside) {
+	if v.Beside && slices.ContainsFunc(f.Doors, Door.Outside) {
 		e.say("events.one-place")
 	}
 }

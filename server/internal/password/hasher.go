@@ -130,7 +130,7 @@ func (c Config) withDefaults() Config {
 	if c.Params == (Params{}) {
 		c.Params = DefaultParams()
 	}
-	if f := c.Scheme.minRounds(); c.Rounds == 0 && f > 0 {
+	if f := c.Scheme.MinRounds(); c.Rounds == 0 && f > 0 {
 		c.Rounds = f
 	}
 	if c.MemoryBudget == 0 {
@@ -155,14 +155,14 @@ func (c Config) Check() error {
 func (c Config) check() error {
 	p := c.Params
 	switch {
-	case c.Scheme != Argon2id && c.Scheme.minRounds() == 0:
+	case c.Scheme != Argon2id && c.Scheme.MinRounds() == 0:
 		return fmt.Errorf("hashing: new hashes are made with %s, %s, %s or %s only", Argon2id, PBKDF2SHA256, PBKDF2SHA512, PBKDF2SM3)
 	case c.Scheme == Argon2id && c.Rounds != 0:
 		return fmt.Errorf("hashing: rounds belong to PBKDF2: leave them out with %s, or name a PBKDF2 scheme", Argon2id)
 	case c.Rounds > maxRounds:
 		return fmt.Errorf("hashing: rounds are above the %d that verifying accepts", maxRounds)
-	case c.Rounds < c.Scheme.minRounds() && !c.Insecure:
-		return fmt.Errorf("hashing: %d rounds are below the floor of OWASP ASVS 5.0 11.4.2 for %s: set at least %d", c.Rounds, c.Scheme, c.Scheme.minRounds())
+	case c.Rounds < c.Scheme.MinRounds() && !c.Insecure:
+		return fmt.Errorf("hashing: %d rounds are below the floor of OWASP ASVS 5.0 11.4.2 for %s: set at least %d", c.Rounds, c.Scheme, c.Scheme.MinRounds())
 	case p.Memory == 0 || p.Time == 0 || p.Parallelism == 0:
 		return fmt.Errorf("hashing: memory, time and parallelism must each be at least 1")
 	case p.Memory < 8*uint32(p.Parallelism):
@@ -196,10 +196,10 @@ func (p Params) floor() uint32 {
 	}
 }
 
-// minRounds is the floor of OWASP ASVS 5.0 11.4.2 for the PBKDF2 schemes that
+// MinRounds is the floor of OWASP ASVS 5.0 11.4.2 for the PBKDF2 schemes that
 // make new hashes, and 0 for all other schemes. It names none for SM3, whose
 // output and speed are close to SHA-256's.
-func (s Scheme) minRounds() uint32 {
+func (s Scheme) MinRounds() uint32 {
 	switch s {
 	case PBKDF2SHA256, PBKDF2SM3:
 		return 600_000

@@ -6,6 +6,7 @@ package pgstore
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -128,4 +129,13 @@ func (s *Store) CheckDurability(ctx context.Context) (findings []string, err err
 		}
 	}
 	return findings, nil
+}
+
+// Role tells whether the role in use is a superuser, and the server's time.
+func (s *Store) Role(ctx context.Context) (superuser bool, clock time.Time, err error) {
+	err = s.pool.QueryRow(ctx, `SELECT rolsuper, clock_timestamp() FROM pg_roles WHERE rolname = current_user`).Scan(&superuser, &clock)
+	if err != nil {
+		return false, time.Time{}, failed("reading the role", err)
+	}
+	return superuser, clock, nil
 }

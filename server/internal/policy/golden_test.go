@@ -4,14 +4,12 @@
 package policy_test
 
 import (
-	"os"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"go.yaml.in/yaml/v3"
 
 	"github.com/watchword-project/watchword/server/internal/password"
 	"github.com/watchword-project/watchword/server/internal/policy"
@@ -54,87 +52,12 @@ func rules(vs []policy.Violation) []string {
 	return out
 }
 
-// vector is one line of testdata/golden.yaml.
-type vector struct {
-	Name, Password, Use, Purpose, Previous string
-	Context                                struct {
-		Login                        string
-		Emails, Names, Phones, Words []string
-		BirthDate                    string `yaml:"birthDate"`
-	}
-	Listed *struct {
-		List, Form string
-		Rank       int
-	}
-	Breach     uint64
-	Degraded   bool
-	Log10      float64
-	Dictionary []string
-	Reused     bool
-	Hours      int
-	Want       []string
-	Advice     []string
-}
-
-func (v vector) sample(t testing.TB) policy.Sample {
-	s := policy.Sample{
-		Text:    text(t, v.Password),
-		Purpose: map[string]policy.Purpose{"": policy.Signup, "change": policy.Change, "reset": policy.Reset, "login": policy.Login}[v.Purpose],
-		Context: policy.Context(v.Context),
-		Evidence: policy.Evidence{
-			Breach:     policy.Breach{Status: policy.Performed, Found: v.Breach > 0, Count: v.Breach},
-			HistoryHit: v.Reused, Now: now,
-		},
-	}
-	if v.Use == "multi" {
-		s.Use = policy.MultiFactor
-	}
-	if v.Degraded {
-		s.Evidence.Breach.Status = policy.Degraded
-	}
-	if v.Listed != nil {
-		s.Evidence.Listed = []policy.Listed{{List: v.Listed.List, Form: v.Listed.Form, Rank: v.Listed.Rank}}
-	}
-	if v.Log10 > 0 {
-		s.Evidence.Estimate = &policy.Estimate{GuessesLog10: v.Log10}
-	}
-	if v.Previous != "" {
-		s.Evidence.Previous = text(t, v.Previous)
-	}
-	if v.Hours > 0 {
-		s.Evidence.LastChanged = now.Add(-time.Duration(v.Hours) * time.Hour)
-	}
-	if v.Dictionary != nil {
-		d, err := (*policy.Dictionary)(nil).Add(v.Dictionary...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.Evidence.Dictionary = d
-	}
-	return s
-}
-
-func golden(t testing.TB) map[string][]vector {
-	t.Helper()
-	b, err := os.ReadFile("testdata/golden.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all map[string][]vector
-	d := yaml.NewDecoder(strings.NewReader(string(b)))
-	d.KnownFields(true)
-	if err := d.Decode(&all); err != nil {
-		t.Fatal(err)
-	}
-	return all
-}
-
 func judge(p *policy.Policy, s policy.Sample) policy.Verdict {
 	return p.Judge(s.Text, s.Use, s.Purpose, s.Context, s.Evidence)
 }
 
 func TestGoldenVectors(t *testing.T) {
-	all := golden(t)
+	all := policy.Vectors()
 	for _, name := range policy.Builtin().Names() {
 		if len(all[name]) == 0 {
 			t.Errorf("%s has no vectors", name)
@@ -148,13 +71,21 @@ func TestGoldenVectors(t *testing.T) {
 	}
 	for name, vectors := range all {
 		p := get(t, name)
+		for clause, trial := range p.Try(name) {
+			if trial.Run == 0 || len(trial.Failed) > 0 {
+				t.Errorf("%s fails %v of its own standard's %s", name, trial.Failed, clause)
+			}
+			if !slices.ContainsFunc(p.Conformance(name, "en"), func(c policy.Clause) bool { return c.ID == clause }) {
+				t.Errorf("%s has vectors of %q, which is no clause of it", name, clause)
+			}
+		}
 		for _, v := range vectors {
 			t.Run(name+"/"+v.Name, func(t *testing.T) {
-				got := judge(p, v.sample(t))
+				got := judge(p, v.Sample)
 				if diff := cmp.Diff(v.Want, rules(got.Violations)); diff != "" {
 					t.Fatalf("violations (-want +got):\n%s", diff)
 				}
-				checkVerdict(t, p, v.Password, got)
+				checkVerdict(t, p, string(v.Sample.Text.Reveal()), got)
 				for _, x := range got.Violations {
 					for _, c := range x.Clauses {
 						if !clauses[c] {
@@ -226,7 +157,7 @@ func checkVerdict(t testing.TB, p *policy.Policy, plain string, v policy.Verdict
 // TestEveryRuleHasVectors asks that the golden vectors break each rule of
 // each profile at least once, and keep it at least once.
 func TestEveryRuleHasVectors(t *testing.T) {
-	for name, vectors := range golden(t) {
+	for name, vectors := range policy.Vectors() {
 		p := get(t, name)
 		broken, kept := map[string]bool{}, false
 		for _, v := range vectors {
@@ -246,6 +177,31 @@ func TestEveryRuleHasVectors(t *testing.T) {
 			if !broken[r] {
 				t.Errorf("%s: no vector breaks %s", name, r)
 			}
+		}
+	}
+}
+
+// TestTryFindsWhatAClauseForbids takes one rule after the other from a policy,
+// or adds what a clause forbids: the vectors of that clause notice.
+func TestTryFindsWhatAClauseForbids(t *testing.T) {
+	for _, c := range []struct{ standard, rules, clause string }{
+		{"nist-800-63b-4", "length: {min: 14, min_mfa: 8}", "NIST SP 800-63B-4 3.1.1.2 (N1)"},
+		{"nist-800-63b-4", "size: {max_bytes: 100}", "NIST SP 800-63B-4 3.1.1.2 (N2)"},
+		{"nist-800-63b-4", "composition: {mode: enforce, min_digits: 1}", "NIST SP 800-63B-4 3.1.1.2 (N6)"},
+		{"nist-800-63b-4", "max_age: {mode: enforce, days: 365}", "NIST SP 800-63B-4 3.1.1.2 (N7)"},
+		{"nist-800-63b-4", "context: {mode: shadow}", "NIST SP 800-63B-4 3.1.1.2 (N10)"},
+		{"nist-800-63b-4", "breach: {threshold: 2}", "NIST SP 800-63B-4 3.1.1.2 (N10)"},
+		{"nist-800-63b-4", "blocklist: {mode: shadow}", "NIST SP 800-63B-4 3.1.1.2 (N12)"},
+		{"asvs-5-l2", "dictionary: {mode: advise}", "ASVS 5.0.0 6.2.11"},
+		{"asvs-5-l2", "breach: {mode: shadow}", "ASVS 5.0.0 6.2.12"},
+		{"pci-4.0.1", "composition: {mode: shadow}", "PCI DSS 4.0.1 8.3.6"},
+		{"pci-4.0.1", "history: {mode: shadow}", "PCI DSS 4.0.1 8.3.7"},
+		{"pci-4.0.1", "max_age: {mode: shadow}", "PCI DSS 4.0.1 8.3.9"},
+		{"mlps-l3", "max_age: {mode: shadow}", "GB/T 22239-2019 8.1.4.1 a) regular change"},
+	} {
+		p := parse(t, "version: 1\nextends: "+c.standard+"\nrules:\n  "+c.rules+"\n")
+		if trial := p.Try(c.standard)[c.clause]; len(trial.Failed) == 0 {
+			t.Errorf("%s with %s still passes %d vectors of %s", c.standard, c.rules, trial.Run, c.clause)
 		}
 	}
 }

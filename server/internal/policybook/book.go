@@ -335,6 +335,20 @@ func (b *Book) choose(s *state, tenant, name string, who verifier.Pseudonym) (ve
 	return c, nil
 }
 
+// InForce gives the policies that judge the accounts of a tenant when none is
+// named: the default and, while it is rolled out, its candidate.
+func (b *Book) InForce(tenant string) ([]*policy.Policy, error) {
+	s, name := b.state.Load(), b.named(tenant, "")
+	if e, ok := s.shelf(tenant).policies[name]; ok && e.rollout.Candidate != "" && e.rollout.Percent > 0 {
+		return []*policy.Policy{e.releases[e.rollout.Current], e.releases[e.rollout.Candidate]}, nil
+	}
+	c, err := b.choose(s, tenant, name, verifier.Pseudonym{})
+	if err != nil {
+		return nil, err
+	}
+	return []*policy.Policy{c.Policy}, nil
+}
+
 // Summary names one policy of a tenant.
 type Summary struct {
 	Policy  *policy.Policy

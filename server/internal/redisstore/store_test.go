@@ -81,7 +81,7 @@ func TestConformance(t *testing.T) {
 
 func TestConformanceOnCluster(t *testing.T) {
 	t.Parallel()
-	nodes := procs.RedisCluster(t)
+	nodes := procs.RedisCluster(t, 0)
 	var addrs []string
 	for _, n := range nodes {
 		addrs = append(addrs, n.Addr)

@@ -25,6 +25,9 @@ type Installation interface {
 	VerifyEvents(ctx context.Context) (*watchwordv1.VerifyEventsResponse, error)
 	// Exposure examines the installation; locale is en or zh-CN.
 	Exposure(ctx context.Context, locale string) ([]*watchwordv1.ExposureFinding, error)
+	// Evidence holds the installation against a standard; found is false for one
+	// that it does not know.
+	Evidence(ctx context.Context, standard, locale string) (html, json []byte, found bool, err error)
 	// CreateTenant returns verifier.ErrConflict for a name that is taken, and
 	// verifier.ErrUnknownPolicy.
 	CreateTenant(ctx context.Context, t *watchwordv1.Tenant) (*watchwordv1.Tenant, error)
@@ -97,6 +100,26 @@ func (s *adminService) GetExposure(ctx context.Context, m *watchwordv1.GetExposu
 		return nil, err
 	}
 	return &watchwordv1.GetExposureResponse{Findings: findings}, nil
+}
+
+func (s *adminService) GetEvidence(ctx context.Context, m *watchwordv1.GetEvidenceRequest) (*watchwordv1.GetEvidenceResponse, error) {
+	if !runsInstallation(callerOf(ctx)) {
+		return nil, identity.ErrRefused
+	}
+	var r reader
+	standard, locale := r.text("standard", m.GetStandard()), r.locale(m.GetLocale())
+	if r.err != nil {
+		return nil, r.err
+	}
+	html, json, found, err := s.installation.Evidence(ctx, standard, locale)
+	if err != nil {
+		return nil, err
+	}
+	if !found {
+		r.fault("standard", "not one that is known")
+		return nil, r.err
+	}
+	return &watchwordv1.GetEvidenceResponse{Html: string(html), Json: string(json)}, nil
 }
 
 func (s *adminService) CreateTenant(ctx context.Context, m *watchwordv1.CreateTenantRequest) (*watchwordv1.CreateTenantResponse, error) {

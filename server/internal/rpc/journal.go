@@ -83,7 +83,7 @@ var eventTypes = map[string]string{
 // quiet are the methods that change nothing an operator answers for: questions,
 // and the counting of logins.
 var quiet = []string{
-	"AdminService/ListKeys", "AdminService/ListEvents", "AdminService/VerifyEvents", "AdminService/GetExposure", "AdminService/ListTenants",
+	"AdminService/ListKeys", "AdminService/ListEvents", "AdminService/VerifyEvents", "AdminService/GetExposure", "AdminService/GetEvidence", "AdminService/ListTenants",
 	"AuditService/GetAudit", "AuditService/ListAudits", "AuditService/WatchAudit",
 	"BreachService/GetRange", "BreachService/CheckHashes", "BreachService/ListCorpora",
 	"CredentialService/GetCredential", "CredentialService/VerifyPassword",

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/watchword-project/watchword/server/internal/audit"
+	"github.com/watchword-project/watchword/server/internal/sheet"
 )
 
 // words are the texts of a page that are not in the catalogue of kinds.
@@ -188,7 +189,7 @@ func (d *Data) html() []byte {
 		lang = "zh-CN"
 	}
 	v := struct {
-		Lang                        string
+		Head                        template.HTML
 		W                           func(string) string
 		Day, Records, Flagged       string
 		Guessed, Critical           string
@@ -201,7 +202,7 @@ func (d *Data) html() []byte {
 		Diff                        bool
 		DiffNew, DiffGone, DiffSame string
 	}{
-		Lang: lang, W: d.word, Day: d.day(), Records: thousands(d.Result.Records), Flagged: thousands(d.Result.Flagged),
+		Head: sheet.Head(lang, d.word("title")+" · "+d.day()), W: d.word, Day: d.day(), Records: thousands(d.Result.Records), Flagged: thousands(d.Result.Flagged),
 		Guessed: thousands(d.Result.Guessed), Critical: thousands(d.Result.Severities[audit.Critical]),
 		Kinds: chart(d.word("byKind"), d.kindBars()), Severities: chart(d.word("bySeverity"), d.severityBars()),
 		Schemes: chart(d.word("byScheme"), d.schemeBars()), Bands: chart(d.word("bandText"), d.bandBars()),
@@ -250,45 +251,7 @@ func (d *Data) html() []byte {
 	return b.Bytes()
 }
 
-// page asks for nothing from elsewhere, so that a report can be opened offline
-// and cannot tell anybody that it was.
-var page = template.Must(template.New("report").Parse(`<!DOCTYPE html>
-<html lang="{{.Lang}}">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{call .W "title"}} · {{.Day}}</title>
-<style>
-:root { --ink:#1d2530; --soft:#5b6675; --line:#d9dee5; --paper:#fff; --tone:#3b6ea8;
-  --critical:#9b1c31; --high:#c8501e; --medium:#b98600; --low:#3b6ea8; --info:#7a8696; }
-* { box-sizing:border-box; }
-body { margin:0; background:#eef1f5; color:var(--ink); font:15px/1.5 "Noto Sans","Noto Sans CJK SC","PingFang SC","Microsoft YaHei",system-ui,sans-serif; }
-main { max-width:1000px; margin:24px auto; background:var(--paper); padding:40px 48px; box-shadow:0 1px 6px #0002; }
-h1 { font-size:28px; margin:0; } h2 { font-size:18px; margin:36px 0 10px; padding-bottom:4px; border-bottom:2px solid var(--line); }
-.sub { color:var(--soft); margin:2px 0 24px; }
-.cards { display:grid; grid-template-columns:repeat(4,1fr); gap:14px; }
-.card { border:1px solid var(--line); border-top:4px solid var(--tone); padding:12px 14px; }
-.card b { display:block; font-size:28px; line-height:1.25; font-variant-numeric:tabular-nums; }
-.card span { color:var(--soft); font-size:13px; }
-.card.critical { border-top-color:var(--critical); } .card.high { border-top-color:var(--high); } .card.medium { border-top-color:var(--medium); }
-svg { display:block; width:100%; max-width:760px; height:auto; } svg text { font-size:13px; fill:var(--ink); } svg .n { fill:var(--soft); }
-rect.tone { fill:var(--tone); } rect.critical { fill:var(--critical); } rect.high { fill:var(--high); } rect.medium { fill:var(--medium); }
-rect.low { fill:var(--low); } rect.info { fill:var(--info); }
-table { border-collapse:collapse; width:100%; font-size:13px; } th { text-align:left; color:var(--soft); font-weight:600; white-space:nowrap; }
-th,td { padding:6px 10px 6px 0; border-bottom:1px solid var(--line); vertical-align:top; } td.n { text-align:right; font-variant-numeric:tabular-nums; white-space:nowrap; }
-th.n { text-align:right; }
-code { font-family:ui-monospace,"Noto Sans Mono",monospace; font-size:12px; overflow-wrap:anywhere; }
-.tag { display:inline-block; color:#fff; padding:0 7px; border-radius:3px; font-size:12px; white-space:nowrap; background:var(--info); }
-.tag.critical { background:var(--critical); } .tag.high { background:var(--high); } .tag.medium { background:#8a6500; } .tag.low { background:var(--low); }
-.note { color:var(--soft); font-size:13px; }
-@media (max-width:700px) { main { padding:20px; margin:0; } .cards { grid-template-columns:1fr 1fr; } .wide { overflow-x:auto; } }
-@media print { @page { size:A4; margin:14mm; } body { background:#fff; font-size:12px; } main { margin:0; padding:0; max-width:none; box-shadow:none; }
-  h2 { break-after:avoid; } tr, .card, svg { break-inside:avoid; } thead { display:table-header-group; }
-  * { -webkit-print-color-adjust:exact; print-color-adjust:exact; } }
-</style>
-</head>
-<body><main>
+var page = template.Must(template.New("report").Parse(`{{.Head}}<body><main>
 <h1>{{call .W "title"}}</h1>
 <p class="sub">{{call .W "subtitle"}} · {{call .W "asOf"}} {{.Day}}</p>
 <div class="cards">

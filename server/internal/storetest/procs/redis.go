@@ -84,18 +84,19 @@ func (r *Redis) command(ctx context.Context, line string) (string, error) {
 	return strings.TrimSpace(answer), err
 }
 
-// RedisCluster starts a cluster of three masters without replicas.
-func RedisCluster(t testing.TB) []*Redis {
+// RedisCluster starts a cluster of three masters with so many replicas each.
+// The masters come first.
+func RedisCluster(t testing.TB, replicas int) []*Redis {
 	t.Helper()
 	cli := Find(t, "redis-cli")
-	nodes := make([]*Redis, 3)
+	nodes := make([]*Redis, 3*(1+replicas))
 	addrs := make([]string, len(nodes))
 	for i := range nodes {
-		nodes[i] = RedisServer(t, "--cluster-enabled", "yes", "--cluster-node-timeout", "1500")
+		nodes[i] = RedisServer(t, "--cluster-enabled", "yes", "--cluster-node-timeout", "1500", "--cluster-replica-validity-factor", "0")
 		addrs[i] = nodes[i].Addr
 	}
 	args := append([]string{"--cluster", "create"}, addrs...)
-	if out, err := exec.Command(cli, append(args, "--cluster-yes")...).CombinedOutput(); err != nil {
+	if out, err := exec.Command(cli, append(args, "--cluster-replicas", fmt.Sprint(replicas), "--cluster-yes")...).CombinedOutput(); err != nil {
 		t.Fatalf("redis-cli --cluster create: %v: %s", err, out)
 	}
 	eventually(t, "the cluster", func(ctx context.Context) error {
