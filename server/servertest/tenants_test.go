@@ -273,6 +273,7 @@ func TestEveryMethodKeepsTenantsApart(t *testing.T) {
 		"AdminService/ListEvents":    both(whole(`{}`), whole(`{"type":"credential.set"}`), whole(`{"pageToken":"1"}`)),
 		"AdminService/VerifyEvents":  whole(`{}`),
 		"AdminService/GetExposure":   whole(`{}`),
+		"AdminService/GetEvidence":   whole(`{"standard":"mlps-l3"}`),
 		"AdminService/ExportSubject": about(`{"subject":%q}`),
 
 		"AuditService/CreateAudit":      named(`{"source":"SOURCE_UPLOAD","previousId":%q}`, done, noID),
