@@ -41,6 +41,7 @@ var floors = map[string][]string{
 	"server/internal/pepper":            nil,
 	"server/internal/sheet":             nil,
 	"server/internal/strength":          nil,
+	"server/internal/telemetry":         nil,
 	"server/internal/strength/mktables": {"server/internal/strength"},
 	"server/internal/password":          {"server/internal/argon2"},
 	"server/internal/identity":          {"server/internal/objects"},
@@ -79,17 +80,22 @@ var floors = map[string][]string{
 	// Where the rooms meet.
 	"server/internal/daemon": {"server/internal/console", "api/watchword/v1", "server/internal/audit", "server/internal/audit/report", "server/internal/boltstore", "server/internal/corpora", "server/internal/events", "server/internal/evidence", "server/internal/exposure", "server/internal/identity", "server/internal/objects",
 		"server/internal/oidc", "server/internal/password", "server/internal/pepper", "server/internal/pgstore", "server/internal/policy", "server/internal/policybook", "server/internal/redisstore", "server/internal/redisthrottle",
-		"server/internal/rpc", "server/internal/throttle", "server/internal/verifier", "wordlists"},
-	"server": {"api/watchword/v1", "client", "server/internal/daemon", "server/internal/password", "server/internal/policy",
+		"server/internal/rpc", "server/internal/telemetry", "server/internal/throttle", "server/internal/verifier", "wordlists"},
+	"server": {"api/watchword/v1", "client", "client/watchword/completion", "server/internal/daemon", "server/internal/password", "server/internal/policy",
 		"server/internal/policybook", "server/internal/throttle/attacksim", "server/internal/verifier", "wordlists"},
 	"server/servertest": {"client", "server/internal/daemon"},
 	"client":            {"api/watchword/v1"},
-	"client/watchword":  {"client"},
+	"client/watchword":  {"client", "client/watchword/completion"},
+
+	"client/watchword/completion": nil,
 }
 
 // homes says where an outside library may be imported.
 var homes = map[string][]string{
-	"google.golang.org/grpc":                 {"api/watchword/v1", "client", "server", "server/internal/daemon", "server/internal/rpc"},
+	"google.golang.org/grpc":                 {"api/watchword/v1", "client", "server", "server/internal/daemon", "server/internal/rpc", "server/internal/telemetry"},
+	"github.com/prometheus":                  {"server/internal/telemetry"},
+	"go.opentelemetry.io":                    {"server/internal/telemetry"},
+	"github.com/go-logr":                     {"server/internal/telemetry"},
 	"github.com/grpc-ecosystem/grpc-gateway": {"api/watchword/v1", "server/internal/rpc"},
 	"github.com/fullstorydev/grpchan":        {"server/internal/rpc"},
 	"github.com/redis/go-redis":              {"server", "server/internal/redisstore", "server/internal/redisthrottle", "server/internal/storetest/procs"},
@@ -99,7 +105,7 @@ var homes = map[string][]string{
 	"go.etcd.io/bbolt":                       {"server/internal/boltstore"},
 	"go.yaml.in/yaml":                        {"server/internal/daemon", "server/internal/policy"},
 	"golang.org/x/crypto/argon2":             {"server/internal/argon2"},
-	"github.com/alecthomas/kong":             {"server", "client/watchword"},
+	"github.com/alecthomas/kong":             {"server", "client/watchword", "client/watchword/completion"},
 	"github.com/go-crypt":                    {"server/internal/password"},
 	"github.com/emmansun/gmsm":               {"server/internal/password", "server/internal/pepper"},
 	"github.com/go-jose/go-jose":             {"server/internal/oidc"},
@@ -111,7 +117,7 @@ var homes = map[string][]string{
 const maxSiblings = 6
 
 func public(name string) bool {
-	return strings.HasPrefix(name, "api") || name == "wordlists" || name == "client"
+	return strings.HasPrefix(name, "api") || strings.HasPrefix(name, "client") || name == "wordlists"
 }
 
 func TestFloors(t *testing.T) {

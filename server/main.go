@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"reflect"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -22,6 +23,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"google.golang.org/grpc/grpclog"
 
+	"github.com/watchword-project/watchword/client/watchword/completion"
 	"github.com/watchword-project/watchword/server/internal/daemon"
 	"github.com/watchword-project/watchword/server/internal/mutant"
 )
@@ -53,6 +55,8 @@ type cli struct {
 	Key       keyCmd       `cmd:"" help:"Create, list and revoke API keys of the running server."`
 	Demo      demoCmd      `cmd:"" help:"Run a server to try out, with something in it; it leaves nothing behind."`
 	Protoset  protosetCmd  `cmd:"" help:"Write the descriptors of the interface, for grpcurl and clients in other languages."`
+
+	Completion completion.Cmd `cmd:"" help:"Print a completion script for a shell."`
 }
 
 func main() {
@@ -72,6 +76,7 @@ func main() {
 	grpclog.SetLoggerV2(grpclog.NewLoggerV2(discard{}, discard{}, discard{}))
 	// So has that of the Redis client; a store that is lost is an alarm in ours.
 	redis.SetLogger(discard{})
+	daemon.Quiet()
 	if err := k.Run(&c); err != nil {
 		fmt.Fprintln(os.Stderr, "watchword-server:", err)
 		var exit exitError
@@ -104,18 +109,26 @@ func (discard) Write(b []byte) (int, error) { return len(b), nil }
 
 func (discard) Printf(context.Context, string, ...any) {}
 
-// build describes the binary.
+// build describes the binary: its version, the revision and time of its source,
+// and what it was built with and for.
 func build() string {
-	revision := ""
+	text := "watchword-server " + version
 	if info, ok := debug.ReadBuildInfo(); ok {
+		of := map[string]string{}
 		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" {
-				revision = " " + s.Value
+			of[s.Key] = s.Value
+		}
+		for _, part := range []string{of["vcs.revision"], of["vcs.time"]} {
+			if part != "" {
+				text += " " + part
 			}
 		}
-		revision += " " + info.GoVersion
+		if of["vcs.modified"] == "true" {
+			text += " modified"
+		}
+		text += fmt.Sprintf(" %s %s/%s", info.GoVersion, runtime.GOOS, runtime.GOARCH)
 	}
-	return "watchword-server " + version + revision
+	return text
 }
 
 type serveCmd struct {
@@ -132,6 +145,7 @@ func (s *serveCmd) Run(c *cli) error {
 	if err != nil {
 		return err
 	}
+	written := config
 	if s.GRPCAddr != "" {
 		config.Listen.GRPC = s.GRPCAddr
 	}
@@ -140,6 +154,10 @@ func (s *serveCmd) Run(c *cli) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	// From the beginning: a server that starts must not end at a SIGHUP.
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
 	// A hash holds its thread until it ends. With as many threads again as may
 	// hash, there is always one to take in requests and to refuse them at once.
 	slots := runtime.GOMAXPROCS(0)
@@ -155,9 +173,6 @@ func (s *serveCmd) Run(c *cli) error {
 	boundGarbage()
 	log.Info("ready", "grpc", server.GRPCAddr().String(), "http", server.HTTPAddr().String(),
 		"data_dir", c.DataDir, "version", version, "took_ms", time.Since(begin).Milliseconds())
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
 	var failed error
 	for running := true; running; {
 		select {
@@ -165,7 +180,14 @@ func (s *serveCmd) Run(c *cli) error {
 			if err := server.Reload(ctx); err != nil {
 				log.Error("not all could be read again; what was in force stays", "error", err)
 			} else {
-				log.Info("read certificates, policies, keys and tenants again")
+				log.Info("read certificates, corpora, policies, keys and tenants again")
+			}
+			// What the file says now holds from the next start; better to hear today
+			// that there would be none.
+			if next, err := c.config(); err != nil {
+				log.Error("the server would not start with the configuration file as it is now", "error", err)
+			} else if !reflect.DeepEqual(next, written) {
+				log.Warn("the configuration file has changed: it holds from the next start")
 			}
 		case <-ctx.Done():
 			log.Info("stopping: calls under way may end; a second signal stops at once")
@@ -197,6 +219,14 @@ func logger() *slog.Logger {
 	return slog.New(slog.NewJSONHandler(os.Stderr, nil))
 }
 
-type initCmd struct{}
+type initCmd struct {
+	IfNeeded bool `help:"Do nothing, and exit with 0, where the keys are there already."`
+}
 
-func (initCmd) Run(c *cli) error { return daemon.Init(c.DataDir) }
+func (i *initCmd) Run(c *cli) error {
+	err := daemon.Init(c.DataDir)
+	if i.IfNeeded && errors.Is(err, daemon.ErrInitialised) {
+		return nil
+	}
+	return err
+}

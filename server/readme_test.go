@@ -36,12 +36,24 @@ func TestReadmeNamesAll(t *testing.T) {
 		}
 		commands = append(commands, name)
 	}
+	var metrics []string
+	for _, f := range daemon.Metrics() {
+		metrics = append(metrics, f.Name)
+		labels := "|"
+		for i, l := range f.Labels {
+			labels += []string{" ", ", "}[min(i, 1)] + "`" + l + "`"
+		}
+		if row := "\n| `" + f.Name + "` " + labels + " |"; !strings.Contains(string(b), row) {
+			t.Errorf("README.md has no row that begins with %s", row[1:])
+		}
+	}
 	for _, c := range []struct {
 		heading string
 		want    []string
 	}{
 		{"Configuration", keys("", reflect.TypeFor[daemon.Config]())},
 		{"Commands of the server", commands},
+		{"Metrics", metrics},
 	} {
 		got := named(string(b), c.heading)
 		if len(got) == 0 {

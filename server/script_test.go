@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -40,6 +41,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"ready": ready, "keyfile": keyFile, "mode": mode, "serving": serving, "terminate": terminate, "cut": cut, "undumped": undumped,
+			"hangup": hangup, "logged": logged,
 		},
 	})
 }
@@ -81,6 +83,31 @@ func terminate(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	for _, cmd := range ts.BackgroundCmds() {
 		ts.Check(cmd.Process.Signal(syscall.SIGTERM))
+	}
+}
+
+// hangup sends the signal at which servers read their files again to all that
+// run in the background.
+func hangup(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) > 0 {
+		ts.Fatalf("usage: hangup")
+	}
+	for _, cmd := range ts.BackgroundCmds() {
+		ts.Check(cmd.Process.Signal(syscall.SIGHUP))
+	}
+}
+
+// logged waits until a file holds what is looked for.
+func logged(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: logged file pattern")
+	}
+	want, err := regexp.Compile(args[1])
+	ts.Check(err)
+	for end := time.Now().Add(startLimit); !want.MatchString(ts.ReadFile(args[0])); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			ts.Fatalf("%s holds no %s", args[0], args[1])
+		}
 	}
 }
 

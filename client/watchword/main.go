@@ -25,6 +25,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/watchword-project/watchword/client"
+	"github.com/watchword-project/watchword/client/watchword/completion"
 )
 
 // version is set when a release is built.
@@ -48,20 +49,20 @@ type cli struct {
 	Output  string           `help:"Form of the answer: text or json." short:"o" enum:"text,json" default:"text"`
 	Version kong.VersionFlag `help:"Print the version and exit."`
 
-	Check      checkCmd      `cmd:"" help:"Judge a password. Exits with 1 when it is rejected."`
-	Set        setCmd        `cmd:"" help:"Store a password. Exits with 1 when it is rejected."`
-	Verify     verifyCmd     `cmd:"" help:"Verify a login. Exits with 1 when it does not match, with 3 when no attempt is left."`
-	Change     changeCmd     `cmd:"" help:"Verify the current password and store a new one."`
-	Get        getCmd        `cmd:"" help:"Describe a stored credential."`
-	State      stateCmd      `cmd:"" help:"Change the state of a credential."`
-	Delete     deleteCmd     `cmd:"" help:"Delete a credential and everything kept with it."`
-	Import     importCmd     `cmd:"" help:"Store hashes made elsewhere. Exits with 1 when a row was not taken."`
-	Attempt    attemptCmd    `cmd:"" help:"Reserve and settle login attempts."`
-	Generate   generateCmd   `cmd:"" help:"Make passwords that satisfy a policy, and print them."`
-	Keys       keysCmd       `cmd:"" help:"Create, list and revoke API keys."`
-	Policy     policyCmd     `cmd:"" help:"List, show and describe policies."`
-	Audit      auditCmd      `cmd:"" help:"Look for weak stored credentials in bulk."`
-	Completion completionCmd `cmd:"" help:"Print a completion script for a shell."`
+	Check      checkCmd       `cmd:"" help:"Judge a password. Exits with 1 when it is rejected."`
+	Set        setCmd         `cmd:"" help:"Store a password. Exits with 1 when it is rejected."`
+	Verify     verifyCmd      `cmd:"" help:"Verify a login. Exits with 1 when it does not match, with 3 when no attempt is left."`
+	Change     changeCmd      `cmd:"" help:"Verify the current password and store a new one."`
+	Get        getCmd         `cmd:"" help:"Describe a stored credential."`
+	State      stateCmd       `cmd:"" help:"Change the state of a credential."`
+	Delete     deleteCmd      `cmd:"" help:"Delete a credential and everything kept with it."`
+	Import     importCmd      `cmd:"" help:"Store hashes made elsewhere. Exits with 1 when a row was not taken."`
+	Attempt    attemptCmd     `cmd:"" help:"Reserve and settle login attempts."`
+	Generate   generateCmd    `cmd:"" help:"Make passwords that satisfy a policy, and print them."`
+	Keys       keysCmd        `cmd:"" help:"Create, list and revoke API keys."`
+	Policy     policyCmd      `cmd:"" help:"List, show and describe policies."`
+	Audit      auditCmd       `cmd:"" help:"Look for weak stored credentials in bulk."`
+	Completion completion.Cmd `cmd:"" help:"Print a completion script for a shell."`
 }
 
 func main() {

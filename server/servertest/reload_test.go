@@ -64,7 +64,7 @@ func TestCertificatesReload(t *testing.T) {
 		}
 		return c.ConnectionState().PeerCertificates[0].SerialNumber.Int64()
 	}
-	doors := []string{s.GRPCAddr, strings.TrimPrefix(s.URL, "http://")}
+	doors := []string{s.GRPCAddr, strings.TrimPrefix(s.URL, "https://")}
 	become := func(want int64) {
 		t.Helper()
 		for end := time.Now().Add(20 * time.Second); ; time.Sleep(100 * time.Millisecond) {

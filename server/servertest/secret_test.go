@@ -5,14 +5,17 @@ package servertest_test
 
 import (
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"io/fs"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode/utf16"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
@@ -29,10 +32,28 @@ var (
 
 const canary = "canary-9Yq-plaintext-zebra-lamp"
 
-// forms are the spellings under which a secret could stand somewhere.
+// forms are the spellings under which a secret could stand somewhere. In base64
+// it could begin at any byte of three.
 func forms(s string) []string {
-	return []string{s, strings.ToUpper(s), hex.EncodeToString([]byte(s)), strings.ToUpper(hex.EncodeToString([]byte(s))),
-		base64.StdEncoding.EncodeToString([]byte(s)), base64.RawURLEncoding.EncodeToString([]byte(s)), fmt.Sprint([]byte(s))}
+	b := []byte(s)
+	out := []string{s, strings.ToUpper(s), strings.ToLower(s), hex.EncodeToString(b), strings.ToUpper(hex.EncodeToString(b)),
+		url.QueryEscape(s), url.PathEscape(s), strings.ToLower(url.QueryEscape(s)), fmt.Sprint(b), strings.ReplaceAll(strings.Trim(fmt.Sprint(b), "[]"), " ", ",")}
+	for shift := range 3 {
+		long := append(make([]byte, shift), b...)
+		// The first character, and the last, hold bits of what stands beside.
+		from, to := (shift*8+5)/6, len(long)*8/6
+		out = append(out, base64.StdEncoding.EncodeToString(long)[from:to], base64.URLEncoding.EncodeToString(long)[from:to])
+	}
+	var little, big, escaped []byte
+	var every strings.Builder
+	for _, u := range utf16.Encode([]rune(s)) {
+		little, big = binary.LittleEndian.AppendUint16(little, u), binary.BigEndian.AppendUint16(big, u)
+		escaped = fmt.Appendf(escaped, "\\u%04x", u)
+	}
+	for _, c := range b {
+		fmt.Fprintf(&every, "%%%02X", c)
+	}
+	return append(out, string(little), string(big), string(escaped), every.String(), strings.ToLower(every.String()))
 }
 
 // TestNoSecretLeavesTheServer sends a canary password, subject, address and

@@ -56,7 +56,10 @@ type Server struct {
 	AuthPolicyURL  string
 	ForwardAuthURL string
 	ConsoleURL     string
-	DataDir        string
+	// MetricsURL is where the metrics are; empty unless Options.Config switches
+	// them on.
+	MetricsURL string
+	DataDir    string
 	// Log is everything the server logged so far.
 	Log *Log
 
@@ -129,14 +132,17 @@ func TryStart(t testing.TB, o Options) (*Server, error) {
 	}
 	t.Cleanup(s.Stop)
 	s.GRPCAddr = s.daemon.GRPCAddr().String()
-	s.URL = "http://" + s.daemon.HTTPAddr().String()
 	scheme := "http://"
 	if config.Listen.TLS.Cert != "" {
 		scheme = "https://"
 	}
+	s.URL = scheme + s.daemon.HTTPAddr().String()
 	s.AuthPolicyURL = adapterURL(scheme, s.daemon.AdapterAddr("listen.auth_policy"))
 	s.ConsoleURL = adapterURL("http://", s.daemon.AdapterAddr("listen.console"))
 	s.ForwardAuthURL = adapterURL(scheme, s.daemon.AdapterAddr("listen.forward_auth"))
+	if s.MetricsURL = adapterURL(scheme, s.daemon.AdapterAddr("telemetry.metrics_addr")); s.MetricsURL != "" {
+		s.MetricsURL += "/metrics"
+	}
 	key, err := os.ReadFile(filepath.Join(s.DataDir, "admin.key"))
 	if err != nil {
 		return nil, err
@@ -175,14 +181,24 @@ func (s *Server) ClientWith(key string) *client.Client {
 
 // Stop stops the server as a signal would, before the test ends.
 func (s *Server) Stop() {
-	s.stop.Do(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-		defer cancel()
-		if err := s.daemon.Stop(ctx); err != nil {
-			s.t.Errorf("stopping the server: %v", err)
-		}
-	})
+	if err := s.StopWithin(20 * time.Second); err != nil {
+		s.t.Errorf("stopping the server: %v", err)
+	}
 }
+
+// StopWithin is Stop with another limit than that of a test's patience, for calls
+// that do not end by themselves.
+func (s *Server) StopWithin(limit time.Duration) (err error) {
+	s.stop.Do(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), limit)
+		defer cancel()
+		err = s.daemon.Stop(ctx)
+	})
+	return err
+}
+
+// Reload reads files and stored objects again, as SIGHUP does.
+func (s *Server) Reload(ctx context.Context) error { return s.daemon.Reload(ctx) }
 
 // Methods lists the gRPC methods that need a key, with the scope of each.
 func (s *Server) Methods() map[string]string { return s.daemon.RPC().Methods() }

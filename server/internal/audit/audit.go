@@ -43,6 +43,7 @@ import (
 	"errors"
 	"iter"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/watchword-project/watchword/server/internal/objects"
@@ -247,7 +248,11 @@ type Engine struct {
 	seal  sealer
 	owner string
 	wake  chan struct{}
+	busy  atomic.Int64
 }
+
+// Busy is how many audits this server works on now.
+func (e *Engine) Busy() int { return int(e.busy.Load()) }
 
 // maxAudits is how many audits one server works on at a time.
 const maxAudits = 8

@@ -52,7 +52,9 @@ func (e *Engine) Run(ctx context.Context) {
 				continue
 			}
 			wait.Go(func() {
+				e.busy.Add(1)
 				e.drive(ctx, a.Tenant, a.ID)
+				e.busy.Add(-1)
 				mu.Lock()
 				delete(busy, a.ID)
 				mu.Unlock()

@@ -16,6 +16,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -50,6 +51,7 @@ type Config struct {
 
 // Shelf holds the corpora.
 type Shelf struct {
+	turn    sync.Mutex // one look at the files at a time
 	corpora []*corpus
 	padding wordlists.Padding
 	counts  counters
@@ -174,10 +176,17 @@ func (s *Shelf) Run(ctx context.Context, report func(name string, err error)) {
 		case <-ctx.Done():
 			return
 		case <-t.C:
-			for _, c := range s.corpora {
-				c.check(ctx, report)
-			}
+			s.Check(ctx, report)
 		}
+	}
+}
+
+// Check does once, and now, what Run does again and again.
+func (s *Shelf) Check(ctx context.Context, report func(name string, err error)) {
+	s.turn.Lock()
+	defer s.turn.Unlock()
+	for _, c := range s.corpora {
+		c.check(ctx, report)
 	}
 }
 

@@ -24,10 +24,15 @@ import (
 // counts guesses at it.
 const minDoorSecret = 16
 
-// adapterDoors are the doors for foreign protocols that are switched on.
+// metricsSetting is the setting that opens the door for metrics.
+const metricsSetting = "telemetry.metrics_addr"
+
+// adapterDoors are the doors for foreign protocols, and for metrics, that are
+// switched on.
 func (c Config) adapterDoors() []door {
 	var out []door
-	for _, d := range []door{{"listen.auth_policy", c.Listen.AuthPolicy}, {"listen.forward_auth", c.Listen.ForwardAuth}} {
+	for _, d := range []door{{"listen.auth_policy", c.Listen.AuthPolicy}, {"listen.forward_auth", c.Listen.ForwardAuth},
+		{metricsSetting, c.Telemetry.MetricsAddr}} {
 		if d.addr != "" {
 			out = append(out, d)
 		}
@@ -88,7 +93,7 @@ func (s *Server) openAdapters(ctx context.Context, c Config, v *verifier.Verifie
 		return err
 	}
 	for _, d := range c.adapterDoors() {
-		base := rpc.Adapter{Verifier: v, Tenant: c.Listen.AdapterTenant, Allow: allow, Journal: s.journal, Log: s.log, Now: now}
+		base := rpc.Adapter{Verifier: v, Tenant: c.Listen.AdapterTenant, Allow: allow, Journal: s.journal, Log: s.log, Now: now, Observer: s.observer()}
 		var handler http.Handler
 		switch d.name {
 		case "listen.auth_policy":
@@ -96,6 +101,8 @@ func (s *Server) openAdapters(ctx context.Context, c Config, v *verifier.Verifie
 				return err
 			}
 			handler = rpc.NewAuthPolicy(base, rules.Pending)
+		case metricsSetting:
+			handler = s.metricsDoor()
 		default:
 			if c.Listen.ForwardAuthSecretFile != "" {
 				if base.Secret, err = doorSecret("listen.forward_auth_secret_file", c.Listen.ForwardAuthSecretFile); err != nil {
@@ -106,7 +113,7 @@ func (s *Server) openAdapters(ctx context.Context, c Config, v *verifier.Verifie
 				Header: c.Listen.ForwardedHeader, DenyStatus: c.Listen.ForwardAuthDenyStatus})
 		}
 		l, err := bind(ctx, d, func() error {
-			if base.Secret == "" {
+			if base.Secret == "" && d.name != metricsSetting {
 				return errors.New("refusing to start. To fix it: set listen.forward_auth_secret_file")
 			}
 			return exposed()

@@ -21,6 +21,7 @@ import (
 	"github.com/watchword-project/watchword/server/internal/exposure"
 	"github.com/watchword-project/watchword/server/internal/identity"
 	"github.com/watchword-project/watchword/server/internal/password"
+	"github.com/watchword-project/watchword/server/internal/telemetry"
 )
 
 // Config is the configuration file, and its manual. A field that is left out
@@ -335,8 +336,12 @@ type Webhook struct {
 
 // Telemetry is off while empty.
 type Telemetry struct {
+	// OTLPEndpoint is the base URL of a collector of traces. Default: what
+	// OTEL_EXPORTER_OTLP_ENDPOINT says. The other OTEL_* variables hold as well.
 	OTLPEndpoint string `yaml:"otlp_endpoint"`
-	MetricsAddr  string `yaml:"metrics_addr"`
+	// MetricsAddr is the address of the door for metrics, GET /metrics. It asks
+	// for a key or certificate with the scope system.read.
+	MetricsAddr string `yaml:"metrics_addr"`
 }
 
 // Default gives the configuration of a server without a file.
@@ -494,6 +499,11 @@ func (c Config) check() error {
 	for i, n := range c.Doctor.Neighbours {
 		if err := exposure.CheckNeighbour(n); err != nil {
 			return fmt.Errorf("configuration: doctor.neighbours[%d]: %w", i, err)
+		}
+	}
+	if c.Telemetry.OTLPEndpoint != "" {
+		if err := telemetry.CheckEndpoint(c.Telemetry.OTLPEndpoint); err != nil {
+			return fmt.Errorf("configuration: telemetry.otlp_endpoint: %w", err)
 		}
 	}
 	if err := c.Retention.check(); err != nil {

@@ -31,12 +31,15 @@ import (
 	"github.com/watchword-project/watchword/server/internal/pepper"
 	"github.com/watchword-project/watchword/server/internal/policybook"
 	"github.com/watchword-project/watchword/server/internal/rpc"
+	"github.com/watchword-project/watchword/server/internal/telemetry"
+	"github.com/watchword-project/watchword/server/internal/throttle"
 	"github.com/watchword-project/watchword/server/internal/verifier"
 )
 
 // Server is a running server.
 type Server struct {
 	log     *slog.Logger
+	now     func() time.Time
 	rpc     *rpc.Server
 	http    *http.Server
 	grpcL   net.Listener
@@ -60,6 +63,10 @@ type Server struct {
 	version string
 	// examining has room for the one examination that may run.
 	examining chan struct{}
+
+	throttle  *throttle.Limiter
+	telemetry *telemetry.Observer // nil: nothing is measured
+	reloads   reloads
 
 	announced struct {
 		sync.Mutex
@@ -96,7 +103,7 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &Server{log: o.Log, version: o.Version, failed: make(chan error, 4), examining: make(chan struct{}, 1)}
+	s := &Server{log: o.Log, now: o.Now, version: o.Version, failed: make(chan error, 4), examining: make(chan struct{}, 1)}
 	run, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	defer func() {
@@ -106,18 +113,19 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	}()
 	c := o.Config
 	s.config = c
-	if err := c.supported(); err != nil {
-		return nil, err
-	}
 	dir := dataDir(o.DataDir)
 	s.dir = dir
 	fresh, err := s.prepare(ctx, c, dir)
 	if err != nil {
 		return nil, err
 	}
+	if err := s.measure(ctx, c, o); err != nil {
+		return nil, err
+	}
 	if s.store, err = openStore(ctx, c, dir); err != nil {
 		return nil, err
 	}
+	s.store.telemetry = s.telemetry
 	s.onClose(func(context.Context) error { return s.store.close() })
 	v, err := s.verifier(ctx, c, dir, o)
 	if err != nil {
@@ -153,10 +161,14 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	noticed := v.Throttle.Signals(run)
 	s.spawn(func() { s.watchSignals(run, noticed, hook) })
 	s.spawn(func() {
-		keyring.Run(run, func(err error) { o.Log.Error("keys could not be read again", "error", err) })
+		keyring.Run(run, func(err error) {
+			s.reloads.note(partKeys, err)
+			o.Log.Error("keys could not be read again", "error", err)
+		})
 	})
 	s.spawn(func() {
 		s.book.Run(run, func(err error) {
+			s.reloads.note(partPolicies, err)
 			o.Log.Error("policies could not be read again; those before stay in force", "error", err)
 		})
 	})
@@ -165,7 +177,10 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	s.spawn(func() { s.watchCertificates(run) })
 	s.spawn(func() { s.purge(run, c.Retention, o.Now) })
 	s.spawn(func() {
-		s.tenants.run(run, func(err error) { o.Log.Error("tenants could not be read again", "error", err) })
+		s.tenants.run(run, func(err error) {
+			s.reloads.note(partTenants, err)
+			o.Log.Error("tenants could not be read again", "error", err)
+		})
 	})
 	s.audits.start(s, run)
 	s.spawn(func() { s.eraseAgain(run, v) })
@@ -193,31 +208,12 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 		})
 	})
 	s.spawn(func() {
-		s.corpora.Run(run, func(name string, err error) {
-			if err != nil {
-				o.Log.Error("a changed corpus was not taken", "corpus", name, "error", err)
-				return
-			}
-			o.Log.Info("a changed corpus was taken", "corpus", name)
-		})
+		s.corpora.Run(run, s.sayCorpus)
 	})
+	// A corpus that breaks is noticed by whoever asks it.
+	s.spawn(func() { every(run, probeEvery, s.announce) })
 	s.setReady(true)
 	return s, nil
-}
-
-// supported refuses settings that this version would silently not honour.
-func (c Config) supported() error {
-	for _, f := range []struct {
-		key string
-		set bool
-	}{
-		{"telemetry", c.Telemetry != Telemetry{}},
-	} {
-		if f.set {
-			return fmt.Errorf("configuration: %s is not supported by this version", f.key)
-		}
-	}
-	return nil
 }
 
 // keyring reads the API keys, and makes the first for a store that has none, if
@@ -280,15 +276,18 @@ func (s *Server) prepare(ctx context.Context, c Config, dir dataDir) (fresh bool
 	return true, Init(string(dir))
 }
 
-// Init makes a data directory with its keys, or returns an error and changes
-// nothing when it has any of them. The admin key follows with the first start.
+// ErrInitialised is returned by Init for a data directory that has its keys.
+var ErrInitialised = errors.New("data directory: it has its keys already")
+
+// Init makes a data directory with its keys, or returns ErrInitialised and changes
+// nothing when it has them. The admin key follows with the first start.
 func Init(dir string) error {
 	d := dataDir(dir)
 	switch done, err := d.initialised(); {
 	case err != nil:
 		return err
 	case done:
-		return errors.New("data directory: it has its keys already")
+		return ErrInitialised
 	}
 	if err := os.MkdirAll(string(d), 0o700); err != nil {
 		return fmt.Errorf("data directory: %w", err)
@@ -328,6 +327,7 @@ func (s *Server) verifier(ctx context.Context, c Config, dir dataDir, o Options)
 	if err != nil {
 		return nil, err
 	}
+	s.throttle = limiter
 	if s.tenants, err = newTenants(ctx, s.store, c.Tenants, &subjectKeys{dir: dir.path(subjectKeysDir)}); err != nil {
 		return nil, err
 	}
@@ -426,7 +426,7 @@ func (s *Server) open(ctx context.Context, c Config, dir dataDir, v *verifier.Ve
 		Verifier: v, Keyring: keyring, Book: s.book, Audits: s.audits, Rotate: s.rotatePepper(v), Backup: s.backup, DestroyTenant: s.destroyTenant(v), Access: access, Log: s.log, TLS: tlsConfig,
 		Hosts: c.Listen.Hosts, AnyHost: tlsConfig != nil && len(c.Listen.Hosts) == 0, Origins: c.Listen.CORSOrigins,
 		AnonymousRange: anonymous, Ready: s.unready, Envoy: c.Listen.Envoy, Journal: s.journal,
-		Now: now, Installation: installation{s, v},
+		Now: now, Installation: installation{s, v}, Observer: s.observer(),
 	})
 	if err != nil {
 		return errors.Join(err, ls[0].Close(), ls[1].Close(), s.closeAdapters())
@@ -607,10 +607,22 @@ func (s *Server) Stop(ctx context.Context) error {
 	return s.closeAll(ctx)
 }
 
+// closeLimit bounds what closing takes when calls under way have used up the
+// time of the stop.
+const closeLimit = 5 * time.Second
+
 func (s *Server) closeAll(ctx context.Context) error {
 	s.stop()
 	var errs []error
+	late := false
 	for i := len(s.closers) - 1; i >= 0; i-- {
+		if ctx.Err() != nil && !late {
+			// Calls have used the time up; what they did is still to be written.
+			late = true
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(context.Background(), closeLimit)
+			defer cancel()
+		}
 		errs = append(errs, s.closers[i](ctx))
 	}
 	s.closers = nil

@@ -69,13 +69,15 @@ func (d dataDir) check() error {
 	return nil
 }
 
-// private refuses a secret's file that others can read.
+// private refuses a secret's file that others can read. Where an orchestrator
+// mounts secrets, the files are root's and readable by the group that the server
+// alone is in: those are taken.
 func private(path string) error {
 	st, err := os.Stat(path)
 	if err != nil {
 		return err
 	}
-	if !st.Mode().IsRegular() || st.Mode().Perm()&0o077 != 0 {
+	if !st.Mode().IsRegular() || st.Mode().Perm()&0o077 != 0 && !mounted(st) {
 		return fmt.Errorf("mode is %04o: a secret must be readable by its owner only, set it to 0600", st.Mode().Perm())
 	}
 	return nil

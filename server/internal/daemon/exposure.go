@@ -29,6 +29,7 @@ import (
 	"github.com/watchword-project/watchword/server/internal/identity"
 	"github.com/watchword-project/watchword/server/internal/password"
 	"github.com/watchword-project/watchword/server/internal/redisstore"
+	"github.com/watchword-project/watchword/server/internal/telemetry"
 	"github.com/watchword-project/watchword/wordlists"
 )
 
@@ -316,6 +317,9 @@ func (f *facts) addFiles(c Config, dir dataDir) {
 				}
 			}
 			x.Mode, x.Dir, x.Foreign = st.Mode(), st.IsDir(), foreign(st)
+			if to, err := os.Stat(path); err == nil && secret && to.Mode().IsRegular() && mounted(to) {
+				x.Mode = to.Mode() &^ 0o040 // as private sees it
+			}
 		}
 		f.Files = append(f.Files, x)
 	}
@@ -371,7 +375,7 @@ func (f *facts) addOutgoing(c Config) {
 		secret      bool
 	}{
 		{"webhook.url", c.Webhook.URL, c.Webhook.SecretFile != ""},
-		{"telemetry.otlp_endpoint", c.Telemetry.OTLPEndpoint, true},
+		{"telemetry.otlp_endpoint", telemetry.Endpoint(c.Telemetry.OTLPEndpoint), true},
 	} {
 		if o.to == "" {
 			continue

@@ -10,3 +10,5 @@ import "io/fs"
 func foreign(fs.FileInfo) bool { return false }
 
 func freeBytes(string) uint64 { return 0 }
+
+func mounted(fs.FileInfo) bool { return false }

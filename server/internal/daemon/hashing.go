@@ -23,7 +23,7 @@ func (s *Server) newHasher(c Hashing, slots int) (*password.Hasher, error) {
 	}
 	hasher, err := password.NewHasher(password.Config{
 		Scheme: password.Scheme(c.Scheme), Rounds: uint32(c.Rounds), Params: c.Params(), MemoryBudget: int64(c.MemoryBudget),
-		Slots: slots, QueueWait: c.QueueWait, Kernel: c.Kernel, Firebase: firebase, Insecure: c.InsecureTestCost,
+		Slots: slots, QueueWait: c.QueueWait, Kernel: c.Kernel, Firebase: firebase, Insecure: c.InsecureTestCost, Measured: s.hashed(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)

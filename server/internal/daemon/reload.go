@@ -157,19 +157,32 @@ func (s *Server) reloadCertificates() {
 	}
 	switch taken, err := s.certs.look(); {
 	case err != nil:
+		s.reloads.note(partCertificates, err)
 		s.log.Error("a changed certificate was not taken; the one before stays in force", "error", err)
 		s.journal.note("tls.reload", "FAILED", nil)
 	case taken:
+		s.reloads.note(partCertificates, nil)
 		s.log.Info("a changed certificate was taken")
 		s.journal.note("tls.reload", "OK", nil)
 	}
 }
 
-// Reload reads certificates, policies, keys and tenants again at once. What
-// cannot be read leaves in force what was, and is an error; corpora follow by
-// themselves.
+// sayCorpus tells what came of a changed corpus.
+func (s *Server) sayCorpus(name string, err error) {
+	s.reloads.note(partCorpora, err)
+	if err != nil {
+		s.log.Error("a changed corpus was not taken", "corpus", name, "error", err)
+		return
+	}
+	s.log.Info("a changed corpus was taken", "corpus", name)
+}
+
+// Reload reads certificates, corpora, policies, keys and tenants again at once.
+// What cannot be read leaves in force what was; whatever does not say so in the
+// log itself is an error.
 func (s *Server) Reload(ctx context.Context) error {
 	s.reloadCertificates()
+	s.corpora.Check(ctx, s.sayCorpus)
 	var tokens error
 	if s.tokens != nil {
 		_, tokens = s.tokens.Refresh(ctx)

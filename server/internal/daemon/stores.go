@@ -21,6 +21,7 @@ import (
 	"github.com/watchword-project/watchword/server/internal/objects"
 	"github.com/watchword-project/watchword/server/internal/pgstore"
 	"github.com/watchword-project/watchword/server/internal/redisstore"
+	"github.com/watchword-project/watchword/server/internal/telemetry"
 	"github.com/watchword-project/watchword/server/internal/verifier"
 )
 
@@ -127,8 +128,9 @@ var errSlow = errors.New("no answer in time")
 // failure is a *verifier.StoreError, whoever asked.
 type guard struct {
 	backend
-	limit time.Duration // of one call; 0 for a store in process
-	lost  atomic.Pointer[error]
+	limit     time.Duration // of one call; 0 for a store in process
+	lost      atomic.Pointer[error]
+	telemetry *telemetry.Observer // nil: calls are not measured
 }
 
 // sorted makes the error of a store out of err. The sentinels pass.
@@ -143,7 +145,15 @@ func sorted(ctx context.Context, err error) error {
 	return &verifier.StoreError{Cause: err}
 }
 
-func (g *guard) call(ctx context.Context, f func(context.Context) error) error {
+func (g *guard) call(ctx context.Context, operation string, f func(context.Context) error) (err error) {
+	if g.telemetry != nil {
+		var ended func(failed bool)
+		ctx, ended = g.telemetry.Store(ctx, operation)
+		defer func() {
+			var lost *verifier.StoreError
+			ended(errors.As(err, &lost))
+		}()
+	}
 	if g.limit == 0 {
 		return sorted(ctx, f(ctx))
 	}
@@ -154,7 +164,7 @@ func (g *guard) call(ctx context.Context, f func(context.Context) error) error {
 
 // Get implements verifier.Store.
 func (g *guard) Get(ctx context.Context, tenant string, subject verifier.Pseudonym) (r verifier.Record, err error) {
-	err = g.call(ctx, func(ctx context.Context) (err error) {
+	err = g.call(ctx, "get", func(ctx context.Context) (err error) {
 		r, err = g.backend.Get(ctx, tenant, subject)
 		return err
 	})
@@ -163,12 +173,12 @@ func (g *guard) Get(ctx context.Context, tenant string, subject verifier.Pseudon
 
 // Put implements verifier.Store.
 func (g *guard) Put(ctx context.Context, r verifier.Record) error {
-	return g.call(ctx, func(ctx context.Context) error { return g.backend.Put(ctx, r) })
+	return g.call(ctx, "put", func(ctx context.Context) error { return g.backend.Put(ctx, r) })
 }
 
 // Remove implements verifier.Store.
 func (g *guard) Remove(ctx context.Context, tenant string, subject verifier.Pseudonym, version uint64) error {
-	return g.call(ctx, func(ctx context.Context) error { return g.backend.Remove(ctx, tenant, subject, version) })
+	return g.call(ctx, "remove", func(ctx context.Context) error { return g.backend.Remove(ctx, tenant, subject, version) })
 }
 
 // putters is how many records are on their way at the same moment to a store
@@ -179,7 +189,7 @@ const putters = 64
 func (g *guard) PutAll(ctx context.Context, rs []verifier.Record) []error {
 	var errs []error
 	if im, ok := g.backend.(verifier.Importer); ok {
-		_ = g.call(ctx, func(ctx context.Context) error {
+		_ = g.call(ctx, "import", func(ctx context.Context) error {
 			errs = im.PutAll(ctx, rs)
 			return nil
 		})
@@ -209,7 +219,7 @@ func (g *guard) All(ctx context.Context) iter.Seq2[verifier.Record, error] {
 
 // Load implements objects.Store.
 func (g *guard) Load(ctx context.Context, kind, tenant, name string) (o objects.Object, err error) {
-	err = g.call(ctx, func(ctx context.Context) (err error) {
+	err = g.call(ctx, "load", func(ctx context.Context) (err error) {
 		o, err = g.backend.Load(ctx, kind, tenant, name)
 		return err
 	})
@@ -218,7 +228,7 @@ func (g *guard) Load(ctx context.Context, kind, tenant, name string) (o objects.
 
 // Save implements objects.Store.
 func (g *guard) Save(ctx context.Context, o objects.Object) error {
-	return g.call(ctx, func(ctx context.Context) error { return g.backend.Save(ctx, o) })
+	return g.call(ctx, "save", func(ctx context.Context) error { return g.backend.Save(ctx, o) })
 }
 
 // List implements objects.Store.
@@ -228,7 +238,7 @@ func (g *guard) List(ctx context.Context, kind, tenant string) iter.Seq2[objects
 
 // Delete implements objects.Store.
 func (g *guard) Delete(ctx context.Context, kind, tenant, name string, version uint64) error {
-	return g.call(ctx, func(ctx context.Context) error { return g.backend.Delete(ctx, kind, tenant, name, version) })
+	return g.call(ctx, "delete", func(ctx context.Context) error { return g.backend.Delete(ctx, kind, tenant, name, version) })
 }
 
 // walk gives up when the next element takes longer than limit.

@@ -78,6 +78,7 @@ type job struct {
 	est     time.Duration
 	place   *list.Element // in a queue, or nil
 	started time.Time
+	ended   time.Time
 	err     error
 	done    chan struct{}
 }
@@ -94,6 +95,8 @@ func (f taskFunc) run(w *slot) error { return f(w) }
 type pool struct {
 	wait  time.Duration
 	share int64 // bytes for each slot
+	// measured hears of interactive runs; nil: nobody does.
+	measured func(ctx context.Context, asked, began, ended time.Time)
 
 	mu          sync.Mutex
 	idle        []*slot
@@ -122,17 +125,18 @@ type Stats struct {
 }
 
 // newPool starts a thread for each slot, which close ends.
-func newPool(slots []*slot, share int64, wait time.Duration) *pool {
+func newPool(slots []*slot, share int64, wait time.Duration, measured func(ctx context.Context, asked, began, ended time.Time)) *pool {
 	p := &pool{
-		wait:    wait,
-		share:   share,
-		idle:    slots,
-		slots:   len(slots),
-		queues:  [2]*list.List{list.New(), list.New()},
-		queued:  make(map[Scheme]float64),
-		running: make(map[*job]struct{}),
-		rates:   make(map[Scheme]*rate),
-		drained: make(chan struct{}),
+		wait:     wait,
+		share:    share,
+		measured: measured,
+		idle:     slots,
+		slots:    len(slots),
+		queues:   [2]*list.List{list.New(), list.New()},
+		queued:   make(map[Scheme]float64),
+		running:  make(map[*job]struct{}),
+		rates:    make(map[Scheme]*rate),
+		drained:  make(chan struct{}),
 	}
 	for _, s := range slots {
 		s.jobs = make(chan *job, 1)
@@ -149,6 +153,7 @@ func (p *pool) do(ctx context.Context, j *job) error {
 	}
 	j.ctx = ctx
 	j.done = make(chan struct{})
+	asked := time.Now()
 
 	p.mu.Lock()
 	if err := p.enqueue(j); err != nil {
@@ -170,6 +175,9 @@ func (p *pool) do(ctx context.Context, j *job) error {
 	for {
 		select {
 		case <-j.done:
+			if p.measured != nil && j.class == Interactive && !j.ended.IsZero() {
+				p.measured(ctx, asked, j.started, j.ended)
+			}
 			return j.err
 		case <-ctx.Done():
 			switch p.leave(j, nil) {
@@ -405,7 +413,7 @@ func (p *pool) work(j *job) {
 		p.rateOf(j.scheme).observe(j.load.units, took)
 	}
 	p.idle = append(p.idle, j.taken...)
-	j.err = err
+	j.err, j.ended = err, began.Add(took)
 	close(j.done)
 	if p.closed {
 		p.drain()

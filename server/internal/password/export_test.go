@@ -30,7 +30,7 @@ func NewPool(n int, share int64, wait, service time.Duration) Pool {
 	for i := range slots {
 		slots[i] = &slot{}
 	}
-	p := newPool(slots, share, wait)
+	p := newPool(slots, share, wait, nil)
 	for range 100 { // until nothing is left of the first doubt
 		p.rateOf(Argon2id).observe(1, service)
 	}

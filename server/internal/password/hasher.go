@@ -74,6 +74,10 @@ type Config struct {
 	Kernel string
 	// Firebase is needed to verify hashes exported from Firebase.
 	Firebase *FirebaseKeys
+	// Measured, if set, hears of each interactive run whose caller waited for its
+	// end: when it was asked for, when it began and when it ended. It must not
+	// wait.
+	Measured func(ctx context.Context, asked, began, ended time.Time)
 	// Insecure permits parameters under the floor. It is for tests.
 	Insecure bool
 }
@@ -113,7 +117,7 @@ func NewHasher(c Config) (*Hasher, error) {
 		pages.Bytes += info.Bytes
 		pages.Huge += info.Huge
 	}
-	h := &Hasher{config: c, core: core, pages: pages, pool: newPool(slots, c.MemoryBudget/int64(n), c.QueueWait)}
+	h := &Hasher{config: c, core: core, pages: pages, pool: newPool(slots, c.MemoryBudget/int64(n), c.QueueWait, c.Measured)}
 	// One hash before the first request: the queue's estimates begin with a
 	// measurement of this machine.
 	if _, err := h.make(context.Background(), Batch, Text{reveal: func() []byte { return []byte("start") }}); err != nil {

@@ -33,6 +33,8 @@ type Adapter struct {
 	Journal Journal
 	Log     *slog.Logger
 	Now     func() time.Time
+	// Observer measures; nil means none.
+	Observer Observer
 }
 
 // visit is one request on its way through an adapter.
@@ -90,6 +92,9 @@ func (a *Adapter) serve(door string, handle func(*visit) error) http.Handler {
 			}
 			a.Log.LogAttrs(context.WithoutCancel(r.Context()), level, "request", attrs...)
 			a.recordRefusal(v)
+			if a.Observer != nil {
+				a.Observer.End(r.Context(), door, codeOf(v.code), a.Now().Sub(start))
+			}
 		}()
 		h := w.Header()
 		h.Set("Cache-Control", "no-store")
@@ -136,6 +141,25 @@ func (a *Adapter) change(v *visit, typ string, f func() error) error {
 	err := f()
 	a.Journal.End(a.record(v, typ, outcome(statusOf(v.req.Context(), err, v.id)), nil))
 	return err
+}
+
+// codeOf is the code of the contract that REST would spell as an HTTP status.
+func codeOf(status int) codes.Code {
+	switch {
+	case status < 400:
+		return codes.OK
+	case status == http.StatusUnauthorized:
+		return codes.Unauthenticated
+	case status == http.StatusForbidden:
+		return codes.PermissionDenied
+	case status == http.StatusTooManyRequests:
+		return codes.ResourceExhausted
+	case status == http.StatusServiceUnavailable:
+		return codes.Unavailable
+	case status < 500:
+		return codes.InvalidArgument
+	}
+	return codes.Internal
 }
 
 // sameSecret compares in a time that tells neither content nor length.

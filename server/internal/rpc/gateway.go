@@ -128,12 +128,19 @@ func ConnContext(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, connKey{}, socket{addr: addrOf(c.RemoteAddr())})
 }
 
-func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	a := &arrival{id: newID(), header: traceHeaders(r.Header)}
+// arrive gives what is known of a request before anything in it is believed.
+func arrive(r *http.Request) *arrival {
+	a := &arrival{id: newID()}
 	a.socket, _ = r.Context().Value(connKey{}).(socket)
 	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
 		a.chain = r.TLS.VerifiedChains[0]
 	}
+	return a
+}
+
+func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	a := arrive(r)
+	a.header = g.gate.traceHeaders(r.Header)
 	defer func() {
 		if p := recover(); p != nil {
 			if p == http.ErrAbortHandler { //nolint:errorlint // the very value is what net/http looks for

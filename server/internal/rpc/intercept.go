@@ -109,12 +109,13 @@ func (g *gate) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, n
 		}
 		err = g.finish(ctx, c, resp, err)
 	}()
-	ctx = g.observe(ctx, c)
 	inside, leave, err := g.admit(ctx, c)
 	if err != nil {
 		return nil, err
 	}
 	defer leave()
+	inside = g.observe(inside, c)
+	ctx = inside
 	if m, ok := req.(proto.Message); ok && isMalformed(m) {
 		return nil, errMalformed
 	}
@@ -133,12 +134,13 @@ func (g *gate) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo
 		}
 		err = g.finish(ctx, c, nil, err)
 	}()
-	ctx = g.observe(ctx, c)
 	inside, leave, err := g.admit(ctx, c)
 	if err != nil {
 		return err
 	}
 	defer leave()
+	inside = g.observe(inside, c)
+	ctx = inside
 	if err := g.begin(inside, c, nil); err != nil {
 		return err
 	}

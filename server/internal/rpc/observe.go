@@ -6,6 +6,7 @@ package rpc
 import (
 	"context"
 	"net/http"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -18,36 +19,45 @@ import (
 // Observer measures calls. What it learns names methods, codes and defences,
 // never a subject, an address or anything that was sent.
 type Observer interface {
-	// Begin is called when a call arrives; header gives a header or metadata
-	// value that carries a trace on.
-	Begin(ctx context.Context, method string, header func(name string) string) context.Context
-	// End is called when it was answered, with the context that Begin gave.
+	// Begin is called when a call was let in; header gives a header or metadata
+	// value that carries a trace on. What strangers send begins nothing.
+	Begin(ctx context.Context, method string, header func(ctx context.Context, name string) string) context.Context
+	// End is called when it was answered, with the context that Begin gave, or
+	// when it was refused.
 	End(ctx context.Context, method string, code codes.Code, took time.Duration)
 	// Defence is called when a defence noticed something, and tells whether it
 	// also stopped it.
 	Defence(name string, mitigated bool)
 }
 
-// observe begins to measure a call.
+// observe begins to measure a call that was let in.
 func (g *gate) observe(ctx context.Context, c *call) context.Context {
-	if g.observer == nil {
+	if g.observer == nil || slices.Contains(open, c.method) {
 		return ctx
 	}
-	header := func(name string) string {
-		if v := metadata.ValueFromIncomingContext(ctx, name); len(v) == 1 {
-			return v[0]
-		}
+	return g.observer.Begin(ctx, c.method, traceHeader)
+}
+
+// maxTraceHeader is the longest that a header that carries a trace on may be
+// (W3C Trace Context).
+const maxTraceHeader = 512
+
+// traceHeader gives a header that carries a trace on.
+func traceHeader(ctx context.Context, name string) (v string) {
+	if a := arrivalOf(ctx); a != nil {
+		v = a.header.Get(name)
+	} else if md := metadata.ValueFromIncomingContext(ctx, name); len(md) == 1 {
+		v = md[0]
+	}
+	if len(v) > maxTraceHeader {
 		return ""
 	}
-	if a := arrivalOf(ctx); a != nil && a.header != nil {
-		header = a.header.Get
-	}
-	return g.observer.Begin(ctx, g.known(c.method), header)
+	return v
 }
 
 // known is the method's name, if it is one of ours: a stranger chooses no label.
 func (g *gate) known(method string) string {
-	if method != "REST" && g.scopes[method] == "" {
+	if method != "REST" && g.scopes[method] == "" && !slices.Contains(open, method) {
 		return "unknown"
 	}
 	return method
@@ -97,10 +107,13 @@ var defences = map[string]string{
 }
 
 // traceHeaders keeps the headers that carry a trace on (W3C Trace Context).
-func traceHeaders(h http.Header) http.Header {
+func (g *gate) traceHeaders(h http.Header) http.Header {
+	if g.observer == nil {
+		return nil
+	}
 	out := http.Header{}
 	for _, name := range []string{"Traceparent", "Tracestate"} {
-		if v := h.Get(name); v != "" && len(v) <= 512 {
+		if v := h.Get(name); v != "" {
 			out.Set(name, v)
 		}
 	}

@@ -133,8 +133,9 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 		}
 	})
 	s.health.SetServingStatus("", healthpb.HealthCheckResponse_NOT_SERVING)
-	healthpb.RegisterHealthServer(s.GRPC, s.health)
-	healthpb.RegisterHealthServer(s.admin, s.health)
+	ends := healthService{s.health, s.ending}
+	healthpb.RegisterHealthServer(s.GRPC, ends)
+	healthpb.RegisterHealthServer(s.admin, ends)
 	if cfg.Envoy {
 		ratelimitv3.RegisterRateLimitServiceServer(s.GRPC, &rateLimitService{v: cfg.Verifier})
 	}

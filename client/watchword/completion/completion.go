@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The watchword authors
 
-package main
+// Package completion writes completion scripts for the commands of this project
+// from their own descriptions, so that a new flag is offered at once.
+package completion
 
 import (
 	"fmt"
@@ -13,22 +15,25 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-type completionCmd struct {
+// Cmd is the command that prints the script. Its program's name must be one
+// that a shell types.
+type Cmd struct {
 	Shell string `arg:"" help:"bash, zsh or fish." enum:"bash,zsh,fish"`
 }
 
-func (k *completionCmd) Run(app *kong.Kong) error {
-	words := wordsOf(app.Model.Node, "")
+// Run prints the script.
+func (k *Cmd) Run(app *kong.Kong) error {
+	words, name := wordsOf(app.Model.Node, ""), app.Model.Name
 	switch k.Shell {
 	case "bash":
-		completeBash(os.Stdout, words)
+		completeBash(os.Stdout, name, words)
 	case "zsh":
 		// zsh reads bash's kind of script once bashcompinit has run.
-		fmt.Println("#compdef watchword")
+		fmt.Printf("#compdef %s\n", name)
 		fmt.Println("autoload -U +X bashcompinit && bashcompinit")
-		completeBash(os.Stdout, words)
+		completeBash(os.Stdout, name, words)
 	default:
-		completeFish(os.Stdout, words)
+		completeFish(os.Stdout, name, words)
 	}
 	return nil
 }
@@ -81,12 +86,13 @@ func valued(w word) bool { return w.value }
 
 // completeBash writes a function that walks the words before the cursor to the
 // command they name, and offers what follows there.
-func completeBash(w io.Writer, places []place) {
+func completeBash(w io.Writer, name string, places []place) {
+	f := "_" + strings.ReplaceAll(name, "-", "_")
 	var every []word
 	for _, p := range places {
 		every = append(every, p.flags...)
 	}
-	fmt.Fprintf(w, "_watchword() {\n")
+	fmt.Fprintf(w, "%s() {\n", f)
 	fmt.Fprintf(w, "  local cur=${COMP_WORDS[COMP_CWORD]} at= i\n")
 	fmt.Fprintf(w, "  local valued=%q\n", " "+texts(every, valued)+" ")
 	fmt.Fprintf(w, "  COMPREPLY=()\n")
@@ -103,7 +109,7 @@ func completeBash(w io.Writer, places []place) {
 		fmt.Fprintf(w, "    %q) COMPREPLY=($(compgen -W %q -- \"$cur\")) ;;\n", spaced(p.path),
 			strings.TrimSpace(texts(p.commands, all)+" "+texts(p.flags, all)))
 	}
-	fmt.Fprintf(w, "  esac\n}\ncomplete -o default -F _watchword watchword\n")
+	fmt.Fprintf(w, "  esac\n}\ncomplete -o default -F %s %s\n", f, name)
 }
 
 // spaced puts a space before each command of a path.
@@ -115,37 +121,37 @@ func spaced(path string) string {
 }
 
 // completeFish writes one rule for each word that can follow.
-func completeFish(w io.Writer, places []place) {
-	fmt.Fprintln(w, "complete -c watchword -f")
+func completeFish(w io.Writer, name string, places []place) {
+	fmt.Fprintf(w, "complete -c %s -f\n", name)
 	global := places[0].flags
 	for _, f := range global {
-		fishFlag(w, "", f)
+		fishFlag(w, name, "", f)
 	}
 	for _, p := range places {
 		cond := "__fish_use_subcommand"
 		if p.path != "" {
 			var seen []string
-			for _, name := range strings.Fields(p.path) {
-				seen = append(seen, "__fish_seen_subcommand_from "+name)
+			for _, command := range strings.Fields(p.path) {
+				seen = append(seen, "__fish_seen_subcommand_from "+command)
 			}
 			cond = strings.Join(seen, "; and ")
 		}
 		for _, c := range p.commands {
-			fmt.Fprintf(w, "complete -c watchword -n %s -a %s -d %s\n", quote(cond), c.text, quote(c.help))
+			fmt.Fprintf(w, "complete -c %s -n %s -a %s -d %s\n", name, quote(cond), c.text, quote(c.help))
 		}
 		if p.path == "" {
 			continue
 		}
 		for _, f := range p.flags {
 			if !slices.Contains(global, f) {
-				fishFlag(w, cond, f)
+				fishFlag(w, name, cond, f)
 			}
 		}
 	}
 }
 
-func fishFlag(w io.Writer, cond string, f word) {
-	fmt.Fprint(w, "complete -c watchword")
+func fishFlag(w io.Writer, name, cond string, f word) {
+	fmt.Fprintf(w, "complete -c %s", name)
 	if cond != "" {
 		fmt.Fprintf(w, " -n %s", quote(cond))
 	}
