@@ -46,6 +46,8 @@ var floors = map[string][]string{
 	"server/internal/password":          {"server/internal/argon2"},
 	"server/internal/identity":          {"server/internal/objects"},
 
+	"server/internal/oidc": {"server/internal/identity"},
+
 	// Decisions.
 	"server/internal/policy":          {"server/internal/password"},
 	"server/internal/policy/mktables": nil,
@@ -77,7 +79,7 @@ var floors = map[string][]string{
 
 	// Where the rooms meet.
 	"server/internal/daemon": {"server/internal/console", "api/watchword/v1", "server/internal/audit", "server/internal/audit/report", "server/internal/boltstore", "server/internal/corpora", "server/internal/events", "server/internal/evidence", "server/internal/exposure", "server/internal/identity", "server/internal/objects",
-		"server/internal/password", "server/internal/pepper", "server/internal/pgstore", "server/internal/policy", "server/internal/policybook", "server/internal/redisstore", "server/internal/redisthrottle",
+		"server/internal/oidc", "server/internal/password", "server/internal/pepper", "server/internal/pgstore", "server/internal/policy", "server/internal/policybook", "server/internal/redisstore", "server/internal/redisthrottle",
 		"server/internal/rpc", "server/internal/telemetry", "server/internal/throttle", "server/internal/verifier", "wordlists"},
 	"server": {"api/watchword/v1", "client", "client/watchword/completion", "server/internal/daemon", "server/internal/password", "server/internal/policy",
 		"server/internal/policybook", "server/internal/throttle/attacksim", "server/internal/verifier", "wordlists"},
@@ -106,6 +108,7 @@ var homes = map[string][]string{
 	"github.com/alecthomas/kong":             {"server", "client/watchword", "client/watchword/completion"},
 	"github.com/go-crypt":                    {"server/internal/password"},
 	"github.com/emmansun/gmsm":               {"server/internal/password", "server/internal/pepper"},
+	"github.com/go-jose/go-jose":             {"server/internal/oidc"},
 	"golang.org/x/time/rate":                 {"server/internal/rpc"},
 }
 

@@ -51,6 +51,7 @@ type cli struct {
 	Doctor    doctorCmd    `cmd:"" help:"Examine the installation: what is reachable, readable, old or weak."`
 	Events    eventsCmd    `cmd:"" help:"Check the event log."`
 	Policy    policyCmd    `cmd:"" help:"Examine and try policies; no server is needed."`
+	Tenant    tenantCmd    `cmd:"" help:"Destroy a tenant of the running server."`
 	Key       keyCmd       `cmd:"" help:"Create, list and revoke API keys of the running server."`
 	Demo      demoCmd      `cmd:"" help:"Run a server to try out, with something in it; it leaves nothing behind."`
 	Protoset  protosetCmd  `cmd:"" help:"Write the descriptors of the interface, for grpcurl and clients in other languages."`

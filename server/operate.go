@@ -25,12 +25,16 @@ const callTimeout = 10 * time.Second
 
 // ask calls the running server through the socket in its data directory.
 func ask(c *cli, f func(ctx context.Context, s *daemon.Operator) error) error {
+	return askWithin(c, callTimeout, f)
+}
+
+func askWithin(c *cli, limit time.Duration, f func(ctx context.Context, s *daemon.Operator) error) error {
 	s, err := daemon.Operate(c.DataDir)
 	if err != nil {
 		return err
 	}
 	defer s.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	if err := f(ctx, s); err != nil {
 		if st, ok := status.FromError(err); ok {
@@ -53,6 +57,32 @@ func (healthCmd) Run(c *cli) error {
 			return errors.New("not ready")
 		}
 		fmt.Println("ready")
+		return nil
+	})
+}
+
+type tenantCmd struct {
+	Destroy tenantDestroyCmd `cmd:"" help:"Destroy a tenant with all that is held for it, for good."`
+}
+
+type tenantDestroyCmd struct {
+	Name    string `arg:"" help:"Name of the tenant."`
+	Confirm string `help:"The name again." required:"" placeholder:"NAME"`
+}
+
+// destroyTimeout bounds the destruction of a large tenant.
+const destroyTimeout = time.Hour
+
+func (d *tenantDestroyCmd) Run(c *cli) error {
+	if d.Confirm != d.Name {
+		return errors.New("--confirm is not the name of the tenant: nothing was destroyed")
+	}
+	return askWithin(c, destroyTimeout, func(ctx context.Context, s *daemon.Operator) error {
+		n, err := s.DestroyTenant(ctx, d.Name)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("destroyed, with %d credentials. Backups from before still hold it: drop them, or restore them only here, where it is destroyed again at the start\n", n)
 		return nil
 	})
 }

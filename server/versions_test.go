@@ -15,12 +15,13 @@ import (
 // (CVE-2026-33186), protojson's endless loop (CVE-2024-24786), and go-redis's
 // mixed-up answers after a broken connection set-up (CVE-2025-29923).
 var least = map[string]string{
-	"google.golang.org/grpc":       "v1.79.3",
-	"google.golang.org/protobuf":   "v1.33.0",
-	"github.com/redis/go-redis/v9": "v9.7.3",
-	"github.com/jackc/pgx/v5":      "v5.5.4",  // CVE-2024-27304
-	"golang.org/x/net":             "v0.38.0", // CVE-2025-22872
-	"golang.org/x/crypto":          "v0.35.0", // CVE-2025-22869
+	"google.golang.org/grpc":        "v1.79.3",
+	"google.golang.org/protobuf":    "v1.33.0",
+	"github.com/redis/go-redis/v9":  "v9.7.3",
+	"github.com/jackc/pgx/v5":       "v5.5.4",  // CVE-2024-27304
+	"golang.org/x/net":              "v0.38.0", // CVE-2025-22872
+	"github.com/go-jose/go-jose/v4": "v4.0.5",  // CVE-2025-27144
+	"golang.org/x/crypto":           "v0.35.0", // CVE-2025-22869
 }
 
 func TestNoKnownFaultsAreLinked(t *testing.T) {

@@ -5,6 +5,8 @@ package servertest_test
 
 import (
 	"encoding/json"
+	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -128,6 +130,116 @@ func TestNothingChangesWithoutTheEventLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	posted(t, s, "/v1/words:add", `{"words":["harmless"]}`)
+}
+
+// eventsOf gives the events of a type.
+func eventsOf(t *testing.T, s *servertest.Server, typ string) (out []map[string]any) {
+	t.Helper()
+	list, _ := posted(t, s, "/v1/events:list", `{"type":"`+typ+`"}`)["events"].([]any)
+	for _, e := range list {
+		out = append(out, e.(map[string]any))
+	}
+	return out
+}
+
+// TestAdaptersAreRecorded: what the doors for foreign protocols refuse and
+// change stands in the event log like what our own refuse and change, under the
+// same pseudonym of the account.
+func TestAdaptersAreRecorded(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t, servertest.Options{Config: "listen: {auth_policy: '127.0.0.1:0', auth_policy_secret_file: '" + secretFile(t, "Bearer "+doorSecret) +
+		"', forward_auth: '127.0.0.1:0', forward_auth_secret_file: '" + secretFile(t, doorSecret) + "', envoy: true}"})
+	export := posted(t, s, "/v1/subjects:export", `{"subject":"alice"}`)["data"].(map[string]any)
+	forward := func(secret ...string) int {
+		t.Helper()
+		req, _ := http.NewRequest(http.MethodGet, s.ForwardAuthURL+"/forward-auth", nil)
+		req.Header["X-Watchword-Secret"] = secret
+		req.SetBasicAuth("alice", "wrong")
+		code, _, _ := s.Do(req)
+		return code
+	}
+	exhaust(t, s, "alice", client.Source{}, 5)
+	if _, text := authPolicy(t, s, "allow", `{"login":"alice","pwhash":"0001"}`); !strings.Contains(text, `"status":-1`) {
+		t.Fatalf("allow: %s", text)
+	}
+	if code := forward(doorSecret); code != http.StatusTooManyRequests {
+		t.Fatalf("forward-auth: %d", code)
+	}
+	for _, secret := range [][]string{{"wrong"}, nil, {doorSecret, doorSecret}, {"wrong", doorSecret}} {
+		if code := forward(secret...); code != http.StatusForbidden {
+			t.Errorf("forward-auth with the secrets %q: %d, want 403", secret, code)
+		}
+	}
+	req, _ := http.NewRequest(http.MethodPost, s.AuthPolicyURL+"/?command=allow", strings.NewReader(`{"login":"alice"}`))
+	if code, _, _ := s.Do(req); code != http.StatusUnauthorized {
+		t.Errorf("auth-policy without the secret: %d", code)
+	}
+	if r, err := shouldLimit(t, s.Client, limitOn("subject", "alice")); err != nil || r.GetOverallCode().String() != "OVER_LIMIT" {
+		t.Fatalf("ShouldRateLimit: %v, %v", r, err)
+	}
+	if code, text := authPolicy(t, s, "reset", `{"login":"alice"}`); code != http.StatusOK {
+		t.Fatalf("reset: %d %s", code, text)
+	}
+	for _, want := range []struct{ typ, actor, method, verdict, outcome string }{
+		{"login.denied", "adapter:auth-policy", "auth-policy", "VERDICT_DELAY", "DENIED"},
+		{"login.denied", "adapter:forward-auth", "forward-auth", "VERDICT_DELAY", "DENIED"},
+		{"login.denied", "key:" + s.Key[3:19], "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit", "OVER_LIMIT", "DENIED"},
+		{"login.denied", "key:" + s.Key[3:19], "/watchword.v1.LoginThrottleService/BeginAttempt", "VERDICT_DELAY", "DENIED"},
+		{"access.denied", "", "auth-policy", "", "UNAUTHENTICATED"},
+		{"access.denied", "", "forward-auth", "", "PERMISSION_DENIED"},
+		{"throttle.reset", "adapter:auth-policy", "", "", "BEGUN"},
+		{"throttle.reset", "adapter:auth-policy", "", "", "OK"},
+	} {
+		eventually(t, want.typ+" of "+want.method, 10*time.Second, func() error {
+			for _, e := range eventsOf(t, s, want.typ) {
+				p, _ := e["params"].(map[string]any)
+				get := func(m map[string]any, name string) string { v, _ := m[name].(string); return v }
+				if get(e, "actor") == want.actor && get(p, "method") == want.method && get(p, "verdict") == want.verdict && get(e, "outcome") == want.outcome &&
+					(want.typ == "access.denied" || get(e, "subject") == export["eventPseudonym"]) {
+					return nil
+				}
+			}
+			return fmt.Errorf("only %v", eventsOf(t, s, want.typ))
+		})
+	}
+
+	// A change that cannot be recorded is not made.
+	path := filepath.Join(s.DataDir, "events.jsonl")
+	if err := os.Rename(path, path+"~"); err != nil {
+		t.Fatal(err)
+	}
+	exhaust(t, s, "alice", client.Source{}, 5)
+	if code, text := authPolicy(t, s, "reset", `{"login":"alice"}`); code != http.StatusServiceUnavailable {
+		t.Errorf("a reset without the event log: %d %s", code, text)
+	}
+	if _, ok := begin(t, s.Client, "alice", client.Source{}, tagOf(99)); ok {
+		t.Error("the refused reset was made")
+	}
+	if err := os.Rename(path+"~", path); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestDisablingIsRecorded: the hundredth failure disables the credential, and
+// the event log says so, once.
+func TestDisablingIsRecorded(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t)
+	set(t, s, "alice", goodPassword)
+	export := posted(t, s, "/v1/subjects:export", `{"subject":"alice"}`)["data"].(map[string]any)
+	for i := range 103 {
+		if _, err := s.Client.Report(t.Context(), "alice", client.Source{}, client.BadSecret, tagOf(i)); err != nil {
+			t.Fatal(err)
+		}
+		if i == 98 && len(eventsOf(t, s, "credential.disabled")) > 0 {
+			t.Error("disabled too early")
+		}
+	}
+	recorded(t, s, "credential.disabled OK")
+	got := eventsOf(t, s, "credential.disabled")
+	if len(got) != 1 || got[0]["subject"] != export["eventPseudonym"] || got[0]["actor"] != "server" || got[0]["tenant"] != "default" {
+		t.Errorf("the events are %v", got)
+	}
 }
 
 func TestTenantsAreCreated(t *testing.T) {

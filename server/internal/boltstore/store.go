@@ -414,8 +414,20 @@ func (s *Store) reserve(ctx context.Context, rs []verifier.Record, order []int) 
 }
 
 func putRecord(r verifier.Record) change {
-	key, value := credentialKey(r.Tenant, r.Subject), verifier.AppendRecord(nil, r)
-	tenant, subject, version := r.Tenant, r.Subject, r.Version
+	return changeRecord(r.Tenant, r.Subject, r.Version-1, verifier.AppendRecord(nil, r))
+}
+
+// Remove implements verifier.Store.
+func (s *Store) Remove(ctx context.Context, tenant string, subject verifier.Pseudonym, version uint64) error {
+	if version == 0 {
+		return verifier.ErrConflict
+	}
+	return s.do(ctx, changeRecord(tenant, subject, version, nil))[0]
+}
+
+// changeRecord writes a value over the record of a version; nil removes it.
+func changeRecord(tenant string, subject verifier.Pseudonym, expected uint64, value []byte) change {
+	key := credentialKey(tenant, subject)
 	return func(t *tables) error {
 		old, found, err := t.credentials.get(key)
 		if err != nil {
@@ -429,7 +441,7 @@ func putRecord(r verifier.Record) change {
 			}
 			stored = r.Version
 		}
-		if stored != version-1 {
+		if stored != expected {
 			return verifier.ErrConflict
 		}
 		return t.credentials.set(key, value)

@@ -93,7 +93,7 @@ func (s *Server) openAdapters(ctx context.Context, c Config, v *verifier.Verifie
 		return err
 	}
 	for _, d := range c.adapterDoors() {
-		base := rpc.Adapter{Verifier: v, Tenant: c.Listen.AdapterTenant, Allow: allow, Log: s.log, Now: now, Observer: s.observer()}
+		base := rpc.Adapter{Verifier: v, Tenant: c.Listen.AdapterTenant, Allow: allow, Journal: s.journal, Log: s.log, Now: now, Observer: s.observer()}
 		var handler http.Handler
 		switch d.name {
 		case "listen.auth_policy":

@@ -119,12 +119,48 @@ type Certificate struct {
 	Scopes []string `yaml:"scopes"`
 }
 
-// OIDC accepts access tokens of one issuer.
+// OIDC accepts access tokens of one issuer; off while Issuer is empty. What a
+// token may do comes from its claims alone, by ScopeClaim and Grants: without
+// either it may do nothing.
 type OIDC struct {
-	Issuer     string   `yaml:"issuer"`
-	Audience   string   `yaml:"audience"`
+	// Issuer and Audience are demanded as they stand here, to the letter.
+	Issuer   string `yaml:"issuer"`
+	Audience string `yaml:"audience"`
+	// Algorithms are the signatures that are taken, such as RS256, ES256 or
+	// EdDSA; those with a shared secret are refused.
 	Algorithms []string `yaml:"algorithms"`
-	ScopeClaim string   `yaml:"scope_claim"`
+	// JWKSURL or JWKSFile is where the issuer's keys are. Default: the issuer
+	// is asked by OpenID Connect Discovery.
+	JWKSURL  string `yaml:"jwks_url"`
+	JWKSFile string `yaml:"jwks_file"`
+	// CA is the authority of the issuer's certificate. Default: the system's.
+	CA string `yaml:"ca"`
+	// ScopeClaim is the claim that lists scopes of the contract.
+	ScopeClaim string `yaml:"scope_claim"`
+	// Tenant is whose tokens these are. Default: default.
+	Tenant string `yaml:"tenant"`
+	// Grants give scopes to tokens with a claim of a value.
+	Grants []Grant `yaml:"grants"`
+	// Leeway is how far the issuer's clock may be off. Default 30s.
+	Leeway time.Duration `yaml:"leeway"`
+	// MaxLifetime is the longest life of a token, from iat to exp. Default 1h.
+	MaxLifetime time.Duration `yaml:"max_lifetime"`
+	// Refresh is how often the keys are read again: so long a key that the
+	// issuer took away may still be good. Default 1m.
+	Refresh time.Duration `yaml:"refresh"`
+	// Keep is how long the last good keys are used while the issuer does not
+	// answer. Default 1h.
+	Keep time.Duration `yaml:"keep"`
+}
+
+// Grant gives tokens with a claim of a value scopes, or those of a preset, in a
+// tenant. A claim that begins with a slash is a JSON pointer.
+type Grant struct {
+	Claim  string   `yaml:"claim"`
+	Value  string   `yaml:"value"`
+	Tenant string   `yaml:"tenant"`
+	Preset string   `yaml:"preset"`
+	Scopes []string `yaml:"scopes"`
 }
 
 // Hashing is the cost of new hashes, and how many run at a time.
@@ -313,6 +349,7 @@ func Default() Config {
 	return Config{
 		Listen: Listen{GRPC: "127.0.0.1:9443", HTTP: "127.0.0.1:8443", Allow: []string{"127.0.0.0/8", "::1/128"},
 			ForwardAuthDenyStatus: 429, ForwardedHeader: "X-Forwarded-For", AdapterTenant: identity.DefaultTenant},
+		Auth:     Auth{OIDC: OIDC{Tenant: identity.DefaultTenant, Leeway: 30 * time.Second, MaxLifetime: time.Hour, Refresh: time.Minute, Keep: time.Hour}},
 		Hashing:  Hashing{Scheme: string(password.Argon2id), Kernel: "auto", Memory: 19 << 20, Time: 2, Parallelism: 1, MemoryBudget: 256 << 20, QueueWait: 500 * time.Millisecond},
 		Policy:   Policy{Default: "nist-800-63b-4"},
 		Throttle: Throttle{Store: "memory", Profile: "nist", OnStoreFailure: "degrade"},
@@ -481,6 +518,7 @@ func (c *Config) resolve(base string) {
 		&c.Listen.ForwardAuthSecretFile,
 		&c.Policy.Dir, &c.Redis.PasswordFile, &c.Redis.TLS.CA, &c.Redis.TLS.Cert, &c.Redis.TLS.Key, &c.Postgres.DSNFile,
 		&c.Hashing.Firebase.SignerKeyFile, &c.Hashing.Firebase.SaltSeparatorFile,
+		&c.Auth.OIDC.JWKSFile, &c.Auth.OIDC.CA,
 		&c.Events.Path, &c.Events.Checkpoint, &c.Webhook.SecretFile}
 	for i := range c.Corpora {
 		paths = append(paths, &c.Corpora[i].Path)

@@ -26,6 +26,7 @@ import (
 	"github.com/watchword-project/watchword/server/internal/corpora"
 	"github.com/watchword-project/watchword/server/internal/events"
 	"github.com/watchword-project/watchword/server/internal/identity"
+	"github.com/watchword-project/watchword/server/internal/oidc"
 	"github.com/watchword-project/watchword/server/internal/password"
 	"github.com/watchword-project/watchword/server/internal/pepper"
 	"github.com/watchword-project/watchword/server/internal/policybook"
@@ -55,6 +56,7 @@ type Server struct {
 	tenants *tenants
 	certs   *certificates // nil: no TLS
 	keys    *identity.Keyring
+	tokens  *oidc.Verifier // nil: off
 	dir     dataDir
 	legacy  func() map[string]time.Duration
 	config  Config
@@ -111,9 +113,6 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	}()
 	c := o.Config
 	s.config = c
-	if err := c.supported(); err != nil {
-		return nil, err
-	}
 	dir := dataDir(o.DataDir)
 	s.dir = dir
 	fresh, err := s.prepare(ctx, c, dir)
@@ -143,6 +142,14 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	access, err := c.access(keyring)
 	if err != nil {
 		return nil, err
+	}
+	access.Gone = s.tenants.gone
+	if s.tokens, err = s.openTokens(ctx, c, o.Now); err != nil {
+		return nil, err
+	}
+	if s.tokens != nil {
+		access.Tokens = s.tokens
+		s.spawn(func() { s.tokens.Run(run, s.noteTokenKeys()) })
 	}
 	hook, err := c.openWebhook(s.log, o.Now)
 	if err != nil {
@@ -176,6 +183,7 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 		})
 	})
 	s.audits.start(s, run)
+	s.spawn(func() { s.eraseAgain(run, v) })
 	if s.store.durability != nil {
 		// A server that must not be asked for its settings is no reason not to start.
 		findings, err := s.store.durability(ctx)
@@ -206,21 +214,6 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	s.spawn(func() { every(run, probeEvery, s.announce) })
 	s.setReady(true)
 	return s, nil
-}
-
-// supported refuses settings that this version would silently not honour.
-func (c Config) supported() error {
-	for _, f := range []struct {
-		key string
-		set bool
-	}{
-		{"auth.oidc", c.Auth.OIDC.Issuer != ""},
-	} {
-		if f.set {
-			return fmt.Errorf("configuration: %s is not supported by this version", f.key)
-		}
-	}
-	return nil
 }
 
 // keyring reads the API keys, and makes the first for a store that has none, if
@@ -335,7 +328,7 @@ func (s *Server) verifier(ctx context.Context, c Config, dir dataDir, o Options)
 		return nil, err
 	}
 	s.throttle = limiter
-	if s.tenants, err = newTenants(ctx, s.store, c.Tenants); err != nil {
+	if s.tenants, err = newTenants(ctx, s.store, c.Tenants, &subjectKeys{dir: dir.path(subjectKeysDir)}); err != nil {
 		return nil, err
 	}
 	if s.book, err = c.book(ctx, s.store, s.tenants, derive(master, "rollout"), o.Now); err != nil {
@@ -349,7 +342,7 @@ func (s *Server) verifier(ctx context.Context, c Config, dir dataDir, o Options)
 	v, err := verifier.New(ctx, verifier.Config{
 		Store: s.store, Objects: s.store, Hasher: s.hasher, Throttle: limiter, Pepper: s.pepper.Ring,
 		Keys:     verifier.Keys{Subject: derive(master, "subject"), Guess: derive(master, "guess"), Proof: derive(master, "proof")},
-		Policies: s.book, Corpora: s.corpora, TenantOf: s.tenants.settings, Log: s.log, Now: o.Now,
+		Policies: s.book, Corpora: s.corpora, TenantOf: s.tenants.settings, Disabled: s.noteDisabled, Log: s.log, Now: o.Now,
 	})
 	if err != nil {
 		return nil, err
@@ -398,11 +391,14 @@ func (c Config) doors() []door {
 
 // open binds and serves the doors.
 func (s *Server) open(ctx context.Context, c Config, dir dataDir, v *verifier.Verifier, keyring *identity.Keyring, access *rpc.Access, now func() time.Time) error {
-	certs, err := newCertificates(c)
+	certs, err := newCertificates(c, now)
 	if err != nil {
 		return err
 	}
 	s.certs = certs
+	if certs != nil {
+		access.Trusts = certs.trusts
+	}
 	tlsConfig := certs.tls()
 	anonymous, err := identity.ParseNetworks(c.Range.AnonymousFrom)
 	if err != nil {
@@ -427,10 +423,10 @@ func (s *Server) open(ctx context.Context, c Config, dir dataDir, v *verifier.Ve
 	}
 	s.grpcL, s.httpL = ls[0], ls[1]
 	s.rpc, err = rpc.New(ctx, rpc.Config{
-		Verifier: v, Keyring: keyring, Book: s.book, Audits: s.audits, Rotate: s.rotatePepper(v), Backup: s.backup, Access: access, Log: s.log, TLS: tlsConfig,
+		Verifier: v, Keyring: keyring, Book: s.book, Audits: s.audits, Rotate: s.rotatePepper(v), Backup: s.backup, DestroyTenant: s.destroyTenant(v), Access: access, Log: s.log, TLS: tlsConfig,
 		Hosts: c.Listen.Hosts, AnyHost: tlsConfig != nil && len(c.Listen.Hosts) == 0, Origins: c.Listen.CORSOrigins,
 		AnonymousRange: anonymous, Ready: s.unready, Envoy: c.Listen.Envoy, Journal: s.journal,
-		Installation: installation{s, v}, Observer: s.observer(),
+		Now: now, Installation: installation{s, v}, Observer: s.observer(),
 	})
 	if err != nil {
 		return errors.Join(err, ls[0].Close(), ls[1].Close(), s.closeAdapters())

@@ -156,6 +156,7 @@ var seeds = []seed{
 	{"corpus.unusable", "corpora: [{name: c, path: {dir}/none.wwix}]", nil},
 	{"key.wide", "auth: {mtls: [{name: app, scopes: [password.check, password.hash, credential.read, credential.write, credential.verify, throttle.attempt, throttle.admin, breach.query, policy.read]}]}", nil},
 	{"key.test", "auth: {mtls: [{name: test-app, scopes: [password.check]}]}", nil},
+	{"oidc.long-lived", "auth: {oidc: {issuer: 'https://login.example', max_lifetime: 12h}}", nil},
 	{"redis.unreachable", "{throttle: {store: redis}, redis: {addrs: ['127.0.0.1:1']}}", nil},
 	{"redis.no-password", "{throttle: {store: redis}, redis: {addrs: ['127.0.0.1:1']}}", nil},
 	{"hashing.uncalibrated", "listen: {grpc: 192.0.2.1:9443}", nil},

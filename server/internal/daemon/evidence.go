@@ -52,7 +52,7 @@ func Evidence(ctx context.Context, c Config, dir, version, standard, locale stri
 	var made map[string]tenant
 	inForce := c.written
 	f, err := c.atRest(ctx, d, func(store *keep) error {
-		tenants, err := newTenants(ctx, store, c.Tenants)
+		tenants, err := newTenants(ctx, store, c.Tenants, &subjectKeys{dir: d.path(subjectKeysDir)})
 		if err != nil {
 			return err
 		}
@@ -105,6 +105,8 @@ func (c Config) evidence(f *facts, dir dataDir, made map[string]tenant, inForce 
 	if len(c.Pepper.Keys) == 0 {
 		e.Pepper.Keys = len(f.peppers)
 	}
+	made = maps.Clone(made)
+	maps.DeleteFunc(made, func(_ string, x tenant) bool { return x.Destroyed != nil })
 	names := slices.AppendSeq([]string{identity.DefaultTenant}, maps.Keys(made))
 	for _, t := range c.Tenants {
 		names = append(names, t.Name)

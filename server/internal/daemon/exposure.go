@@ -54,6 +54,11 @@ func (i installation) facts(ctx context.Context) (*facts, error) {
 	}
 	f := i.s.config.facts(ctx, i.s.dir, i.v.Now())
 	f.addKeys(i.s.keys.List("*"))
+	if i.s.tokens != nil {
+		if err := i.s.tokens.Err(); err != nil {
+			f.Issuer.Err = err.Error()
+		}
+	}
 	f.Corpora = nil
 	for _, c := range i.s.corpora.List() {
 		f.Corpora = append(f.Corpora, exposure.Corpus{Name: c.Name, Version: c.Version, Entries: c.Entries, Built: c.Built, Fault: c.Fault})
@@ -174,6 +179,7 @@ func (c Config) facts(ctx context.Context, dir dataDir, now time.Time) *facts {
 	f.addCertificates(c)
 	f.addFiles(c, dir)
 	f.addOutgoing(c)
+	f.addIssuer(c.Auth.OIDC)
 	var wait sync.WaitGroup
 	wait.Go(func() { f.addRedis(ctx, c) })
 	wait.Go(func() { f.addPostgres(ctx, c) })
@@ -337,6 +343,8 @@ func (f *facts) addFiles(c Config, dir dataDir) {
 	add("listen.tls.key", c.Listen.TLS.Key, true, false)
 	add("listen.tls.cert", c.Listen.TLS.Cert, false, false)
 	add("listen.tls.client_ca", c.Listen.TLS.ClientCA, false, false)
+	add("auth.oidc.jwks_file", c.Auth.OIDC.JWKSFile, false, false)
+	add("auth.oidc.ca", c.Auth.OIDC.CA, false, false)
 	add("listen.auth_policy_secret_file", c.Listen.AuthPolicySecretFile, true, false)
 	add("listen.forward_auth_secret_file", c.Listen.ForwardAuthSecretFile, true, false)
 	add("hashing.firebase.signer_key_file", c.Hashing.Firebase.SignerKeyFile, true, false)

@@ -80,6 +80,10 @@ type tenants struct {
 	store  objects.Store
 	config []Tenant
 	made   atomic.Pointer[map[string]tenant]
+	// names has the keys of their pseudonyms, and marks are the tenants that it
+	// knew to be destroyed at the start.
+	names *subjectKeys
+	marks []string
 }
 
 // tenant is a created tenant as it is stored.
@@ -87,12 +91,21 @@ type tenant struct {
 	Case    string    `json:"case"`
 	Policy  string    `json:"policy,omitempty"`
 	Created time.Time `json:"created"`
+	// Destroyed says that nothing is held for the tenant any more, and never
+	// will be.
+	Destroyed *time.Time `json:"destroyed,omitempty"`
+	// Erased says that this was seen through to its end.
+	Erased *time.Time `json:"erased,omitempty"`
 }
 
 const kindTenant = "tenant"
 
-func newTenants(ctx context.Context, store objects.Store, config []Tenant) (*tenants, error) {
-	t := &tenants{store: store, config: config}
+func newTenants(ctx context.Context, store objects.Store, config []Tenant, keys *subjectKeys) (*tenants, error) {
+	marks, err := keys.marks()
+	if err != nil {
+		return nil, fmt.Errorf("data directory: %w", err)
+	}
+	t := &tenants{store: store, config: config, names: keys, marks: marks}
 	return t, t.refresh(ctx)
 }
 
@@ -110,6 +123,14 @@ func (t *tenants) refresh(ctx context.Context) error {
 		made[o.Name] = x
 	}
 	t.made.Store(&made)
+	for name, x := range made {
+		if x.Destroyed == nil {
+			continue
+		}
+		if err := t.names.destroy(name); err != nil {
+			return fmt.Errorf("destroying the key of a tenant's pseudonyms: %w", err)
+		}
+	}
 	return nil
 }
 
@@ -139,6 +160,9 @@ func (t *tenants) configured(name string) (Tenant, bool) {
 
 // settings gives what differs about a tenant.
 func (t *tenants) settings(name string) verifier.Tenant {
+	if t.gone(name) {
+		return verifier.Tenant{Gone: true}
+	}
 	if c, ok := t.configured(name); ok {
 		return verifier.Tenant{Exact: c.Case == "exact"}
 	}
@@ -155,7 +179,7 @@ func (t *tenants) policy(name string) string {
 
 // CreateTenant implements rpc.Installation.
 func (i installation) CreateTenant(ctx context.Context, t *watchwordv1.Tenant) (*watchwordv1.Tenant, error) {
-	if _, taken := i.s.tenants.configured(t.GetName()); taken || t.GetName() == identity.DefaultTenant {
+	if _, taken := i.s.tenants.configured(t.GetName()); taken || t.GetName() == identity.DefaultTenant || i.s.tenants.gone(t.GetName()) {
 		return nil, verifier.ErrConflict
 	}
 	if t.GetPolicy() != "" {
@@ -193,7 +217,7 @@ func (i installation) Tenants(context.Context) ([]*watchwordv1.Tenant, error) {
 	}
 	made := *i.s.tenants.made.Load()
 	for _, name := range slices.Sorted(maps.Keys(made)) {
-		if _, ok := i.s.tenants.configured(name); !ok {
+		if _, ok := i.s.tenants.configured(name); !ok && made[name].Destroyed == nil {
 			out = append(out, made[name].message(name))
 		}
 	}

@@ -54,7 +54,7 @@ type journal struct {
 	log  *events.Log
 	out  *slog.Logger
 	who  func(tenant, subject string) (verifier.Pseudonym, error)
-	keys subjectKeys
+	keys *subjectKeys
 	now  func() time.Time
 
 	mu      sync.Mutex
@@ -78,8 +78,8 @@ const (
 	maxDenials   = 512
 )
 
-func newJournal(l *events.Log, dir dataDir, who func(tenant, subject string) (verifier.Pseudonym, error), out *slog.Logger, now func() time.Time) *journal {
-	return &journal{log: l, out: out, who: who, now: now, keys: subjectKeys{dir: dir.path(subjectKeysDir)},
+func newJournal(l *events.Log, keys *subjectKeys, who func(tenant, subject string) (verifier.Pseudonym, error), out *slog.Logger, now func() time.Time) *journal {
+	return &journal{log: l, out: out, who: who, now: now, keys: keys,
 		pending: map[string]*tally{}, kick: make(chan struct{}, 1)}
 }
 
@@ -100,6 +100,11 @@ func (j *journal) pseudonym(tenant, subject string) string {
 	if err != nil {
 		return "" // not an account id
 	}
+	return j.known(tenant, p)
+}
+
+// known gives the name under which the event log knows a subject of the store.
+func (j *journal) known(tenant string, p verifier.Pseudonym) string {
 	name, err := j.keys.name(tenant, p)
 	if err != nil {
 		j.out.Error("the key of a tenant's pseudonyms cannot be read: events go without the account", "tenant", tenant, "error", err)
@@ -160,6 +165,13 @@ func (j *journal) note(typ, outcome string, params map[string]string) {
 	j.log.Note(events.Event{Time: j.now(), Type: typ, Actor: "server", Outcome: outcome, Params: params})
 }
 
+// noteDisabled records that a credential was disabled because its attempts ran
+// out.
+func (s *Server) noteDisabled(tenant string, who verifier.Pseudonym) {
+	s.journal.log.Note(events.Event{Time: s.journal.now(), Type: "credential.disabled", Tenant: tenant, Actor: "server", Outcome: "OK",
+		Subject: s.journal.known(tenant, who), Params: map[string]string{"reason": "ATTEMPTS_EXHAUSTED"}})
+}
+
 // subjectKeys are the keys of the pseudonyms in the event log, one file for
 // each tenant. They are in no backup: who destroys the file of a tenant makes
 // strangers of everybody in its events.
@@ -171,7 +183,7 @@ type subjectKeys struct {
 
 func (k *subjectKeys) name(tenant string, p verifier.Pseudonym) (string, error) {
 	key, err := k.key(tenant)
-	if err != nil {
+	if err != nil || len(key) == 0 { // destroyed: nobody is meant
 		return "", err
 	}
 	h := hmac.New(sha256.New, key)
@@ -187,6 +199,9 @@ func (k *subjectKeys) key(tenant string) ([]byte, error) {
 	}
 	if !validTenant(tenant) {
 		return nil, errors.New("not a tenant name")
+	}
+	if _, err := os.Lstat(filepath.Join(k.dir, tenant+markSuffix)); err == nil {
+		return nil, nil
 	}
 	path := filepath.Join(k.dir, tenant+".key")
 	key, err := readKey(path)
@@ -227,7 +242,7 @@ func (s *Server) openJournal(c Config, dir dataDir, v *verifier.Verifier, now fu
 		return fmt.Errorf("configuration: events: %w", err)
 	}
 	s.events = l
-	s.journal = newJournal(l, dir, v.Pseudonym, s.log, now)
+	s.journal = newJournal(l, s.tenants.names, v.Pseudonym, s.log, now)
 	s.onClose(func(ctx context.Context) error {
 		s.journal.flush()
 		s.journal.note("server.stop", "OK", nil)

@@ -4,6 +4,7 @@
 package daemon
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,7 +14,10 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
 	watchwordv1 "github.com/watchword-project/watchword/api/watchword/v1"
+	"github.com/watchword-project/watchword/server/internal/rpc"
 )
 
 // Operator speaks with a running server through the socket in its data
@@ -38,6 +42,13 @@ func Operate(dir string) (*Operator, error) {
 		return nil, fmt.Errorf("admin socket: %w", err)
 	}
 	return &Operator{Admin: watchwordv1.NewAdminServiceClient(conn), Health: healthpb.NewHealthClient(conn), conn: conn}, nil
+}
+
+// DestroyTenant destroys a tenant, and tells how many credentials it had.
+func (o *Operator) DestroyTenant(ctx context.Context, name string) (uint64, error) {
+	var n wrapperspb.UInt64Value
+	err := o.conn.Invoke(ctx, rpc.DestroyTenantMethod, wrapperspb.String(name), &n)
+	return n.GetValue(), err
 }
 
 // Close ends the connection.

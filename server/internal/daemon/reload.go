@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"os"
 	"sync"
@@ -26,14 +27,60 @@ type certificates struct {
 	turn    sync.Mutex // one look at a time
 	taken   [sha256.Size]byte
 	refused [sha256.Size]byte
+	now     func() time.Time
+
+	mu      sync.Mutex
+	trusted map[[sha256.Size]byte]time.Time // client certificates, and until when
+}
+
+// maxTrusted bounds the certificates that are remembered.
+const maxTrusted = 4096
+
+// trusts tells whether the authority in force stands behind a client's chain.
+func (r *certificates) trusts(chain []*x509.Certificate) bool {
+	now, sum := r.now(), sha256.Sum256(chain[0].Raw)
+	r.mu.Lock()
+	until, known := r.trusted[sum]
+	roots := r.current.Load().ClientCAs
+	r.mu.Unlock()
+	if known {
+		return now.Before(until)
+	}
+	if roots == nil {
+		return true // nobody is asked for one any more
+	}
+	between := x509.NewCertPool()
+	for _, c := range chain[1:] {
+		between.AddCert(c)
+	}
+	verified, err := chain[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: between, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+	if err != nil {
+		return false
+	}
+	until = chain[0].NotAfter
+	for _, c := range verified[0] {
+		if c.NotAfter.Before(until) {
+			until = c.NotAfter
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.current.Load().ClientCAs != roots {
+		return true // good under the one before; the next call asks the new one
+	}
+	if len(r.trusted) >= maxTrusted {
+		clear(r.trusted)
+	}
+	r.trusted[sum] = until
+	return true
 }
 
 // newCertificates reads the files; nil without TLS.
-func newCertificates(c Config) (*certificates, error) {
+func newCertificates(c Config, now func() time.Time) (*certificates, error) {
 	if c.Listen.TLS.Cert == "" {
 		return nil, nil
 	}
-	r := &certificates{config: c}
+	r := &certificates{config: c, now: now}
 	t, err := c.serverTLS()
 	if err != nil {
 		return nil, err
@@ -45,6 +92,9 @@ func newCertificates(c Config) (*certificates, error) {
 
 func (r *certificates) install(t *tls.Config) {
 	t.NextProtos = []string{"h2", "http/1.1"}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.trusted = make(map[[sha256.Size]byte]time.Time)
 	r.current.Store(t)
 }
 
@@ -133,5 +183,9 @@ func (s *Server) sayCorpus(name string, err error) {
 func (s *Server) Reload(ctx context.Context) error {
 	s.reloadCertificates()
 	s.corpora.Check(ctx, s.sayCorpus)
-	return errors.Join(s.keys.Refresh(ctx), s.book.Refresh(ctx), s.tenants.refresh(ctx))
+	var tokens error
+	if s.tokens != nil {
+		_, tokens = s.tokens.Refresh(ctx)
+	}
+	return errors.Join(tokens, s.keys.Refresh(ctx), s.book.Refresh(ctx), s.tenants.refresh(ctx))
 }

@@ -176,6 +176,11 @@ func (g *guard) Put(ctx context.Context, r verifier.Record) error {
 	return g.call(ctx, "put", func(ctx context.Context) error { return g.backend.Put(ctx, r) })
 }
 
+// Remove implements verifier.Store.
+func (g *guard) Remove(ctx context.Context, tenant string, subject verifier.Pseudonym, version uint64) error {
+	return g.call(ctx, "remove", func(ctx context.Context) error { return g.backend.Remove(ctx, tenant, subject, version) })
+}
+
 // putters is how many records are on their way at the same moment to a store
 // that takes them one by one: it syncs those that wait together at once.
 const putters = 64

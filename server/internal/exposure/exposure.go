@@ -249,6 +249,8 @@ type Issuer struct {
 	Plain   bool
 	Err     string
 	KeysAge time.Duration
+	// Lifetime is the longest that its tokens may live.
+	Lifetime time.Duration
 }
 
 // Neighbour is another service of the operator's, as an anonymous stranger
@@ -438,6 +440,9 @@ func (e *examiner) files(f Facts) {
 // powerful are the scopes whose keys should say from where they may be used.
 var powerful = []string{"system.admin", "key.admin", "credential.write", "policy.write"}
 
+// tokenLife is the longest that a token should live: none is called back.
+const tokenLife = time.Hour
+
 // testNames begin or end names that keys are given "just for testing".
 var testNames = []string{"test", "tmp", "temp", "demo", "debug", "测试", "临时"}
 
@@ -507,6 +512,9 @@ func (e *examiner) keys(f Facts) {
 		}
 		if i.Err != "" {
 			e.say("oidc.unreachable", i.Err)
+		}
+		if i.Lifetime > tokenLife {
+			e.say("oidc.long-lived", i.Lifetime.String())
 		}
 	}
 }

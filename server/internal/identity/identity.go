@@ -2,8 +2,8 @@
 // Copyright 2026 The watchword authors
 
 // Package identity tells who is calling: a key or a verified client
-// certificate goes in, a Caller with tenant, scopes and networks comes out. It
-// knows no method names.
+// certificate goes in, a Caller with tenant, scopes and networks comes out; for
+// access tokens package oidc does the same. It knows no method names.
 package identity
 
 import (
@@ -96,7 +96,8 @@ func CheckScopes(scopes []string) error {
 
 // Caller is who is calling.
 type Caller struct {
-	// ID names the key ("key:<id>") or certificate ("mtls:<name>") in logs.
+	// ID names the key ("key:<id>"), certificate ("mtls:<name>") or token's
+	// subject ("oidc:<sub>") in logs.
 	ID       string
 	Tenant   string
 	Preset   string

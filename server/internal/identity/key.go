@@ -52,6 +52,10 @@ func NewKey(now time.Time) (Key, string) {
 		keyPrefix + id + "_" + secret
 }
 
+// LooksLikeKey tells a key from an access token, which never begins like one:
+// it is base64 of a JSON object.
+func LooksLikeKey(text string) bool { return strings.HasPrefix(text, keyPrefix) }
+
 // ParseKey splits the text of a key into id and secret. It accepts one
 // spelling only.
 func ParseKey(text string) (id, secret string, err error) {

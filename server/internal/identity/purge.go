@@ -11,6 +11,19 @@ import (
 	"github.com/watchword-project/watchword/server/internal/objects"
 )
 
+// Erase forgets the keys of a tenant, live or not.
+func (r *Keyring) Erase(ctx context.Context, tenant string) error {
+	for o, err := range r.store.List(ctx, kindKey, tenant) {
+		if err == nil {
+			err = r.store.Delete(ctx, kindKey, tenant, o.Name, o.Version)
+		}
+		if err != nil && !errors.Is(err, objects.ErrNotFound) {
+			return err
+		}
+	}
+	return r.Refresh(ctx)
+}
+
 // Purge forgets the keys that ended, by revocation or expiry, before a time,
 // and returns how many.
 func (r *Keyring) Purge(ctx context.Context, before time.Time) (gone int, err error) {

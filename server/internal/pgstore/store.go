@@ -194,6 +194,21 @@ func (s *Store) Put(ctx context.Context, r verifier.Record) error {
 	return nil
 }
 
+// Remove implements verifier.Store.
+func (s *Store) Remove(ctx context.Context, tenant string, subject verifier.Pseudonym, version uint64) error {
+	if version > math.MaxInt64 {
+		return verifier.ErrConflict
+	}
+	tag, err := s.pool.Exec(ctx, `DELETE FROM watchword_credentials WHERE tenant = $1 AND subject = $2 AND version = $3`, tenant, subject[:], int64(version))
+	if err != nil {
+		return failed("removing a credential", err)
+	}
+	if tag.RowsAffected() == 0 {
+		return verifier.ErrConflict
+	}
+	return nil
+}
+
 // walkChunk is how many records All reads with one statement. It holds no
 // transaction between two.
 const walkChunk = 500

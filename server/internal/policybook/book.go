@@ -33,6 +33,9 @@ const (
 // MaxPolicies is how many policies of its own a tenant may store.
 const MaxPolicies = 256
 
+// Kinds are the kinds of objects that a Book keeps for a tenant.
+var Kinds = []string{kindPolicy, kindWords, kindHistogram}
+
 // RefreshEvery is how often stored policies and the directory are read again,
 // FlushEvery how often recorded outcomes are written. A changed directory is
 // taken once it has stayed the same from one look to the next.

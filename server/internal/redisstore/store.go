@@ -257,14 +257,23 @@ func parseRecord(tenant string, subject verifier.Pseudonym, v []byte) (verifier.
 	return r, nil
 }
 
-// putScript writes ARGV[2] if what is stored has the version ARGV[1]. It returns
-// whether it did.
+// putScript writes ARGV[2] if what is stored has the version ARGV[1], or removes
+// it for an empty ARGV[2]. It returns whether it did.
 var putScript = redis.NewScript(`
 local have = redis.call('GETRANGE', KEYS[1], 0, 7)
 if have == '' then have = string.rep('\0', 8) end
 if have ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], ARGV[2])
+if ARGV[2] == '' then redis.call('DEL', KEYS[1]) else redis.call('SET', KEYS[1], ARGV[2]) end
 return 1`)
+
+// Remove implements verifier.Store.
+func (s *Store) Remove(ctx context.Context, tenant string, subject verifier.Pseudonym, version uint64) error {
+	if version == 0 {
+		return verifier.ErrConflict
+	}
+	done, err := putScript.Run(ctx, s.client, []string{credentialKey(tenant, subject)}, versionText(version), "").Bool()
+	return outcome(done, err, "removing a credential", verifier.ErrConflict)
+}
 
 // Put implements verifier.Store.
 func (s *Store) Put(ctx context.Context, r verifier.Record) error {

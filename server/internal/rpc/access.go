@@ -29,13 +29,27 @@ type Authenticator interface {
 	Authenticate(key string, from netip.Addr) (*identity.Caller, error)
 }
 
+// Tokens turns an access token into a caller.
+type Tokens interface {
+	// Authenticate returns identity.ErrDenied for a token that is not taken.
+	Authenticate(ctx context.Context, token string) (*identity.Caller, error)
+}
+
 // Access decides who may call what. Every method needs a scope, declared in
 // the contract; what has none is open to nobody.
 type Access struct {
 	// Keys knows the API keys.
 	Keys Authenticator
+	// Tokens knows access tokens; nil means that none is taken.
+	Tokens Tokens
 	// Certificates maps names of verified client certificates to callers.
 	Certificates map[string]*identity.Caller
+	// Trusts tells whether a chain that was verified at its handshake would be
+	// now; nil means that all would. A connection may outlive its certificate,
+	// or the authority that signed it.
+	Trusts func(chain []*x509.Certificate) bool
+	// Gone tells of a tenant that was destroyed: its callers are nobody's.
+	Gone func(tenant string) bool
 	// Allow is the list of networks that may connect at all.
 	Allow []netip.Prefix
 	// RPS and Concurrency bound each caller; 0 means no bound.
@@ -92,21 +106,35 @@ func scopeTable(services []string) (map[string]string, error) {
 }
 
 // authenticate gives the caller of a connection and its authorization header.
-// A key wins over a certificate: a proxy's own certificate must not lend its
-// scopes to whoever it passes on.
-func (a *Access) authenticate(s socket, authorization string) (*identity.Caller, error) {
+// A key or a token wins over a certificate: a proxy's own certificate must not
+// lend its scopes to whoever it passes on.
+func (a *Access) authenticate(ctx context.Context, s socket, authorization string) (*identity.Caller, error) {
+	c, err := a.identify(ctx, s, authorization)
+	if err == nil && a.Gone != nil && a.Gone(tenantOf(c)) {
+		return nil, identity.ErrDenied
+	}
+	return c, err
+}
+
+func (a *Access) identify(ctx context.Context, s socket, authorization string) (*identity.Caller, error) {
 	if len(a.Allow) > 0 && s.addr.IsValid() && !identity.Within(a.Allow, s.addr) {
 		return nil, identity.ErrRefused
+	}
+	if len(s.chain) > 0 && a.Trusts != nil && !a.Trusts(s.chain) {
+		return nil, identity.ErrDenied
 	}
 	if authorization != "" {
 		key, ok := strings.CutPrefix(authorization, "Bearer ")
 		if !ok {
 			return nil, identity.ErrDenied
 		}
+		if a.Tokens != nil && !identity.LooksLikeKey(key) {
+			return a.Tokens.Authenticate(ctx, key)
+		}
 		return a.Keys.Authenticate(key, s.addr)
 	}
-	if s.cert != nil {
-		for _, name := range certificateNames(s.cert) {
+	if len(s.chain) > 0 {
+		for _, name := range certificateNames(s.chain[0]) {
 			if c, ok := a.Certificates[name]; ok {
 				return c, nil
 			}
@@ -164,9 +192,25 @@ func (a *Access) quota(id string) *quota {
 		if a.quotas == nil {
 			a.quotas = make(map[string]*quota)
 		}
-		a.quotas[id] = q // bounded: one per key or certificate that exists
+		if len(a.quotas) >= maxQuotas {
+			a.forgetIdle()
+		}
+		a.quotas[id] = q
 	}
 	return q
+}
+
+// maxQuotas is how many callers are counted before those at rest are forgotten:
+// keys and certificates are few, but an issuer may know any number of subjects.
+const maxQuotas = 4096
+
+// forgetIdle drops the quotas that are whole, which a new one would be as well.
+func (a *Access) forgetIdle() {
+	for id, q := range a.quotas {
+		if (q.rate == nil || q.rate.Tokens() >= float64(q.rate.Burst())) && len(q.running) == 0 {
+			delete(a.quotas, id)
+		}
+	}
 }
 
 type callerKey struct{}

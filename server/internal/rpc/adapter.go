@@ -29,8 +29,10 @@ type Adapter struct {
 	// Secret is the credential of the door; empty means that none is asked for,
 	// which only a loopback listener may be.
 	Secret string
-	Log    *slog.Logger
-	Now    func() time.Time
+	// Journal keeps what was refused or changed; nil means none.
+	Journal Journal
+	Log     *slog.Logger
+	Now     func() time.Time
 	// Observer measures; nil means none.
 	Observer Observer
 }
@@ -41,6 +43,12 @@ type visit struct {
 	req  *http.Request
 	from netip.Addr
 	code int
+	id   string
+	door string
+
+	subject string // as the caller sent it
+	verdict string // by which the login did not get its attempt
+	barred  string // outcome, where the caller was not let in
 }
 
 func (v *visit) WriteHeader(code int) {
@@ -63,8 +71,8 @@ func (v *visit) Write(p []byte) (int, error) {
 func (a *Adapter) serve(door string, handle func(*visit) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s, _ := r.Context().Value(connKey{}).(socket)
-		v := &visit{ResponseWriter: w, req: r, from: s.addr}
 		id, start := newID(), a.Now()
+		v := &visit{ResponseWriter: w, req: r, from: s.addr, id: id, door: door}
 		var err error
 		defer func() {
 			if p := recover(); p != nil {
@@ -83,6 +91,7 @@ func (a *Adapter) serve(door string, handle func(*visit) error) http.Handler {
 				}
 			}
 			a.Log.LogAttrs(context.WithoutCancel(r.Context()), level, "request", attrs...)
+			a.recordRefusal(v)
 			if a.Observer != nil {
 				a.Observer.End(r.Context(), door, codeOf(v.code), a.Now().Sub(start))
 			}
@@ -92,11 +101,46 @@ func (a *Adapter) serve(door string, handle func(*visit) error) http.Handler {
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("X-Request-Id", id)
 		if len(a.Allow) > 0 && !identity.Within(a.Allow, s.addr) {
+			v.barred = "PERMISSION_DENIED"
 			http.Error(v, "not allowed", http.StatusForbidden)
 			return
 		}
 		err = handle(v)
 	})
+}
+
+// record is what the journal keeps of a visit.
+func (a *Adapter) record(v *visit, typ, outcome string, params map[string]string) Record {
+	return Record{Type: typ, Tenant: a.Tenant, Actor: "adapter:" + v.door, Peer: socket{addr: v.from}.String(), Request: v.id,
+		Subject: v.subject, Outcome: outcome, Params: params}
+}
+
+// recordRefusal puts what was refused into the journal, as the interceptors do.
+func (a *Adapter) recordRefusal(v *visit) {
+	if a.Journal == nil {
+		return
+	}
+	if v.barred != "" {
+		r := a.record(v, typeDenied, v.barred, map[string]string{"method": v.door})
+		r.Tenant, r.Actor = "", "" // nobody has shown who it is
+		a.Journal.Denied(r)
+	}
+	if v.verdict != "" {
+		a.Journal.Denied(a.record(v, typeLogin, "DENIED", map[string]string{"method": v.door, "verdict": v.verdict}))
+	}
+}
+
+// change makes a change once the journal has it, and records how it ended.
+func (a *Adapter) change(v *visit, typ string, f func() error) error {
+	if a.Journal == nil {
+		return f()
+	}
+	if err := a.Journal.Begin(v.req.Context(), a.record(v, typ, "BEGUN", nil)); err != nil {
+		return &journalError{err}
+	}
+	err := f()
+	a.Journal.End(a.record(v, typ, outcome(statusOf(v.req.Context(), err, v.id)), nil))
+	return err
 }
 
 // codeOf is the code of the contract that REST would spell as an HTTP status.

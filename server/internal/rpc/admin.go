@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/watchword-project/watchword/server/internal/identity"
+	"github.com/watchword-project/watchword/server/internal/verifier"
 
 	watchwordv1 "github.com/watchword-project/watchword/api/watchword/v1"
 )
@@ -20,6 +21,7 @@ type adminService struct {
 	keys   *identity.Keyring
 	rotate func(ctx context.Context, id string) (active string, sealed, left int, err error)
 	now    func() time.Time
+	gone   func(tenant string) bool // nil: none is
 
 	installation Installation
 }
@@ -64,6 +66,9 @@ func (s *adminService) CreateKey(ctx context.Context, m *watchwordv1.CreateKeyRe
 	}
 	if k.Tenant != tenantOf(caller) && s.reach(ctx) != "*" {
 		return nil, identity.ErrRefused
+	}
+	if s.gone != nil && s.gone(k.Tenant) {
+		return nil, verifier.ErrConflict
 	}
 	if err := s.keys.Create(ctx, k); err != nil {
 		return nil, err

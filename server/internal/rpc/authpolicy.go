@@ -78,6 +78,7 @@ type authPolicy struct {
 func (p *authPolicy) handle(v *visit) error {
 	v.Header().Set("Content-Type", "application/json")
 	if !p.known(v.req) {
+		v.barred = "UNAUTHENTICATED"
 		v.Header().Set("WWW-Authenticate", `Basic realm="watchword"`)
 		return failPolicy(v, http.StatusUnauthorized, "no valid credential")
 	}
@@ -97,6 +98,7 @@ func (p *authPolicy) handle(v *visit) error {
 	if err != nil {
 		return failPolicy(v, http.StatusBadRequest, "not a JSON object of at most 64 KiB with the fields of this command")
 	}
+	v.subject = f.Login
 	switch command {
 	case "allow":
 		return p.allow(v, f)
@@ -170,6 +172,7 @@ func (p *authPolicy) allow(v *visit, f policyForm) error {
 		// on without its policy server.
 		return errors.Join(err, answerPolicy(v, policyAnswer{Status: -1, Msg: "Logins are not possible at the moment. Try again in a minute."}))
 	case d.Verdict != throttle.Allow:
+		v.verdict = verdicts[d.Verdict].String()
 		return answerPolicy(v, policyAnswer{Status: -1, Msg: "Too many failed logins. Try again in " + inWords(d.RetryAfter) + "."})
 	}
 	p.desk.put(key, d.Token, now)
@@ -227,14 +230,16 @@ func (p *authPolicy) reset(v *visit, f policyForm) error {
 	if text != "" && err != nil || text == "" && f.Login == "" {
 		return failPolicy(v, http.StatusBadRequest, "give login, ip or both")
 	}
-	var errs []error
-	if f.Login != "" {
-		errs = append(errs, p.Verifier.ResetLanes(v.req.Context(), p.Tenant, f.Login, netip.Addr{}))
-	}
-	if text != "" {
-		errs = append(errs, p.Verifier.ResetLanes(v.req.Context(), p.Tenant, "", ip.WithZone("").Unmap()))
-	}
-	return p.done(v, errors.Join(errs...))
+	return p.done(v, p.change(v, eventTypes["LoginThrottleService/ResetThrottle"], func() error {
+		var errs []error
+		if f.Login != "" {
+			errs = append(errs, p.Verifier.ResetLanes(v.req.Context(), p.Tenant, f.Login, netip.Addr{}))
+		}
+		if text != "" {
+			errs = append(errs, p.Verifier.ResetLanes(v.req.Context(), p.Tenant, "", ip.WithZone("").Unmap()))
+		}
+		return errors.Join(errs...)
+	}))
 }
 
 func (p *authPolicy) done(v *visit, err error) error {

@@ -57,7 +57,8 @@ func NewForwardAuth(f ForwardAuth) http.Handler {
 
 func (f *ForwardAuth) handle(v *visit) error {
 	switch {
-	case f.Secret != "" && !sameSecret(v.req.Header.Get(secretHeader), f.Secret):
+	case f.Secret != "" && !f.known(v.req):
+		v.barred = "PERMISSION_DENIED"
 		return say(v, http.StatusForbidden, "the asking server is not known here")
 	case v.req.URL.Path != "/forward-auth":
 		return say(v, http.StatusNotFound, "no such path")
@@ -73,6 +74,7 @@ func (f *ForwardAuth) handle(v *visit) error {
 	if err != nil {
 		return f.challenge(v)
 	}
+	v.subject = q.Subject
 	q.Source.IP = SourceAddress(v.from, v.req.Header.Values(f.Header), f.Header, f.Trusted)
 	cookie := ""
 	if c := v.req.CookiesNamed(deviceCookie); len(c) == 1 {
@@ -84,6 +86,7 @@ func (f *ForwardAuth) handle(v *visit) error {
 	var busy *password.BusyError
 	switch {
 	case errors.As(err, &denied):
+		v.verdict = verdicts[denied.Verdict].String()
 		return retryLater(v, f.DenyStatus, denied.RetryAfter, "no login attempt is left for now")
 	case errors.As(err, &busy):
 		return retryLater(v, http.StatusServiceUnavailable, busy.RetryAfter, "all hashing capacity is in use")
@@ -101,6 +104,12 @@ func (f *ForwardAuth) handle(v *visit) error {
 	}
 	v.Header().Set(userHeader, name)
 	return say(v, http.StatusOK, "")
+}
+
+// known tells whether the asking server has shown the door's secret, once.
+func (f *ForwardAuth) known(r *http.Request) bool {
+	h := r.Header.Values(secretHeader)
+	return len(h) == 1 && sameSecret(h[0], f.Secret)
 }
 
 // read takes the login off the request.

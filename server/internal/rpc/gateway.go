@@ -133,7 +133,7 @@ func arrive(r *http.Request) *arrival {
 	a := &arrival{id: newID()}
 	a.socket, _ = r.Context().Value(connKey{}).(socket)
 	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
-		a.cert = r.TLS.VerifiedChains[0][0]
+		a.chain = r.TLS.VerifiedChains[0]
 	}
 	return a
 }
@@ -368,11 +368,11 @@ func (g *gateway) identify(r *http.Request, a *arrival) error {
 	if len(v) == 1 {
 		authorization = v[0]
 	}
-	c, err := g.gate.access.authenticate(a.socket, authorization)
+	c, err := g.gate.access.authenticate(r.Context(), a.socket, authorization)
 	if err != nil && mutant.Is(mutant.OpenRoutes) {
 		c, err = &identity.Caller{ID: "nobody", Tenant: identity.DefaultTenant}, nil
 	}
-	a.caller = c
+	a.caller, a.authorization = c, authorization
 	return err
 }
 

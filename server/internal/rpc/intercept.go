@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime"
@@ -54,6 +55,8 @@ type call struct {
 	caller *identity.Caller
 	start  time.Time
 
+	authorization string // as the caller has shown it
+
 	subject string // as the caller sent it
 	begun   bool   // the journal has it
 	rows    int    // answers of a stream
@@ -70,11 +73,10 @@ func newID() string {
 // admit identifies the caller, checks scope and quota, and gives the context
 // for the handler with the function that ends the stay.
 func (g *gate) admit(ctx context.Context, c *call) (context.Context, func(), error) {
-	authorization := ""
 	if a := arrivalOf(ctx); a != nil {
-		c.id, c.from, c.caller = a.id, a.socket, a.caller
+		c.id, c.from, c.caller, c.authorization = a.id, a.socket, a.caller, a.authorization
 	} else {
-		c.id, c.from, authorization = newID(), socketOf(ctx), bearer(ctx)
+		c.id, c.from, c.authorization = newID(), socketOf(ctx), bearer(ctx)
 	}
 	if slices.Contains(open, c.method) {
 		return ctx, func() {}, nil
@@ -83,7 +85,7 @@ func (g *gate) admit(ctx context.Context, c *call) (context.Context, func(), err
 		c.caller = g.local
 	}
 	if c.caller == nil {
-		caller, err := g.access.authenticate(c.from, authorization)
+		caller, err := g.access.authenticate(ctx, c.from, c.authorization)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -146,7 +148,53 @@ func (g *gate) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo
 	if err := g.begin(inside, c, nil); err != nil {
 		return err
 	}
-	return next(srv, &admitted{ServerStream: ss, ctx: inside, call: c})
+	inside, dismiss := context.WithCancelCause(inside)
+	defer dismiss(nil)
+	go g.attend(inside, c, dismiss)
+	err = next(srv, &admitted{ServerStream: ss, ctx: inside, call: c})
+	if dismissed(inside) != nil && err != nil {
+		return dismissed(inside)
+	}
+	return err
+}
+
+// attendEvery is how often the caller of a stream is looked at again. With the
+// time in which other servers learn of it, a revoked key ends its streams
+// within five seconds.
+const attendEvery = 2 * time.Second
+
+// attend dismisses the caller of a stream when what it has shown is not good
+// any more: a stream may outlast key, token and certificate.
+func (g *gate) attend(ctx context.Context, c *call, dismiss context.CancelCauseFunc) {
+	if g.local != nil || c.caller == nil { // the operator, or liveness
+		return
+	}
+	t := time.NewTicker(attendEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		caller, err := g.access.authenticate(ctx, c.from, c.authorization)
+		switch {
+		case err != nil:
+			dismiss(err)
+			return
+		case caller.Tenant != c.caller.Tenant || !caller.Has(g.scopes[c.method]):
+			dismiss(identity.ErrRefused)
+			return
+		}
+	}
+}
+
+// dismissed gives the reason for which the caller was dismissed, or nil.
+func dismissed(ctx context.Context) error {
+	if err := context.Cause(ctx); errors.Is(err, identity.ErrDenied) || errors.Is(err, identity.ErrRefused) {
+		return err
+	}
+	return nil
 }
 
 // admitted is a stream that carries the caller in its context.
@@ -159,6 +207,9 @@ type admitted struct {
 func (s *admitted) Context() context.Context { return s.ctx }
 
 func (s *admitted) SendMsg(m any) error {
+	if err := dismissed(s.ctx); err != nil {
+		return err
+	}
 	if u, one := m.(*watchwordv1.UploadRecordsResponse); one { // the only answer of its stream
 		s.call.named = merge(s.call.named, facts(u))
 	} else {
@@ -168,11 +219,13 @@ func (s *admitted) SendMsg(m any) error {
 }
 
 func (s *admitted) RecvMsg(m any) error {
-	err := s.ServerStream.RecvMsg(m)
-	if err == nil && s.call.named == nil { // the first message names what the stream is about
+	if err := s.ServerStream.RecvMsg(m); err != nil {
+		return err
+	}
+	if s.call.named == nil { // the first message names what the stream is about
 		s.call.named = named(m)
 	}
-	return err
+	return dismissed(s.ctx)
 }
 
 // carriedPanic takes a panic from one goroutine to another, with the place.

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	ratelimitv3 "github.com/envoyproxy/go-control-plane/envoy/service/ratelimit/v3"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -135,8 +136,11 @@ func (c *call) record(typ string) Record {
 
 // begin puts a change into the journal before it happens.
 func (g *gate) begin(ctx context.Context, c *call, req any) error {
-	if s, ok := req.(interface{ GetSubject() string }); ok {
-		c.subject = s.GetSubject()
+	switch q := req.(type) {
+	case interface{ GetSubject() string }:
+		c.subject = q.GetSubject()
+	case *ratelimitv3.RateLimitRequest:
+		c.subject = onlySubject(q)
 	}
 	c.named = named(req)
 	typ, ok := g.events[c.method]
@@ -232,8 +236,18 @@ func denied(st *status.Status, resp any) string {
 			return den.GetVerdict().String()
 		}
 	}
-	if b, ok := resp.(*watchwordv1.BeginAttemptResponse); ok && st.Code() == codes.OK && b.GetVerdict() == watchwordv1.Verdict_VERDICT_DENY {
-		return b.GetVerdict().String()
+	if st.Code() != codes.OK {
+		return ""
+	}
+	switch m := resp.(type) {
+	case *watchwordv1.BeginAttemptResponse:
+		if v := m.GetVerdict(); v != watchwordv1.Verdict_VERDICT_ALLOW {
+			return v.String()
+		}
+	case *ratelimitv3.RateLimitResponse:
+		if m.GetOverallCode() == ratelimitv3.RateLimitResponse_OVER_LIMIT {
+			return m.GetOverallCode().String()
+		}
 	}
 	return ""
 }

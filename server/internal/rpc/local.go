@@ -12,16 +12,38 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
-// BackupMethod streams a backup. It is not part of the contract: only the
-// socket in the data directory has it, for the server's own command.
-const BackupMethod = "/watchword.local.Backup/Stream"
+// These methods are not part of the contract: only the socket in the data
+// directory has them, for the server's own commands. BackupMethod streams a
+// backup; DestroyTenantMethod takes a tenant's name and gives the number of
+// credentials that it had.
+const (
+	BackupMethod        = "/watchword.local.Backup/Stream"
+	DestroyTenantMethod = "/watchword.local.Tenants/Destroy"
+)
 
 // backupChunk is the size of a piece of a backup on its way.
 const backupChunk = 256 << 10
 
-// registerBackup puts the method on the local server.
-func registerBackup(s *grpc.Server, g *gate, backup func(context.Context, io.Writer) error) {
-	g.scopes[BackupMethod] = "system.admin"
+// registerLocal puts the methods on the local server.
+func registerLocal(s *grpc.Server, g *gate, backup func(context.Context, io.Writer) error, destroy func(context.Context, string) (int, error)) {
+	g.scopes[BackupMethod], g.scopes[DestroyTenantMethod] = "system.admin", "system.admin"
+	s.RegisterService(&grpc.ServiceDesc{
+		ServiceName: "watchword.local.Tenants",
+		HandlerType: (*any)(nil),
+		Methods: []grpc.MethodDesc{{
+			MethodName: "Destroy",
+			Handler: func(_ any, ctx context.Context, decode func(any) error, intercept grpc.UnaryServerInterceptor) (any, error) {
+				name := &wrapperspb.StringValue{}
+				if err := decode(name); err != nil {
+					return nil, err
+				}
+				return intercept(ctx, name, &grpc.UnaryServerInfo{FullMethod: DestroyTenantMethod}, func(ctx context.Context, _ any) (any, error) {
+					n, err := destroy(ctx, name.GetValue())
+					return wrapperspb.UInt64(uint64(n)), err
+				})
+			},
+		}},
+	}, nil)
 	s.RegisterService(&grpc.ServiceDesc{
 		ServiceName: "watchword.local.Backup",
 		HandlerType: (*any)(nil),

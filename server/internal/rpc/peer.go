@@ -20,8 +20,8 @@ import (
 
 // socket is the other end of the connection a call came in on.
 type socket struct {
-	addr netip.Addr // invalid for a Unix socket
-	cert *x509.Certificate
+	addr  netip.Addr          // invalid for a Unix socket
+	chain []*x509.Certificate // verified at the handshake, the client's own first
 }
 
 // arrival is what the REST door learned of a call. It travels as a context
@@ -30,8 +30,10 @@ type socket struct {
 type arrival struct {
 	socket
 	caller *identity.Caller
-	id     string
-	header http.Header // those that carry a trace on
+	// authorization is what the caller has shown, to be looked at again.
+	authorization string
+	id            string
+	header        http.Header // those that carry a trace on
 }
 
 type arrivalKey struct{}
@@ -58,7 +60,7 @@ func socketOf(ctx context.Context) socket {
 	}
 	s := socket{addr: addrOf(p.Addr)}
 	if info, ok := p.AuthInfo.(credentials.TLSInfo); ok && len(info.State.VerifiedChains) > 0 {
-		s.cert = info.State.VerifiedChains[0][0]
+		s.chain = info.State.VerifiedChains[0]
 	}
 	return s
 }

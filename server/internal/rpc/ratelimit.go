@@ -116,6 +116,22 @@ func (s *rateLimitService) ask(ctx context.Context, q verifier.AttemptRequest) (
 	return st, d.Token, nil
 }
 
+// onlySubject gives the account that a request is about, if it is one.
+func onlySubject(m *ratelimitv3.RateLimitRequest) (subject string) {
+	for _, d := range m.GetDescriptors() {
+		for _, e := range d.GetEntries() {
+			switch {
+			case e.GetKey() != "subject":
+			case subject != "" && subject != e.GetValue():
+				return ""
+			default:
+				subject = e.GetValue()
+			}
+		}
+	}
+	return subject
+}
+
 var channelNames = map[string]throttle.Channel{"password": throttle.Password, "otp": throttle.OTP, "reset_code": throttle.ResetCode}
 
 // readDescriptor takes a descriptor. An entry that is not known here is a

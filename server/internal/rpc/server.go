@@ -45,8 +45,11 @@ type Config struct {
 	Rotate func(ctx context.Context, id string) (active string, sealed, left int, err error)
 	// Backup writes a backup; only the local server offers it.
 	Backup func(ctx context.Context, w io.Writer) error
-	Access *Access
-	Log    *slog.Logger
+	// DestroyTenant destroys a tenant and tells how many credentials it had; only
+	// the local server offers it.
+	DestroyTenant func(ctx context.Context, name string) (int, error)
+	Access        *Access
+	Log           *slog.Logger
 	// TLS is used on the gRPC listener; nil means plaintext, which only a
 	// loopback listener may be.
 	TLS *tls.Config
@@ -118,7 +121,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	watchwordv1.RegisterBreachServiceServer(services, &breachService{v: cfg.Verifier})
 	watchwordv1.RegisterPolicyServiceServer(services, &policyService{v: cfg.Verifier, book: cfg.Book})
 	watchwordv1.RegisterAuditServiceServer(services, &auditService{audits: cfg.Audits, ending: s.ending})
-	watchwordv1.RegisterAdminServiceServer(services, &adminService{keys: cfg.Keyring, rotate: cfg.Rotate, now: now, installation: cfg.Installation})
+	watchwordv1.RegisterAdminServiceServer(services, &adminService{keys: cfg.Keyring, rotate: cfg.Rotate, now: now, gone: cfg.Access.Gone, installation: cfg.Installation})
 	services.ForEach(func(d *grpc.ServiceDesc, impl any) {
 		s.GRPC.RegisterService(d, impl)
 		s.admin.RegisterService(d, impl)
@@ -152,7 +155,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 		return nil, err
 	}
 	operator.events = s.gate.events
-	registerBackup(s.admin, operator, cfg.Backup)
+	registerLocal(s.admin, operator, cfg.Backup, cfg.DestroyTenant)
 	s.rest, err = newGateway(ctx, s, cfg)
 	return s, err
 }

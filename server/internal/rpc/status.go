@@ -69,7 +69,7 @@ func statusOf(ctx context.Context, err error, id string) *status.Status {
 		return malformed("HASH_COST_OUT_OF_BOUNDS", "phc", "the cost is outside the bounds that are accepted")
 	case errors.Is(err, password.ErrBadHash):
 		return malformed("BAD_HASH", "phc", "not a hash that can be verified")
-	case errors.Is(err, identity.ErrDenied):
+	case errors.Is(err, identity.ErrDenied), errors.Is(err, verifier.ErrTenantGone):
 		return with(codes.Unauthenticated, "no valid credential", info("DENIED", nil))
 	case errors.Is(err, identity.ErrRefused):
 		return with(codes.PermissionDenied, "not allowed", info("DENIED", nil))

@@ -267,6 +267,43 @@ func tombstone(t testing.TB, open func(testing.TB) Instance) {
 	wantRecord(t, in.Credentials, again)
 }
 
+// remove takes out a record and a tombstone of the version that is there, of one
+// tenant alone, and for good.
+func remove(t testing.TB, open func(testing.TB) Instance) {
+	in := open(t)
+	s, ctx := in.Credentials, ctxOf(t)
+	for v := range uint64(3) {
+		mustPut(t, s, Sample("a", Subject(1), v+1))
+	}
+	mustPut(t, s, Sample("b", Subject(1), 1))
+	mustPut(t, s, Sample("a", Subject(2), 1))
+	dead := grave(Sample("a", Subject(2), 1))
+	mustPut(t, s, dead)
+	for _, v := range []uint64{0, 2, 4, 1 << 63} {
+		if err := s.Remove(ctx, "a", Subject(1), v); !errors.Is(err, verifier.ErrConflict) {
+			t.Errorf("Remove of version %d: %v, want ErrConflict", v, err)
+		}
+	}
+	wantRecord(t, s, Sample("a", Subject(1), 3))
+	for n, v := range map[int]uint64{1: 3, 2: 2} {
+		if err := s.Remove(ctx, "a", Subject(n), v); err != nil {
+			t.Errorf("Remove: %v", err)
+		}
+		wantUnknown(t, s, "a", Subject(n))
+		if err := s.Remove(ctx, "a", Subject(n), v); !errors.Is(err, verifier.ErrConflict) {
+			t.Errorf("Remove of what is gone: %v, want ErrConflict", err)
+		}
+	}
+	wantConflict(t, s, Sample("a", Subject(1), 4))
+	in = in.Reopen(t)
+	wantUnknown(t, in.Credentials, "a", Subject(1))
+	wantRecord(t, in.Credentials, Sample("b", Subject(1), 1))
+	if n := len(collect(t, in.Credentials)); n != 1 {
+		t.Errorf("All yields %d records, want 1", n)
+	}
+	mustPut(t, in.Credentials, Sample("a", Subject(1), 1))
+}
+
 func tenantIsolation(t testing.TB, open func(testing.TB) Instance) {
 	s := open(t).Credentials
 	tenants := []string{"", "a", "aa", "a:", "A", "a ", "*", "{a}", "é", "a/b"}

@@ -54,6 +54,7 @@ func Checks() []Check {
 		{"TwoWriters", twoWriters},
 		{"ManyWriters", manyWriters},
 		{"Tombstone", tombstone},
+		{"Remove", remove},
 		{"TenantIsolation", tenantIsolation},
 		{"BigValues", bigValues},
 		{"NoSharedMemory", noSharedMemory},

@@ -84,6 +84,23 @@ func (m *model) Get(ctx context.Context, tenant string, subject verifier.Pseudon
 	return r, nil
 }
 
+func (m *model) Remove(ctx context.Context, tenant string, subject verifier.Pseudonym, version uint64) error {
+	if err := m.ready(ctx); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	k := key(tenant, subject)
+	have := m.rs[k].Version
+	if (version == 0 || have != version) && !m.is("removes any version") {
+		return verifier.ErrConflict
+	}
+	if !m.is("removes nothing") {
+		delete(m.rs, k)
+	}
+	return nil
+}
+
 func (m *model) Put(ctx context.Context, r verifier.Record) error {
 	if err := m.ready(ctx); err != nil {
 		return err
@@ -353,6 +370,8 @@ func TestFaultsAreSeen(t *testing.T) {
 		"ignores the context":                 "Cancelled",
 		"mixes tenants":                       "TenantIsolation",
 		"drops tombstones":                    "Tombstone",
+		"removes any version":                 "Remove",
+		"removes nothing":                     "Remove",
 		"forgets the version of a tombstone":  "Tombstone",
 		"leaves tombstones out of the walk":   "Tombstone",
 		"shares memory with readers":          "NoSharedMemory",

@@ -27,6 +27,9 @@ var (
 	// ErrBadSubject is returned for an account id that is empty, too long or
 	// not text.
 	ErrBadSubject = errors.New("bad subject")
+	// ErrTenantGone is returned for whatever is asked of a tenant that was
+	// destroyed.
+	ErrTenantGone = errors.New("the tenant was destroyed")
 )
 
 // RejectedError is returned by Set and Change for a password that the policy

@@ -30,6 +30,9 @@ const (
 	ownTimes   = "own"
 )
 
+// Kinds are the kinds of objects that a Verifier keeps for a tenant.
+var Kinds = []string{kindLegacy}
+
 // times are by scheme and cost.
 type times map[string]time.Duration
 

@@ -187,15 +187,19 @@ func (d decoy) record() (Record, error) { return ParseRecord("", d.owner, d.byte
 // exhaust disables a credential on whose last lane the attempts ran out
 // (SP 800-63B-4 §3.2.2).
 func (v *Verifier) exhaust(ctx context.Context, tenant string, who Pseudonym) {
+	changed := false
 	_, err := v.update(context.WithoutCancel(ctx), tenant, who, func(r *Record) (bool, error) {
-		if r.State == StateDisabled {
+		if changed = r.State != StateDisabled; !changed {
 			return false, nil
 		}
 		r.State, r.Exhausted = StateDisabled, true
 		r.Revision++
 		return true, nil
 	})
-	if err != nil && !errors.Is(err, ErrUnknownSubject) {
+	switch {
+	case err == nil && changed && v.Disabled != nil:
+		v.Disabled(tenant, who)
+	case err != nil && !errors.Is(err, ErrUnknownSubject):
 		v.Log.ErrorContext(ctx, "a credential whose attempts ran out could not be disabled", "error", err)
 	}
 }

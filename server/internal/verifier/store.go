@@ -92,6 +92,11 @@ var (
 // durable: it survives the loss of power. When Put returns any other error
 // the outcome may be unknown, and the caller must read again.
 //
+// Remove takes a record out, whether or not it is a tombstone, if it has the
+// version; otherwise it returns ErrConflict and changes nothing. Afterwards
+// nothing tells that it was there, so that a writer who read before can bring
+// it back at version 1: it is for tenants that are destroyed as a whole.
+//
 // Get and All return records that the caller may change. All yields each
 // record that exists during the whole walk at least once, tombstones
 // included, in no promised order, and never holds a lock across a yield that
@@ -100,6 +105,7 @@ var (
 type Store interface {
 	Get(ctx context.Context, tenant string, subject Pseudonym) (Record, error)
 	Put(ctx context.Context, r Record) error
+	Remove(ctx context.Context, tenant string, subject Pseudonym, version uint64) error
 	All(ctx context.Context) iter.Seq2[Record, error]
 }
 

@@ -25,6 +25,7 @@ import (
 // Tenant is what differs between tenants.
 type Tenant struct {
 	Exact bool // letter case counts in account ids
+	Gone  bool // it was destroyed: nothing is kept for it any more
 }
 
 // Config is what a Verifier is made of. All fields without a remark are
@@ -45,6 +46,9 @@ type Config struct {
 	Tenants map[string]Tenant
 	// TenantOf is asked instead of Tenants when it is set.
 	TenantOf func(name string) Tenant
+	// Disabled is told of a credential that was disabled because its attempts
+	// ran out; nil means that nobody is.
+	Disabled func(tenant string, who Pseudonym)
 	Log      *slog.Logger
 	Now      func() time.Time
 }
@@ -148,7 +152,11 @@ func (v *Verifier) tenant(name string) Tenant {
 
 // who gives the pseudonym of an account id.
 func (v *Verifier) who(tenant, subject string) (Pseudonym, error) {
-	c, err := Canonical(subject, !v.tenant(tenant).Exact)
+	t := v.tenant(tenant)
+	if t.Gone {
+		return Pseudonym{}, ErrTenantGone
+	}
+	c, err := Canonical(subject, !t.Exact)
 	if err != nil {
 		return Pseudonym{}, err
 	}
