@@ -74,6 +74,8 @@ var faults = []struct {
 	{"a header without end", "GO-2024-2687, CVE-2022-41723", "server/servertest.TestContinuationFlood server.TestNoKnownFaultsAreLinked"},
 	{"a JSON text that never ends being read", "CVE-2024-24786, protojson", "server/servertest.TestMalformedBodies server/internal/rpc.FuzzDecode"},
 	{"JSON keys twice or in another case", "encoding/json takes them", "server/servertest.TestMalformedBodies server/internal/daemon.TestReadRefuses"},
+	{"a token chooses its algorithm", "CVE-2025-30204, golang-jwt", "server/servertest.TestHostileTokens"},
+	{"a session is resumed after the CA changed", "CVE-2025-68121, Go", "server/internal/daemon.TestNoSessionOutlivesItsAuthority"},
 	{"IPv4-mapped addresses pass lists", "CVE-2024-24790, Go; brazilofmux/tinymux#800", "server/servertest.TestAllowListJudgesTheSocket server/internal/identity.TestParseNetworks"},
 	{"a page reaches the loopback by a name of its own", "GHSA-vx97-q3mm-h3r9", "server/servertest.TestForeignHostsAndOriginsAreRefused"},
 	{"a default password, or the environment shown", "CVE-2026-4404, Harbor; CVE-2023-28432, MinIO", "server.TestScripts server/servertest.TestUsualPathsAreClosed"},
