@@ -51,37 +51,55 @@ func TestKeysMintNoMoreThanTheyHold(t *testing.T) {
 	hers := must(s.Key, &watchwordv1.CreateKeyRequest{Tenant: "acme", Preset: "system-admin"})
 	security := must(s.Key, &watchwordv1.CreateKeyRequest{Preset: "security-admin"})
 	tomorrow := timestamppb.New(clock.now().Add(24 * time.Hour))
+	brief := must(s.Key, &watchwordv1.CreateKeyRequest{Scopes: []string{"key.admin", "password.check"}, ExpireTime: tomorrow})
+	near := must(s.Key, &watchwordv1.CreateKeyRequest{Scopes: []string{"key.admin", "password.check"}, Networks: []string{"127.0.0.0/8", "2001:db8::/32"}})
+	later := timestamppb.New(clock.now().Add(25 * time.Hour))
 	for name, c := range map[string]struct {
 		by   string
 		q    *watchwordv1.CreateKeyRequest
 		want codes.Code
 	}{
-		"its own scope":             {admin, &watchwordv1.CreateKeyRequest{Scopes: []string{"password.check"}}, codes.OK},
-		"a scope that it lacks":     {admin, &watchwordv1.CreateKeyRequest{Scopes: []string{"password.hash"}}, codes.PermissionDenied},
-		"one among its own":         {admin, &watchwordv1.CreateKeyRequest{Scopes: []string{"password.check", "password.hash"}}, codes.PermissionDenied},
-		"a preset that it lacks":    {admin, &watchwordv1.CreateKeyRequest{Preset: "system-admin"}, codes.PermissionDenied},
-		"another tenant's":          {admin, &watchwordv1.CreateKeyRequest{Tenant: "acme", Scopes: []string{"password.check"}}, codes.PermissionDenied},
-		"its own role":              {system, &watchwordv1.CreateKeyRequest{Preset: "system-admin"}, codes.OK},
-		"a tenant's, by the system": {system, &watchwordv1.CreateKeyRequest{Tenant: "acme", Preset: "system-admin"}, codes.OK},
-		"the other role":            {system, &watchwordv1.CreateKeyRequest{Preset: "security-admin"}, codes.PermissionDenied},
-		"the role that audits":      {system, &watchwordv1.CreateKeyRequest{Preset: "audit-admin"}, codes.PermissionDenied},
-		"the system's, by a tenant": {hers, &watchwordv1.CreateKeyRequest{Tenant: "default", Preset: "system-admin"}, codes.PermissionDenied},
-		"a key, by security":        {security, &watchwordv1.CreateKeyRequest{Scopes: []string{"policy.read"}}, codes.PermissionDenied},
-		"an owner":                  {s.Key, &watchwordv1.CreateKeyRequest{Preset: "owner"}, codes.InvalidArgument},
-		"two roles in one":          {s.Key, &watchwordv1.CreateKeyRequest{Scopes: []string{"audit.run", "system.read"}}, codes.InvalidArgument},
-		"a role and a preset":       {s.Key, &watchwordv1.CreateKeyRequest{Preset: "audit-admin", Scopes: []string{"audit.run"}}, codes.InvalidArgument},
-		"no scope":                  {s.Key, &watchwordv1.CreateKeyRequest{}, codes.InvalidArgument},
-		"every scope":               {s.Key, &watchwordv1.CreateKeyRequest{Scopes: []string{"*"}}, codes.InvalidArgument},
-		"a scope in another case":   {s.Key, &watchwordv1.CreateKeyRequest{Scopes: []string{"Password.check"}}, codes.InvalidArgument},
-		"a mapped network":          {s.Key, &watchwordv1.CreateKeyRequest{Scopes: []string{"password.check"}, Networks: []string{"::ffff:10.0.0.0/104"}}, codes.InvalidArgument},
-		"a network that is none":    {s.Key, &watchwordv1.CreateKeyRequest{Scopes: []string{"password.check"}, Networks: []string{"10.0.0.0/33"}}, codes.InvalidArgument},
-		"an end that has passed":    {s.Key, &watchwordv1.CreateKeyRequest{Scopes: []string{"password.check"}, ExpireTime: timestamppb.New(clock.now().Add(-time.Second))}, codes.InvalidArgument},
-		"an end that is no time":    {s.Key, &watchwordv1.CreateKeyRequest{Scopes: []string{"password.check"}, ExpireTime: &timestamppb.Timestamp{Seconds: 1 << 60}}, codes.InvalidArgument},
-		"a tenant that is a path":   {s.Key, &watchwordv1.CreateKeyRequest{Tenant: "../acme", Scopes: []string{"password.check"}}, codes.InvalidArgument},
-		"a name of two lines":       {s.Key, &watchwordv1.CreateKeyRequest{Name: "a\nb", Scopes: []string{"password.check"}}, codes.InvalidArgument},
+		"an end after its own":          {brief, &watchwordv1.CreateKeyRequest{Scopes: []string{"password.check"}, ExpireTime: later}, codes.PermissionDenied},
+		"its own end":                   {brief, &watchwordv1.CreateKeyRequest{Scopes: []string{"password.check"}, ExpireTime: tomorrow}, codes.OK},
+		"a network within its own":      {near, &watchwordv1.CreateKeyRequest{Scopes: []string{"password.check"}, Networks: []string{"127.0.0.1", "2001:db8:1::/48"}}, codes.OK},
+		"a wider network":               {near, &watchwordv1.CreateKeyRequest{Scopes: []string{"password.check"}, Networks: []string{"2001::/16"}}, codes.PermissionDenied},
+		"another network":               {near, &watchwordv1.CreateKeyRequest{Scopes: []string{"password.check"}, Networks: []string{"127.0.0.1", "10.0.0.0/8"}}, codes.PermissionDenied},
+		"any network, by a key of some": {near, &watchwordv1.CreateKeyRequest{Scopes: []string{"password.check"}, Networks: []string{"0.0.0.0/0"}}, codes.PermissionDenied},
+		"its own scope":                 {admin, &watchwordv1.CreateKeyRequest{Scopes: []string{"password.check"}}, codes.OK},
+		"a scope that it lacks":         {admin, &watchwordv1.CreateKeyRequest{Scopes: []string{"password.hash"}}, codes.PermissionDenied},
+		"one among its own":             {admin, &watchwordv1.CreateKeyRequest{Scopes: []string{"password.check", "password.hash"}}, codes.PermissionDenied},
+		"a preset that it lacks":        {admin, &watchwordv1.CreateKeyRequest{Preset: "system-admin"}, codes.PermissionDenied},
+		"another tenant's":              {admin, &watchwordv1.CreateKeyRequest{Tenant: "acme", Scopes: []string{"password.check"}}, codes.PermissionDenied},
+		"its own role":                  {system, &watchwordv1.CreateKeyRequest{Preset: "system-admin"}, codes.OK},
+		"a tenant's, by the system":     {system, &watchwordv1.CreateKeyRequest{Tenant: "acme", Preset: "system-admin"}, codes.OK},
+		"the other role":                {system, &watchwordv1.CreateKeyRequest{Preset: "security-admin"}, codes.PermissionDenied},
+		"the role that audits":          {system, &watchwordv1.CreateKeyRequest{Preset: "audit-admin"}, codes.PermissionDenied},
+		"the system's, by a tenant":     {hers, &watchwordv1.CreateKeyRequest{Tenant: "default", Preset: "system-admin"}, codes.PermissionDenied},
+		"a key, by security":            {security, &watchwordv1.CreateKeyRequest{Scopes: []string{"policy.read"}}, codes.PermissionDenied},
+		"an owner":                      {s.Key, &watchwordv1.CreateKeyRequest{Preset: "owner"}, codes.InvalidArgument},
+		"two roles in one":              {s.Key, &watchwordv1.CreateKeyRequest{Scopes: []string{"audit.run", "system.read"}}, codes.InvalidArgument},
+		"a role and a preset":           {s.Key, &watchwordv1.CreateKeyRequest{Preset: "audit-admin", Scopes: []string{"audit.run"}}, codes.InvalidArgument},
+		"no scope":                      {s.Key, &watchwordv1.CreateKeyRequest{}, codes.InvalidArgument},
+		"every scope":                   {s.Key, &watchwordv1.CreateKeyRequest{Scopes: []string{"*"}}, codes.InvalidArgument},
+		"a scope in another case":       {s.Key, &watchwordv1.CreateKeyRequest{Scopes: []string{"Password.check"}}, codes.InvalidArgument},
+		"a mapped network":              {s.Key, &watchwordv1.CreateKeyRequest{Scopes: []string{"password.check"}, Networks: []string{"::ffff:10.0.0.0/104"}}, codes.InvalidArgument},
+		"a network that is none":        {s.Key, &watchwordv1.CreateKeyRequest{Scopes: []string{"password.check"}, Networks: []string{"10.0.0.0/33"}}, codes.InvalidArgument},
+		"an end that has passed":        {s.Key, &watchwordv1.CreateKeyRequest{Scopes: []string{"password.check"}, ExpireTime: timestamppb.New(clock.now().Add(-time.Second))}, codes.InvalidArgument},
+		"an end that is no time":        {s.Key, &watchwordv1.CreateKeyRequest{Scopes: []string{"password.check"}, ExpireTime: &timestamppb.Timestamp{Seconds: 1 << 60}}, codes.InvalidArgument},
+		"a tenant that is a path":       {s.Key, &watchwordv1.CreateKeyRequest{Tenant: "../acme", Scopes: []string{"password.check"}}, codes.InvalidArgument},
+		"a name of two lines":           {s.Key, &watchwordv1.CreateKeyRequest{Name: "a\nb", Scopes: []string{"password.check"}}, codes.InvalidArgument},
 	} {
 		if _, got := mint(c.by, c.q); got != c.want {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
+	}
+
+	// What a new key leaves open it takes from its maker.
+	for _, by := range []string{brief, near} {
+		r, err := watchwordv1.NewAdminServiceClient(dial(t, s)).CreateKey(metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+by),
+			&watchwordv1.CreateKeyRequest{Name: "k", Scopes: []string{"password.check"}})
+		if err != nil || (by == brief) != r.GetKey().GetExpireTime().AsTime().Equal(tomorrow.AsTime().Truncate(time.Nanosecond)) || (by == near) != (len(r.GetKey().GetNetworks()) == 2) {
+			t.Errorf("a key that leaves all open: %v, %v", r.GetKey(), err)
 		}
 	}
 

@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/watchword-project/watchword/server/internal/mutant"
 )
@@ -103,10 +104,54 @@ type Caller struct {
 	Preset   string
 	Scopes   []string
 	Networks []netip.Prefix // nil: from anywhere
+	Expires  *time.Time     // the end of a key; nil for none
 }
 
 // Has tells whether the caller holds a scope.
 func (c *Caller) Has(scope string) bool { return slices.Contains(c.Scopes, scope) }
+
+// Bound holds a key that the caller makes to what the caller has: no scope it
+// lacks, no end after its own, no network outside of its own. What the key
+// leaves open it takes from its maker. The owner's key, which works from the
+// loopback only and is there to make others, binds them in scopes alone. It
+// returns ErrRefused.
+func (c *Caller) Bound(k *Key) error {
+	for _, scope := range k.Scopes {
+		if !c.Has(scope) {
+			return ErrRefused
+		}
+	}
+	if c.Preset == PresetOwner {
+		return nil
+	}
+	if c.Expires != nil {
+		if k.Expires == nil {
+			k.Expires = c.Expires
+		}
+		if k.Expires.After(*c.Expires) {
+			return ErrRefused
+		}
+	}
+	if len(c.Networks) == 0 {
+		return nil
+	}
+	if len(k.Networks) == 0 {
+		for _, n := range c.Networks {
+			k.Networks = append(k.Networks, n.String())
+		}
+		return nil
+	}
+	own, err := ParseNetworks(k.Networks)
+	if err != nil {
+		return ErrRefused
+	}
+	for _, n := range own {
+		if !slices.ContainsFunc(c.Networks, func(p netip.Prefix) bool { return p.Bits() <= n.Bits() && p.Contains(n.Addr()) }) {
+			return ErrRefused
+		}
+	}
+	return nil
+}
 
 // From tells whether the caller may call from an address. An invalid address
 // is one of an in-process or Unix-socket peer and passes only an empty list.

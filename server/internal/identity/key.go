@@ -86,7 +86,7 @@ func (k *Key) Live(now time.Time) bool {
 
 // caller is the key as the identity it stands for.
 func (k *Key) caller() (*Caller, error) {
-	c := &Caller{ID: "key:" + k.ID, Tenant: k.Tenant, Preset: k.Preset, Scopes: k.Scopes}
+	c := &Caller{ID: "key:" + k.ID, Tenant: k.Tenant, Preset: k.Preset, Scopes: k.Scopes, Expires: k.Expires}
 	nets, err := ParseNetworks(k.Networks)
 	if err != nil {
 		return nil, fmt.Errorf("key %s: %w", k.ID, err)

@@ -57,12 +57,10 @@ func (s *adminService) CreateKey(ctx context.Context, m *watchwordv1.CreateKeyRe
 	if r.err != nil {
 		return nil, r.err
 	}
-	// A key mints at most what it holds: no scope it lacks, no tenant but its
-	// own unless it runs the system.
-	for _, scope := range k.Scopes {
-		if !caller.Has(scope) {
-			return nil, identity.ErrRefused
-		}
+	// A key mints at most what it holds, and for no tenant but its own unless it
+	// runs the system.
+	if err := caller.Bound(&k); err != nil {
+		return nil, err
 	}
 	if k.Tenant != tenantOf(caller) && s.reach(ctx) != "*" {
 		return nil, identity.ErrRefused
