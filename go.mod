@@ -2,6 +2,8 @@ module github.com/watchword-project/watchword
 
 go 1.26.0
 
+ignore ./client/js/test/node_modules
+
 tool (
 	github.com/grpc-ecosystem/grpc-gateway/v2/protoc-gen-grpc-gateway
 	github.com/grpc-ecosystem/grpc-gateway/v2/protoc-gen-openapiv2

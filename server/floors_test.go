@@ -53,10 +53,16 @@ var floors = map[string][]string{
 	"server/internal/policy/mktables": nil,
 	"server/internal/evidence":        {"server/internal/exposure", "server/internal/policy", "server/internal/sheet"},
 	"server/internal/throttle":        nil,
+	"server/internal/lookup":          {"server/internal/password", "server/internal/policy", "server/internal/strength", "wordlists"},
+
+	// The same decisions in a page.
+	"server/internal/meter": {"server/internal/lookup", "server/internal/password", "server/internal/policy", "server/internal/strength", "wordlists"},
+	"server/browser":        {"server/internal/meter", "server/internal/strength", "wordlists"},
+	"client/js":             nil,
 
 	// The order of steps.
-	"server/internal/verifier": {"server/internal/objects", "server/internal/password", "server/internal/pepper", "server/internal/policy",
-		"server/internal/strength", "server/internal/throttle", "wordlists"},
+	"server/internal/verifier": {"server/internal/lookup", "server/internal/objects", "server/internal/password", "server/internal/pepper",
+		"server/internal/policy", "server/internal/throttle", "wordlists"},
 
 	"server/internal/corpora": {"server/internal/password", "server/internal/policy", "server/internal/verifier", "wordlists"},
 	"server/internal/audit": {"server/internal/objects", "server/internal/password", "server/internal/policy", "server/internal/strength",
@@ -65,6 +71,7 @@ var floors = map[string][]string{
 	"server/internal/policybook":   {"server/internal/objects", "server/internal/policy", "server/internal/verifier"},
 
 	// Edges: they translate, or keep, and decide nothing.
+	"server/internal/assets":                {"client/js", "server/internal/strength", "wordlists"},
 	"server/internal/throttle/attacksim":    {"server/internal/throttle"},
 	"server/internal/throttle/throttletest": {"server/internal/throttle"},
 	"server/internal/redisthrottle":         {"server/internal/throttle"},
@@ -78,7 +85,7 @@ var floors = map[string][]string{
 		"server/internal/policy", "server/internal/policybook", "server/internal/throttle", "server/internal/verifier"},
 
 	// Where the rooms meet.
-	"server/internal/daemon": {"server/internal/console", "api/watchword/v1", "server/internal/audit", "server/internal/audit/report", "server/internal/boltstore", "server/internal/corpora", "server/internal/events", "server/internal/evidence", "server/internal/exposure", "server/internal/identity", "server/internal/objects",
+	"server/internal/daemon": {"server/internal/console", "api/watchword/v1", "server/internal/assets", "server/internal/audit", "server/internal/audit/report", "server/internal/boltstore", "server/internal/corpora", "server/internal/events", "server/internal/evidence", "server/internal/exposure", "server/internal/identity", "server/internal/objects",
 		"server/internal/oidc", "server/internal/password", "server/internal/pepper", "server/internal/pgstore", "server/internal/policy", "server/internal/policybook", "server/internal/redisstore", "server/internal/redisthrottle",
 		"server/internal/rpc", "server/internal/telemetry", "server/internal/throttle", "server/internal/verifier", "wordlists"},
 	"server": {"api/watchword/v1", "client", "client/watchword/completion", "server/internal/daemon", "server/internal/password", "server/internal/policy",

@@ -5,7 +5,6 @@ package wordlists
 
 import (
 	"crypto/sha256"
-	_ "embed" // for the tables below
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
@@ -17,9 +16,6 @@ import (
 )
 
 //go:generate go run ./mklist -out .
-
-//go:embed common.bin
-var commonData string
 
 // embedded views the embedded table when first asked for. Nothing is decoded
 // or copied: the header is compared with the size, and that is all.
@@ -158,6 +154,9 @@ func (l *CommonList) Len() int { return int(l.listed) }
 
 // Version identifies the content: equal versions are equal tables.
 func (l *CommonList) Version() string { return hex.EncodeToString([]byte(l.data[24:32])) }
+
+// Table is the table behind the list: OpenCommon makes the same list of it.
+func (l *CommonList) Table() string { return l.data }
 
 // CountFitting returns how many listed strings have at least minRunes code
 // points, exactly, for the count that ASVS 5.0 6.2.4 asks for. For more than

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The watchword authors
 
-//go:build !unix
+//go:build !unix && !wasip1
 
 package wordlists
 

@@ -91,7 +91,11 @@ type Listen struct {
 	// AdapterTenant is whose accounts those doors are for. Default: default.
 	AdapterTenant string `yaml:"adapter_tenant"`
 	// Envoy adds Envoy's rate-limit service to the gRPC door.
-	Envoy   bool   `yaml:"envoy"`
+	Envoy bool `yaml:"envoy"`
+	// Browser lets the REST door serve the engine that judges passwords in a
+	// page, under /browser/, to whoever may connect, without a key. Default:
+	// false.
+	Browser bool   `yaml:"browser"`
 	Console string `yaml:"console"`
 }
 

@@ -23,6 +23,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/watchword-project/watchword/server/internal/assets"
 	"github.com/watchword-project/watchword/server/internal/corpora"
 	"github.com/watchword-project/watchword/server/internal/events"
 	"github.com/watchword-project/watchword/server/internal/identity"
@@ -422,10 +423,16 @@ func (s *Server) open(ctx context.Context, c Config, dir dataDir, v *verifier.Ve
 		}
 	}
 	s.grpcL, s.httpL = ls[0], ls[1]
+	var browser http.Handler
+	if c.Listen.Browser {
+		if browser, err = assets.New(rpc.BrowserPrefix); err != nil {
+			return errors.Join(err, ls[0].Close(), ls[1].Close(), s.closeAdapters())
+		}
+	}
 	s.rpc, err = rpc.New(ctx, rpc.Config{
 		Verifier: v, Keyring: keyring, Book: s.book, Audits: s.audits, Rotate: s.rotatePepper(v), Backup: s.backup, DestroyTenant: s.destroyTenant(v), Access: access, Log: s.log, TLS: tlsConfig,
 		Hosts: c.Listen.Hosts, AnyHost: tlsConfig != nil && len(c.Listen.Hosts) == 0, Origins: c.Listen.CORSOrigins,
-		AnonymousRange: anonymous, Ready: s.unready, Envoy: c.Listen.Envoy, Journal: s.journal,
+		AnonymousRange: anonymous, Ready: s.unready, Envoy: c.Listen.Envoy, Browser: browser, Journal: s.journal,
 		Now: now, Installation: installation{s, v}, Observer: s.observer(),
 	})
 	if err != nil {

@@ -31,18 +31,30 @@ type Set struct {
 // Builtin gives the policies that follow a published standard.
 func Builtin() *Set { return builtin() }
 
-var builtin = sync.OnceValue(func() *Set {
+// Profiles lists the policies of Builtin, and Profile gives the document of
+// one, for those who cannot wait until all are read.
+func Profiles() []string {
 	entries, err := profiles.ReadDir("profiles")
 	if err != nil {
 		panic(err)
 	}
-	sources := map[string][]byte{}
+	var names []string
 	for _, e := range entries {
-		b, err := profiles.ReadFile(path.Join("profiles", e.Name()))
-		if err != nil {
-			panic(err)
-		}
-		sources[strings.TrimSuffix(e.Name(), ".yaml")] = b
+		names = append(names, strings.TrimSuffix(e.Name(), ".yaml"))
+	}
+	return names
+}
+
+// Profile gives the document of a policy of Builtin.
+func Profile(name string) ([]byte, bool) {
+	b, err := profiles.ReadFile(path.Join("profiles", name+".yaml"))
+	return b, err == nil
+}
+
+var builtin = sync.OnceValue(func() *Set {
+	sources := map[string][]byte{}
+	for _, name := range Profiles() {
+		sources[name], _ = Profile(name)
 	}
 	s, err := (&Set{}).With(sources)
 	if err != nil {

@@ -40,6 +40,9 @@ const (
 	streamSilence = 5 * time.Minute
 )
 
+// BrowserPrefix is where the files for pages are.
+const BrowserPrefix = "/browser/"
+
 // route is one REST route: the method behind it, and whether its request is a
 // stream of lines.
 type route struct {
@@ -62,12 +65,13 @@ type gateway struct {
 	anyHost bool
 	anon    []netip.Prefix
 	ready   func() error
+	browser http.Handler
 	zippers sync.Pool // of *gzip.Writer
 }
 
 func newGateway(ctx context.Context, s *Server, cfg Config) (*gateway, error) {
 	g := &gateway{gate: s.gate, json: newJSON(), hosts: cfg.Hosts, origins: cfg.Origins, anyHost: cfg.AnyHost,
-		anon: cfg.AnonymousRange, ready: cfg.Ready}
+		anon: cfg.AnonymousRange, ready: cfg.Ready, browser: cfg.Browser}
 	mux := runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, g.json),
 		runtime.WithErrorHandler(g.fail),
@@ -155,7 +159,7 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 	h.Set("X-Request-Id", a.id)
 
-	if !g.hostAllowed(r.Host) || !g.originAllowed(w, r) {
+	if !g.hostAllowed(r.Host) || !g.ownPage(r) && !g.originAllowed(w, r) {
 		g.refuse(w, r, a, identity.ErrRefused)
 		return
 	}
@@ -170,6 +174,10 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	case "/readyz":
 		g.liveness(w, r, a, g.ready)
+		return
+	}
+	if g.browser != nil && strings.HasPrefix(r.URL.Path, BrowserPrefix) {
+		g.browser.ServeHTTP(w, r)
 		return
 	}
 	isRange := strings.HasPrefix(r.URL.Path, "/range/")
@@ -412,6 +420,14 @@ func (g *gateway) hostAllowed(hostport string) bool {
 		return ip.Unmap().IsLoopback()
 	}
 	return strings.EqualFold(host, "localhost")
+}
+
+// ownPage tells whether a page that this door serves asks for its files:
+// browsers name the origin of whoever loads a module. A proxy in front may have
+// ended TLS, so the scheme is the browser's word.
+func (g *gateway) ownPage(r *http.Request) bool {
+	_, host, ok := strings.Cut(r.Header.Get("Origin"), "://")
+	return ok && host == r.Host && g.browser != nil && strings.HasPrefix(r.URL.Path, BrowserPrefix)
 }
 
 func (g *gateway) originAllowed(w http.ResponseWriter, r *http.Request) bool {

@@ -68,6 +68,9 @@ type Config struct {
 	Observer Observer
 	// Envoy adds Envoy's rate-limit service to the gRPC door.
 	Envoy bool
+	// Browser serves what is under BrowserPrefix on the REST door, without a
+	// key; nil means nothing.
+	Browser http.Handler
 	// Ready tells why the service is not ready, or nil.
 	Ready func() error
 	Now   func() time.Time

@@ -4,7 +4,6 @@
 package strength
 
 import (
-	_ "embed"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -13,9 +12,6 @@ import (
 )
 
 //go:generate go run ./mktables -out tables.bin
-
-//go:embed tables.bin
-var embedded []byte
 
 // builtin reads the embedded tables in place: nothing is decoded, only the
 // frame is checked, at the first use.

@@ -6,10 +6,9 @@ package verifier
 import (
 	"context"
 
+	"github.com/watchword-project/watchword/server/internal/lookup"
 	"github.com/watchword-project/watchword/server/internal/password"
 	"github.com/watchword-project/watchword/server/internal/policy"
-	"github.com/watchword-project/watchword/server/internal/strength"
-	"github.com/watchword-project/watchword/wordlists"
 )
 
 // CheckRequest asks for a judgement of one candidate.
@@ -87,53 +86,15 @@ func (v *Verifier) judge(p Chosen, q CheckRequest, ev past) Judgement {
 // asks, and the estimate, which every answer shows.
 func (v *Verifier) evidence(needs policy.Needs, words *policy.Dictionary, q CheckRequest, ev policy.Evidence) policy.Evidence {
 	ev.Now = v.Now()
-	text := q.Password.Reveal()
 	if needs.Dictionary {
 		ev.Dictionary = words
 	}
 	if needs.Blocklist {
-		if m, ok := v.common.Match(text); ok {
-			list := "common"
-			if m.Default {
-				list = policy.ListDefaults
-			}
-			ev.Listed = append(ev.Listed, policy.Listed{List: list, Form: form(m.Form), Rank: m.Rank})
-		}
+		ev.Listed = lookup.Listed(v.common, q.Password)
 	}
 	if needs.Breach && v.Corpora != nil {
 		ev.Breach = v.Corpora.Breach(q.Password, needs.Similar && q.Purpose != policy.Login)
 	}
-	ev.Estimate = policyEstimate(strength.Of(text, strength.NewHints(strength.Context{
-		Login: q.Context.Login, Emails: q.Context.Emails, Names: q.Context.Names, Phones: q.Context.Phones,
-		Words: q.Context.Words, BirthDate: q.Context.BirthDate, Previous: q.Previous.Reveal(),
-	})))
+	ev.Estimate = lookup.Estimate(nil, q.Password, q.Previous, q.Context)
 	return ev
-}
-
-// form names how a password was found on the list by the strongest of the
-// changes that were undone.
-func form(f wordlists.Form) string {
-	switch {
-	case f&wordlists.FormRepeated != 0:
-		return "repeated"
-	case f&wordlists.FormReversed != 0:
-		return "reversed"
-	case f&wordlists.FormAffix != 0:
-		return "suffix"
-	case f&wordlists.FormLeet != 0:
-		return "l33t"
-	case f&wordlists.FormWidth != 0:
-		return "width"
-	case f&wordlists.FormCase != 0:
-		return "case"
-	}
-	return "exact"
-}
-
-func policyEstimate(e strength.Estimate) *policy.Estimate {
-	out := &policy.Estimate{GuessesLog10: e.GuessesLog10, Score: e.Score}
-	for _, s := range e.Segments() {
-		out.Segments = append(out.Segments, policy.Segment{Kind: s.Kind.String(), Start: s.Start, End: s.End})
-	}
-	return out
 }
