@@ -10,9 +10,15 @@ package strength
 const (
 	tokenPenalty  mil = 600 // for each part after the first
 	pinyinPenalty mil = 250 // between two parts in pinyin: names and phrases
-	maxStates         = 6   // readings of the l33t letters of one walk; half from 5, one from 9 on
-	maxSubs           = 4   // letters disguised in one word
-	maxPeriod         = 16  // period of a repeat looked for at each position
+
+	// In the mixed cover, where what is not recognised costs little, a part
+	// must save more.
+	mixedPenalty      mil = 1200
+	mixedBrutePenalty mil = 600
+
+	maxStates = 6  // readings of the l33t letters of one walk; half from 5, one from 9 on
+	maxSubs   = 4  // letters disguised in one word
+	maxPeriod = 16 // period of a repeat looked for at each position
 )
 
 // kindShort is the kind of short tokens: a few digits, or one sign or letter,
@@ -20,15 +26,15 @@ const (
 const kindShort = KindUnspecified
 
 // cover finds the cheapest covers, and with hints also those for people who
-// know them.
-func (m *Model) cover(a *arena, h *Hints) {
+// know them. With spelt, a.chars holds what the character model says.
+func (m *Model) cover(a *arena, h *Hints, spelt bool) {
 	n := a.n
 	a.scan()
 	a.again, a.since = [maxPeriod]uint16{}, [maxPeriod]uint16{}
-	a.plain.begin(n)
+	a.plain.begin(n, spelt)
 	var x matches
 	if a.hinted = h != nil; a.hinted {
-		a.known.begin(n)
+		a.known.begin(n, spelt)
 		x.hints, x.deep = h, deepShare*n
 		x.approximate(a)
 	}
@@ -50,11 +56,13 @@ func (m *Model) cover(a *arena, h *Hints) {
 }
 
 // begin makes p the covers of nothing.
-func (p *chain) begin(n int) {
+func (p *chain) begin(n int, mixed bool) {
 	for i := 1; i <= n; i++ {
 		p.tok[i], p.brute[i] = inf, inf
+		p.mixTok[i], p.mixBrute[i] = inf, inf
 	}
 	p.tok[0], p.brute[0], p.kind[0] = 0, inf, 0
+	p.mixTok[0], p.mixBrute[0], p.mixed = 0, inf, mixed
 }
 
 // inRepeat tells that a repeat of a short period reaches at least repeatReach
@@ -106,18 +114,32 @@ func (p *chain) relax(i, j int, c mil, k Kind) {
 	if base += c; base < p.tok[j] {
 		p.tok[j], p.from[j], p.kind[j] = base, uint16(i), uint8(k)|flag
 	}
+	if p.mixed {
+		if i > 0 {
+			c += min(p.mixTok[i], p.mixBrute[i]) + mixedPenalty
+		}
+		p.mixTok[j] = min(p.mixTok[j], c)
+	}
 }
 
 // bruteForce takes the code point at i as unrecognised.
 func (a *arena) bruteForce(i int) {
 	c := bruteCost(a.raw[i])
-	a.plain.bruteForce(i, c)
+	mix := min(c, a.chars[i])
+	a.plain.bruteForce(i, c, mix)
 	if a.hinted {
-		a.known.bruteForce(i, c)
+		a.known.bruteForce(i, c, mix)
 	}
 }
 
-func (p *chain) bruteForce(i int, c mil) {
+func (p *chain) bruteForce(i int, c, mix mil) {
+	if p.mixed {
+		start := p.mixTok[i]
+		if i > 0 {
+			start += mixedBrutePenalty
+		}
+		p.mixBrute[i+1] = mix + min(p.mixBrute[i], start)
+	}
 	start := p.tok[i]
 	if i > 0 {
 		start += tokenPenalty

@@ -9,10 +9,12 @@
 // is known to be common. A character model with back-off (an n-gram) says how
 // usual the text is. A structural cover, the cheapest way to write the
 // password as words, names, pinyin, dates, walks and so on, says how it is
-// made and supplies the explanation. A listed password has the guesses of its
-// rank; otherwise the mean of the logarithms of the other two is taken (two
-// imperfect upper bounds average out) and turned by a monotone table into the
-// guesses of a cracker. Text that is not ASCII is judged by its structure.
+// made and supplies the explanation; for the estimate a second cover lets the
+// character model spell what is no such part. A listed password has the guesses
+// of its rank; otherwise a mean of the logarithms of the other two is taken, in
+// which the lower one counts more (two imperfect upper bounds average out), and
+// turned by a monotone table into the guesses of a cracker. Text that is not
+// ASCII is judged by its structure.
 //
 // The functions do no I/O, keep no state and allocate nothing.
 package strength

@@ -18,34 +18,12 @@ import (
 // likelier than one of a given cost (Dell'Amico and Filippone, CCS 2015): a
 // sampled text of probability p stands for 1/p of them over the sample's size.
 func ranks(m chars) []strength.Knot {
-	const (
-		samples = 10000
-		longest = 40
-	)
+	const samples = 10000
 	rng := rand.New(rand.NewPCG(9, 27))
 	type text struct{ cost, p float64 }
 	drawn := make([]text, 0, samples)
-	probs := make([]float64, strength.NumSymbols)
 	for len(drawn) < samples {
-		hist, depth, p := uint64(1)<<symBits|strength.StartSymbol, 1, 1.0
-		for range longest {
-			total := 0.0
-			for s := uint64(1); s <= strength.EndSymbol; s++ {
-				probs[s] = m.prob(hist, depth, s)
-				total = float64(total + probs[s])
-			}
-			u := float64(rng.Float64() * total)
-			s := uint64(1)
-			for ; s < strength.EndSymbol && u >= probs[s]; s++ {
-				u = float64(u - probs[s])
-			}
-			p = float64(p * probs[s])
-			if s == strength.EndSymbol {
-				break
-			}
-			depth = min(depth+1, m.order-1)
-			hist = 1<<(symBits*uint(depth)) | (hist<<symBits|s)&(1<<(symBits*uint(depth))-1)
-		}
+		_, p := m.draw(rng)
 		drawn = append(drawn, text{-1000 * log10(p), p})
 	}
 	slices.SortFunc(drawn, func(a, b text) int { return cmp.Compare(a.cost, b.cost) })
@@ -59,6 +37,39 @@ func ranks(m chars) []strength.Knot {
 		}
 	}
 	return ks
+}
+
+// draw draws a text, as symbols without the ends, and gives its probability. It
+// is cut after 40 symbols.
+func (m chars) draw(rng *rand.Rand) (text []uint64, p float64) {
+	const longest = 40
+	probs := make([]float64, strength.NumSymbols)
+	hist, depth, p := uint64(1)<<symBits|strength.StartSymbol, 1, 1.0
+	for len(text) < longest {
+		total := 0.0
+		for s := uint64(1); s <= strength.EndSymbol; s++ {
+			probs[s] = m.prob(hist, depth, s)
+			total = float64(total + probs[s])
+		}
+		u := float64(rng.Float64() * total)
+		s := uint64(1)
+		for ; s < strength.EndSymbol && u >= probs[s]; s++ {
+			u = float64(u - probs[s])
+		}
+		p = float64(p * probs[s])
+		if s == strength.EndSymbol {
+			break
+		}
+		text = append(text, s)
+		hist, depth = m.shift(hist, depth, s)
+	}
+	return text, p
+}
+
+// shift puts s behind a context of depth symbols.
+func (m chars) shift(hist uint64, depth int, s uint64) (uint64, int) {
+	depth = min(depth+1, m.order-1)
+	return 1<<(symBits*uint(depth)) | (hist<<symBits|s)&(1<<(symBits*uint(depth))-1), depth
 }
 
 // known is a text whose place in the order of a sensible cracker is known.
@@ -133,11 +144,11 @@ func population(in inputs) (map[string][]known, error) {
 		t, g = base()
 		u, h := base()
 		add("pairs", t+u, max(g+h, 2*max(g, h)-0.5))
-		k := 6 + rng.IntN(7)
+		k := 6 + rng.IntN(9)
 		add("digits", digits(k), float64(k)-0.3)
-		k = 5 + rng.IntN(6)
+		k = 5 + rng.IntN(8)
 		add("lower", word(rng, "abcdefghijklmnopqrstuvwxyz", k), float64(k)*log10(26)-0.3)
-		k = 5 + rng.IntN(5)
+		k = 5 + rng.IntN(7)
 		add("alnum", word(rng, "abcdefghijklmnopqrstuvwxyz0123456789", k), float64(k)*log10(36)-0.3)
 	}
 	return out, nil

@@ -138,69 +138,106 @@ func every(cs []counted, n int) []counted {
 // the correlation of ranks, and, with the threshold that refuses a twentieth of
 // those from 10^12 guesses, how many per cent below 10^6 and 10^8 it accepts.
 func separates(estimate func(string) float64, ks []known) (r float64, accepted [2]float64) {
-	var x, y, w, strong []float64
-	for _, k := range ks {
-		x, y, w = append(x, estimate(k.text)), append(y, k.guesses), append(w, 1)
-		if k.guesses >= 12 {
-			strong = append(strong, x[len(x)-1])
-		}
+	var x, y, w []float64
+	estimated := make([]known, len(ks))
+	for i, k := range ks {
+		estimated[i] = known{k.text, k.guesses, estimate(k.text)}
+		x, y, w = append(x, estimated[i].weight), append(y, k.guesses), append(w, 1)
 	}
-	slices.Sort(strong)
-	threshold := strong[len(strong)/20]
+	return spearman(x, y, w), acceptedWeak(estimated)
+}
+
+// acceptedWeak takes weight for the estimate. With the threshold that refuses
+// a twentieth of those from 10^12 guesses, it says how many per cent of those
+// below 10^6 and 10^8 are accepted.
+func acceptedWeak(ks []known) (accepted [2]float64) {
+	threshold := twentieth(ks)
 	for i, limit := range []float64{6, 8} {
 		weak := 0.0
-		for k := range x {
-			if y[k] < limit {
+		for _, k := range ks {
+			if k.guesses < limit {
 				weak++
-				if x[k] >= threshold {
+				if k.weight >= threshold {
 					accepted[i]++
 				}
 			}
 		}
 		accepted[i] *= 100 / weak
 	}
-	return spearman(x, y, w), accepted
+	return accepted
+}
+
+// twentieth is the threshold that refuses a twentieth of those from 10^12
+// guesses, with weight for the estimate.
+func twentieth(ks []known) float64 {
+	var strong []float64
+	for _, k := range ks {
+		if k.guesses >= 12 {
+			strong = append(strong, k.weight)
+		}
+	}
+	slices.Sort(strong)
+	return strong[len(strong)/20]
+}
+
+// list is a list of passwords with counts. Also is another that has much of it.
+type list struct {
+	name, also string
+	cs         []counted
+}
+
+// countedLists reads the lists that have counts, or places that suggest them.
+func countedLists(in inputs) ([]list, error) {
+	global, err := in.counts("global-pwdb-top100k-count.txt.xz", "|")
+	if err != nil {
+		return nil, err
+	}
+	xato, err := in.counts("en-zxcvbn-passwords-47k-count.txt.xz", " ")
+	if err != nil {
+		return nil, err
+	}
+	cn, err := in.lines("cn-netease-top100k.txt.xz")
+	if err != nil {
+		return nil, err
+	}
+	return []list{{name: "global", cs: global}, {name: "xato", also: "common", cs: xato}, {name: "chinese", cs: byRank(cn, -0.877)}}, nil
+}
+
+// halfTables makes tables of half of the passwords, and the curve of the last
+// step from them.
+func halfTables(in inputs) (*strength.Model, []strength.Knot, error) {
+	half, err := tables(in, firstHalf, identity)
+	if err != nil {
+		return nil, nil, err
+	}
+	calib, err := calibrate(in, half)
+	if err != nil {
+		return nil, nil, err
+	}
+	half, err = tables(in, firstHalf, calib)
+	return half, calib, err
 }
 
 // evaluate reports how well passwords are judged that the tables have not seen:
-// the other half of each list; each list as a whole with tables made without
-// it, the peer beside; and those that the curve of guesses was fitted to. Then
+// the other half of each list; parts left out of all lists; each list as a whole
+// with tables made without it; and those that the curve of guesses was fitted
+// to; the peer beside. Then
 // comes what the full tables accept of the lists, and of passwords that are
 // strong by construction. Accepted is given in per
 // cent for 10^6, 10^8 and 10^10 guesses asked for. The correlation is that of
 // ranks, weighted by counts where it says so.
 func evaluate(in inputs, w io.Writer) error {
-	global, err := in.counts("global-pwdb-top100k-count.txt.xz", "|")
+	lists, err := countedLists(in)
 	if err != nil {
 		return err
 	}
-	xato, err := in.counts("en-zxcvbn-passwords-47k-count.txt.xz", " ")
+	half, calib, err := halfTables(in)
 	if err != nil {
-		return err
-	}
-	cn, err := in.lines("cn-netease-top100k.txt.xz")
-	if err != nil {
-		return err
-	}
-	chinese := byRank(cn, -0.877)
-
-	half, err := tables(in, firstHalf, identity)
-	if err != nil {
-		return err
-	}
-	calib, err := calibrate(in, half)
-	if err != nil {
-		return err
-	}
-	if half, err = tables(in, firstHalf, calib); err != nil {
 		return err
 	}
 	fmt.Fprintln(w, "knots", calib)
 	unseen := func(s string) bool { return secondHalf("", s) }
-	for _, l := range []struct {
-		name string
-		cs   []counted
-	}{{"global", global}, {"xato", xato}, {"chinese", chinese}} {
+	for _, l := range lists {
 		b := pick(l.cs, unseen)
 		s, c, m := views(half, b, false)
 		sw, cw, mw := views(half, b, true)
@@ -216,17 +253,23 @@ func evaluate(in inputs, w io.Writer) error {
 		fmt.Fprintf(w, "  mean chars cost %.4f\n", ll/float64(n))
 		fmt.Fprintf(w, "  accepted at 1e6 / 1e8 / 1e10: %s\n", rates(half, b))
 	}
-	without := []struct {
-		name, list, also string
-		cs               []counted
-		m                *strength.Model
-		err              error
-	}{{name: "global", list: "global", cs: global}, {name: "xato", list: "xato", also: "common", cs: xato}, {name: "chinese", list: "chinese", cs: chinese}}
+	if err := leftOut(in, calib, partsToReport, w); err != nil {
+		return err
+	}
+	type trial struct {
+		list
+		m   *strength.Model
+		err error
+	}
+	var without []trial
+	for _, l := range lists {
+		without = append(without, trial{list: l})
+	}
 	var wg sync.WaitGroup
 	for i := range without {
 		l := &without[i]
 		wg.Go(func() {
-			l.m, l.err = tables(in, func(list, text string) bool { return list != l.list && list != l.also }, calib)
+			l.m, l.err = tables(in, func(list, text string) bool { return list != l.name && list != l.also }, calib)
 		})
 	}
 	wg.Wait()
@@ -261,10 +304,7 @@ func evaluate(in inputs, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	for _, l := range []struct {
-		name string
-		cs   []counted
-	}{{"global", global}, {"xato", xato}, {"chinese", chinese}} {
+	for _, l := range lists {
 		fmt.Fprintf(w, "full tables, %-8s accepted: as is %s; capital %s; digit behind %s; two digits %s; upper %s\n", l.name, rates(full, l.cs),
 			rates(full, change(l.cs, func(i int, s string) string { return strings.ToUpper(s[:1]) + s[1:] })),
 			rates(full, change(l.cs, func(i int, s string) string { return s + string(rune('0'+i%10)) })),

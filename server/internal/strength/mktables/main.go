@@ -3,8 +3,8 @@
 
 // Command mktables builds the embedded tables of package strength from the
 // named inputs in a folder. The same inputs give the same bytes on every
-// machine. With -eval it instead trains on half of the listed passwords and
-// reports how well the other half is judged.
+// machine. With -eval it instead leaves passwords out and reports how well they
+// are judged; with -tune it leaves others out, for choosing settings.
 //
 //	WATCHWORD_DATA=DIR go generate ./server/internal/strength
 //	WATCHWORD_DATA=DIR go run ./server/internal/strength/mktables -eval
@@ -22,20 +22,28 @@ import (
 func main() {
 	data := flag.String("data", os.Getenv("WATCHWORD_DATA"), "folder of the xz-compressed inputs (default: $WATCHWORD_DATA)")
 	out := flag.String("out", "", "file to write the tables to")
-	eval := flag.Bool("eval", false, "report figures on held-out halves of the lists")
+	eval := flag.Bool("eval", false, "report figures on passwords left out of the lists")
+	tune := flag.Bool("tune", false, "report figures on those left out for choosing settings")
 	flag.Parse()
-	if err := run(inputs{*data}, *out, *eval); err != nil {
+	if err := run(inputs{*data}, *out, *eval, *tune); err != nil {
 		fmt.Fprintln(os.Stderr, "mktables:", err)
 		os.Exit(1)
 	}
 }
 
-func run(in inputs, out string, eval bool) error {
+func run(in inputs, out string, eval, tune bool) error {
 	if in.dir == "" {
 		return errors.New("no input folder: give -data or set WATCHWORD_DATA")
 	}
-	if eval {
+	switch {
+	case eval:
 		return evaluate(in, os.Stdout)
+	case tune:
+		_, calib, err := halfTables(in)
+		if err != nil {
+			return err
+		}
+		return leftOut(in, calib, partsToChoose, os.Stdout)
 	}
 	b, err := build(in)
 	if err != nil {
