@@ -4,12 +4,12 @@
 // Made by server/browser: the files that make one engine.
 export const manifest = {
   "version": "0.1.0",
-  "id": "6d2485225810f04c38d503f1645db7363e15cca4e4dcbf9d580787ccb9a6b4f2",
+  "id": "e00fa0e52be6aabcfca8444cb98fc860be7eba6651fea887940c1fab466083e6",
   "go": "go1.26.8",
   "files": {
     "engine.wasm.gz": {
-      "bytes": 1892924,
-      "sha256": "465700a2ab89c08963296f22a2c1aab6565f8cc2d4559b1833dd599a4648ef21"
+      "bytes": 1893436,
+      "sha256": "c62a9312c9e95f5c01b39166bddf1a0193b6e05be31ef968ce1cd72655622484"
     },
     "list.bin": {
       "bytes": 1224681,
@@ -17,7 +17,7 @@ export const manifest = {
     },
     "strength.bin": {
       "bytes": 3499617,
-      "sha256": "3026cad11adb238b326e1833efd31c48209b8e1d70d4175900fec8436db21e4d"
+      "sha256": "1f13f8a9c02fba1036493ad142b30339230fb8dae9a73d7329f9dceb4eef5863"
     }
   }
 };
