@@ -260,7 +260,7 @@ func (s *Server) openJournal(c Config, dir dataDir, v *verifier.Verifier, now fu
 }
 
 // eventsCloseLimit bounds what a stop waits for a disk that does not answer.
-const eventsCloseLimit = 3 * time.Second
+const eventsCloseLimit = 10 * time.Second
 
 // VerifyEvents checks the event log of a data directory on which no server
 // runs.
