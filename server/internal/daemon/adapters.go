@@ -40,6 +40,16 @@ func (c Config) adapterDoors() []door {
 	return out
 }
 
+// allDoors are those of callers, of foreign protocols and of the console that
+// are switched on.
+func (c Config) allDoors() []door {
+	all := append(c.doors(), c.adapterDoors()...)
+	if c.Listen.Console != "" {
+		all = append(all, door{consoleSetting, c.Listen.Console})
+	}
+	return all
+}
+
 // checkAdapters finds what the adapters' settings lack.
 func (c Config) checkAdapters() error {
 	l := c.Listen
@@ -126,6 +136,8 @@ func (s *Server) openAdapters(ctx context.Context, c Config, v *verifier.Verifie
 	return nil
 }
 
+const consoleSetting = "listen.console"
+
 // openConsole binds the operator's page. It stays on the loopback whatever else
 // is configured, and speaks without TLS there: a browser on this machine has
 // no client certificate to show, and nothing leaves the machine.
@@ -133,13 +145,13 @@ func (s *Server) openConsole(ctx context.Context, c Config) error {
 	if c.Listen.Console == "" {
 		return nil
 	}
-	l, err := bind(ctx, door{"listen.console", c.Listen.Console}, func() error {
+	l, err := bind(ctx, door{consoleSetting, c.Listen.Console}, func() error {
 		return errors.New("refusing to start. To fix it: give listen.console an address of the loopback, such as 127.0.0.1:8480, and reach it through a tunnel")
 	})
 	if err != nil {
 		return err
 	}
-	s.adapters = append(s.adapters, adapter{name: "listen.console", listener: l, server: webServer(console.New(s.rpc.REST()), nil), plain: true})
+	s.adapters = append(s.adapters, adapter{name: consoleSetting, listener: l, server: webServer(console.New(s.rpc.REST()), nil), plain: true})
 	return nil
 }
 

@@ -247,7 +247,7 @@ func (s *Server) keyring(ctx context.Context, c Config, dir dataDir, fresh bool,
 // exposed names a door that others than this machine can reach, if there is
 // one.
 func (c Config) exposed(ctx context.Context) (string, error) {
-	for _, d := range append(c.doors(), c.adapterDoors()...) {
+	for _, d := range c.allDoors() {
 		ap, err := resolve(ctx, d)
 		if err != nil {
 			return "", err

@@ -245,6 +245,7 @@ func (f *facts) addDoors(ctx context.Context, c Config) {
 	}
 	add(door{"listen.auth_policy", c.Listen.AuthPolicy}, exposure.Door{TLS: secure, Adapter: true, Secret: c.Listen.AuthPolicySecretFile != ""})
 	add(door{"listen.forward_auth", c.Listen.ForwardAuth}, exposure.Door{TLS: secure, Adapter: true, Secret: c.Listen.ForwardAuthSecretFile != ""})
+	add(door{consoleSetting, c.Listen.Console}, exposure.Door{Secret: true})
 	add(door{"telemetry.metrics_addr", c.Telemetry.MetricsAddr}, exposure.Door{TLS: secure, ClientAuth: certified, Secret: true})
 }
 

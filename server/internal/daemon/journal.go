@@ -251,7 +251,7 @@ func (s *Server) openJournal(c Config, dir dataDir, v *verifier.Verifier, now fu
 		return l.Close(limited)
 	})
 	var doors []string
-	for _, d := range append(c.doors(), c.adapterDoors()...) {
+	for _, d := range c.allDoors() {
 		doors = append(doors, d.name+" "+d.addr)
 	}
 	slices.Sort(doors)
