@@ -23,12 +23,15 @@ const (
 	// PreloadNone maps the file and reads it page by page as look-ups need it.
 	// Open takes well under 10 ms at any size.
 	PreloadNone Preload = iota
-	// PreloadMapped maps the file and asks the kernel to read it in.
+	// PreloadMapped maps the file and reads in what look-ups need, all but the
+	// tails. On Linux what is not in memory yet comes in pages of 2 MiB where
+	// the file system has them: look-ups are then faster by about a third.
 	PreloadMapped
 	// PreloadMemory copies everything but the tails into anonymous memory,
-	// backed by huge pages where the system has them, and checks every copied
+	// backed by pages of 2 MiB where the system has them, and checks every copied
 	// segment against its checksums. Look-ups are then faster by about a third
-	// and cannot be harmed by whoever truncates the file in place.
+	// on any file system, and cannot be harmed by whoever truncates the file in
+	// place.
 	PreloadMemory
 )
 
@@ -215,7 +218,10 @@ func (x *Index) load(header *fileHeader, preload Preload) error {
 	}
 	switch preload {
 	case PreloadMapped:
-		willNeed(x.mem)
+		adviseHuge(x.mem)
+		for id := range x.cold {
+			populate(x.cold[id].head)
+		}
 	case PreloadMemory:
 		if err := x.copyHeads(int(headBytes)); err != nil {
 			return err
@@ -257,6 +263,7 @@ func (x *Index) copyHeads(size int) (err error) {
 		if c.row.layout == layoutEmpty {
 			continue
 		}
+		x.fetchAhead(id)
 		n := copy(x.heads[at:], c.head)
 		c.head = x.heads[at : at+n : at+n]
 		at += (n + 63) &^ 63
