@@ -154,6 +154,9 @@ func (s *hotSegment) line(n uint64) *[lineSize]byte {
 	return (*[lineSize]byte)(unsafe.Add(s.lines, n*lineSize))
 }
 
+// end is where the lines end, and the directory begins.
+func (s *hotSegment) end() uintptr { return uintptr(s.lines) + uintptr(s.stored*lineSize) }
+
 // slot returns the five bytes of slot i, which must be below slotsPerLine.
 func slot(line *[lineSize]byte, i uint64) uint64 {
 	return binary.LittleEndian.Uint64(line[i*slotBytes:]) & (1<<40 - 1)
