@@ -25,11 +25,11 @@ const (
 	PreloadNone Preload = iota
 	// PreloadMapped maps the file and reads in what look-ups need, all but the
 	// tails. On Linux what is not in memory yet comes in pages of 2 MiB where
-	// the file system has them: look-ups are then faster by about a third.
+	// the file system has them: look-ups are then faster by about a quarter.
 	PreloadMapped
 	// PreloadMemory copies everything but the tails into anonymous memory,
 	// backed by pages of 2 MiB where the system has them, and checks every copied
-	// segment against its checksums. Look-ups are then faster by about a third
+	// segment against its checksums. Look-ups are then faster by about a quarter
 	// on any file system, and cannot be harmed by whoever truncates the file in
 	// place.
 	PreloadMemory
@@ -86,7 +86,7 @@ type hotSegment struct {
 	lines  unsafe.Pointer // first line
 	stored uint64         // lines that may be read
 	homes  uint64         // 0 for a segment without lines
-	plain  uint32         // records of a plain segment
+	aside  uint32         // bytes of exceptions, or records of a plain segment
 	flags  uint32
 }
 
@@ -233,9 +233,9 @@ func (x *Index) load(header *fileHeader, preload Preload) error {
 		case layoutLines:
 			h.lines = unsafe.Pointer(&c.head[c.sec.lines])
 			h.stored, h.homes = uint64(c.row.lines), uint64(c.row.homes)
-			h.flags = uint32(c.row.flags)
+			h.aside, h.flags = c.row.excBytes, uint32(c.row.flags)
 		case layoutPlain:
-			h.plain = c.row.entries
+			h.aside = c.row.entries
 		}
 	}
 	x.info = Info{

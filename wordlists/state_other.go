@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The watchword authors
 
-//go:build !linux
+//go:build !linux && !wasip1
 
 package wordlists
 
