@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/crypto/bcrypt"
+
 	"github.com/watchword-project/watchword/server/internal/boltstore"
 	"github.com/watchword-project/watchword/server/internal/password"
 	"github.com/watchword-project/watchword/server/internal/pepper"
@@ -257,6 +259,50 @@ func TestChangedCostDoesNotShowInTime(t *testing.T) {
 				t.Errorf("an answer took %v for a row of the old cost and %v for nobody", known, unknown)
 			}
 		})
+	}
+}
+
+// What a "no match" waited for a slot does not count as part of its wait: else
+// a queue would tell rows of a slow scheme from strangers.
+func TestQueueDoesNotUseUpTheWait(t *testing.T) {
+	v, closed := open(t, newGate(t), low)
+	defer closed()
+	slow := func(cost int) string {
+		phc, err := bcrypt.GenerateFromPassword([]byte("x"), cost)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(phc)
+	}
+	if done := v.Import(t.Context(), "", []verifier.ImportRow{{Subject: "slow", Hash: slow(7)}}); done[0].Err != nil {
+		t.Fatal(done[0].Err)
+	}
+	blocker, n := slow(10), v.Hasher.Config().Slots
+	ended := make(chan time.Time, n)
+	for range n {
+		go func() {
+			_, err := v.Hasher.Verify(context.Background(), password.Interactive, text(t, "y"), blocker)
+			if err != nil {
+				t.Error(err)
+			}
+			ended <- time.Now()
+		}()
+	}
+	for v.Hasher.Stats().Running < n {
+		time.Sleep(time.Millisecond)
+	}
+	if matches(t, v, "a wrong guess") {
+		t.Fatal("a match for nobody")
+	}
+	answered := time.Now()
+	// Its hash began when the first of those before it had ended, and the wait
+	// is of the pace of the moment: half of it is the least.
+	least := v.LegacyWaits()[""] / 2
+	if took := answered.Sub(<-ended); took < least {
+		t.Errorf("%v after the queue a stranger had an answer, want at least %v", took, least)
+	}
+	for range n - 1 {
+		<-ended
 	}
 }
 
