@@ -125,6 +125,11 @@ func Reseal(file []byte) {
 		e.crc = h.put(b)
 		e.put(table[id*tableEntrySize:])
 	}
+	ResealFrame(file)
+}
+
+// ResealFrame makes the checksums of header and table fit their bytes again.
+func ResealFrame(file []byte) {
 	binary.LittleEndian.PutUint32(file[fileHeaderSize-4:], crcOf(file[:fileHeaderSize-4]))
-	putFooter(file[len(file)-footerSize:], file[:fileHeaderSize], table, uint64(len(file)))
+	putFooter(file[len(file)-footerSize:], file[:fileHeaderSize], file[fileHeaderSize:dataStart], uint64(len(file)))
 }

@@ -254,7 +254,7 @@ func TestCanariesGateTheLoad(t *testing.T) {
 			t.Fatalf("the file has %d canaries, want 16", b[number])
 		}
 		change(b)
-		wordlists.Reseal(b)
+		wordlists.ResealFrame(b)
 		if err := os.WriteFile(bad, b, 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -81,7 +81,7 @@ func TestReadRefuses(t *testing.T) {
 		"throttle: {store: marker7731}":                      "throttle.store must be one of memory, redis",
 		"throttle: {on_store_failure: marker7731}":           "throttle.on_store_failure",
 		"store: {kind: marker7731}":                          "store.kind",
-		"corpora: [{name: a, path: b, preload: marker7731}]": "corpora[0].preload must be one of none, mapped, memory",
+		"corpora: [{name: a, path: b, preload: marker7731}]": "corpora[0].preload must be one of , none, mapped, memory",
 		"redis: {mode: marker7731}":                          "redis.mode",
 		"events: {sink: marker7731}":                         "events.sink",
 		"tenants: [{name: 'Marker7731 x'}]":                  "tenants[0].name is not",
