@@ -33,7 +33,8 @@ const (
 // is about six times as fast a key as Count: the cache misses of many keys
 // overlap, and a large batch is looked up segment by segment, for which it
 // allocates 16 bytes a key, 4 MiB at most; smaller or already ascending batches
-// allocate nothing. On an error nothing is known about any of the keys. It
+// allocate nothing. An index opened Exact is asked key by key all the same. On
+// an error nothing is known about any of the keys. It
 // panics when dst is shorter than keys.
 func (x *Index) CountBatch(dst []uint32, keys []Key) (err error) {
 	if len(dst) < len(keys) {
