@@ -7,8 +7,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
+	"net/netip"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -248,16 +251,27 @@ func TestChangedCostDoesNotShowInTime(t *testing.T) {
 				}
 				return time.Since(begin)
 			}
-			// The fastest of four, as a budget of five guesses allows: a busy
-			// machine only ever makes an answer slower.
-			known, unknown := time.Hour, time.Hour
-			for range 4 {
-				known, unknown = min(known, ask("alice")), min(unknown, ask("nobody"))
+			// The one hash takes milliseconds, the other a twentieth of one. A
+			// machine that others keep busy stretches single answers, of either
+			// kind, so the fastest of four count, as a budget of five guesses
+			// allows, and one round in which they are alike is enough.
+			var told []string
+			for range 6 {
+				known, unknown := time.Hour, time.Hour
+				for range 4 {
+					known, unknown = min(known, ask("alice")), min(unknown, ask("nobody"))
+				}
+				if q := float64(known) / float64(unknown); q > 0.7 && q < 1.4 {
+					return
+				}
+				told = append(told, fmt.Sprintf("%v for a row of the old cost and %v for nobody", known, unknown))
+				for _, subject := range []string{"alice", "nobody"} {
+					if err := v.ResetLanes(t.Context(), "", subject, netip.Addr{}); err != nil {
+						t.Fatal(err)
+					}
+				}
 			}
-			// The one hash takes milliseconds, the other a twentieth of one.
-			if q := float64(known) / float64(unknown); q < 0.7 || q > 1.4 {
-				t.Errorf("an answer took %v for a row of the old cost and %v for nobody", known, unknown)
-			}
+			t.Errorf("answers took %s", strings.Join(told, ", "))
 		})
 	}
 }
