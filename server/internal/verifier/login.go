@@ -133,7 +133,7 @@ func (v *Verifier) compare(ctx context.Context, tenant string, who Pseudonym, te
 	unknown := errors.Is(err, ErrUnknownSubject)
 	switch {
 	case unknown && mutant.Is(mutant.UnknownUnhashed), err == nil && r.State == StateDisabled && mutant.Is(mutant.DisabledUnhashed):
-		return r, false, nil
+		return r, false, 0, nil
 	case unknown:
 		r, err = v.decoy.record()
 	}
