@@ -624,7 +624,7 @@ func TestResumeRanges(t *testing.T) {
 		{"changed a moment ago", func(*testing.T, string) { wordlists.SetSettled(time.Hour) }, 0, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			defer wordlists.SetSettled(0)
+			defer func() { wordlists.SetSettled(0) }()
 			opts := wordlists.BuildOptions{In: folder(t), From: wordlists.FromRanges, Partial: true, Full: true, Now: fixedNow, Name: "x"}
 			o := interrupt(t, opts)
 			tt.change(t, opts.In)
