@@ -31,7 +31,8 @@ const (
 	// FromHashes is one file of HASH:COUNT lines in strictly ascending order,
 	// as the official downloader writes; counts may be absent throughout.
 	FromHashes From = "hashes"
-	// FromRanges is a folder of range files, XXXXX.txt, of SUFFIX:COUNT lines.
+	// FromRanges is a folder of range files of SUFFIX:COUNT lines, XXXXX.txt or
+	// XXXXX, each of which may be a gzip stream and end in .gz.
 	FromRanges From = "ranges"
 	// FromWords is a list of passwords, one to a line, in any order. A word's
 	// count is the number of its lines.
@@ -47,8 +48,8 @@ type BuildOptions struct {
 	Reader io.Reader
 	// Out is the index to write. It appears, complete, under this name only at
 	// the end; meanwhile the work is in Out + ".partial". A build of hashes or
-	// ranges that was interrupted goes on from the last finished segment when
-	// it is run again with the same input and options.
+	// ranges that was interrupted goes on when it is run again with the same
+	// options: up to the first segment whose input changed since.
 	Out string
 	// Kind is SHA1 unless said otherwise.
 	Kind Kind
@@ -235,6 +236,7 @@ type worker struct {
 	sample  sample
 	lines   *lineReader
 	read    *atomic.Int64
+	peek    *bufio.Reader // recognises a compressed range
 	records []byte
 	order   []wordRecord
 
@@ -352,7 +354,7 @@ func (a *assembly) build(ctx context.Context, src source) (res *BuildResult, err
 		a.header.flags |= flagWords
 	}
 	a.total = max(a.total, src.size())
-	if err := a.openPartial(src.identity()); err != nil {
+	if err := a.openPartial(src); err != nil {
 		return nil, err
 	}
 	// An interruption, a full disk or a gate that Partial lifts leaves the work
@@ -396,6 +398,8 @@ func (a *assembly) work(ctx context.Context, src source) {
 			a.mu.Unlock()
 		}
 		w.reset()
+		done := packed{id: id}
+		done.state, done.resumable = src.state(id)
 		err := ctx.Err()
 		if err == nil {
 			err = src.segment(ctx, id, w)
@@ -403,58 +407,67 @@ func (a *assembly) work(ctx context.Context, src source) {
 		if src.sequential() {
 			a.mu.Unlock()
 		}
-		var row tableEntry
-		var data []byte
-		var h *segmentHeader
 		if err == nil {
-			row, data, h, err = w.pack(id)
+			done.row, done.data, done.header, err = w.pack(id)
 		}
-		if !a.finish(id, row, data, h, w.sample.canaries, err) {
+		done.canaries = w.sample.canaries
+		if !a.finish(&done, err) {
 			return
 		}
 	}
 }
 
+// packed is a segment ready to be written.
+type packed struct {
+	id        int
+	row       tableEntry
+	data      []byte
+	header    *segmentHeader
+	canaries  []Canary
+	state     string // of the source, from before it was read
+	resumable bool
+}
+
 // finish writes a segment when its turn comes. Segments lie in the file in
 // order, so that equal input gives equal files whatever the number of workers.
-func (a *assembly) finish(id int, row tableEntry, data []byte, h *segmentHeader, canaries []Canary, err error) bool {
+func (a *assembly) finish(p *packed, err error) bool {
 	a.wmu.Lock()
 	defer a.wmu.Unlock()
 	defer a.turn.Broadcast()
-	for a.writing != id && a.failed == nil {
+	for a.writing != p.id && a.failed == nil {
 		a.turn.Wait()
 	}
 	if a.failed != nil {
 		return false
 	}
 	if err == nil {
-		err = a.append(id, row, data, h, canaries)
+		err = a.append(p)
 	}
 	if err != nil {
 		a.failed = err
 		return false
 	}
-	a.writing = id + 1
+	a.writing = p.id + 1
 	a.tell(false)
 	return true
 }
 
 // append adds a packed segment to the partial file.
-func (a *assembly) append(id int, row tableEntry, data []byte, h *segmentHeader, canaries []Canary) error {
-	for _, c := range canaries {
+func (a *assembly) append(p *packed) error {
+	for _, c := range p.canaries {
 		a.canaries.insert(c)
 	}
-	if row.layout == layoutEmpty {
-		a.count(id, row, &segmentHeader{})
-		return a.logSegment(id)
+	if p.row.layout == layoutEmpty {
+		p.header = &segmentHeader{}
+	} else {
+		p.row.offset = a.at
+		if _, err := a.f.WriteAt(p.data, int64(a.at)); err != nil {
+			return err
+		}
+		a.at += uint64(len(p.data))
 	}
-	row.offset = a.at
-	if _, err := a.f.WriteAt(data, int64(a.at)); err != nil {
-		return err
-	}
-	a.at += uint64(len(data))
-	a.count(id, row, h)
-	return a.logSegment(id)
+	a.count(p.id, p.row, p.header)
+	return a.logSegment(p)
 }
 
 // count enters a segment into the table and the totals.
@@ -602,7 +615,11 @@ func (a *assembly) seal() error {
 	if _, err := a.f.WriteAt(foot[:], int64(a.at)); err != nil {
 		return err
 	}
-	return a.f.Sync()
+	if err := a.f.Sync(); err != nil {
+		return err
+	}
+	forget(a.f)
+	return nil
 }
 
 func syncDir(path string) error {
@@ -618,6 +635,8 @@ type logLine struct {
 	Build    string      `json:"build,omitempty"`
 	Segment  int         `json:"segment"`
 	Offset   uint64      `json:"offset,omitempty"`
+	State    string      `json:"state,omitempty"`
+	Again    bool        `json:"again,omitempty"` // not to be taken over
 	Canaries []logCanary `json:"canaries,omitempty"`
 }
 
@@ -631,7 +650,7 @@ func (a *assembly) logPath() string     { return a.partialPath() + ".log" }
 
 // openPartial opens the partial file and takes over what an interrupted build
 // of the same input left there.
-func (a *assembly) openPartial(identity string) (err error) {
+func (a *assembly) openPartial(src source) (err error) {
 	if a.f, err = os.OpenFile(a.partialPath(), os.O_RDWR|os.O_CREATE, 0o644); err != nil {
 		return err
 	}
@@ -645,9 +664,10 @@ func (a *assembly) openPartial(identity string) (err error) {
 	}
 	ident := ""
 	var taken []logLine
+	identity := src.identity()
 	if identity != "" {
 		ident = fmt.Sprintf("v%d %s %s full=%t %s", formatVersion, a.opts.Kind, a.opts.From, a.opts.Full, identity)
-		if taken, err = a.takeOver(ident); err != nil {
+		if taken, err = a.takeOver(ident, src); err != nil {
 			return err
 		}
 	}
@@ -673,8 +693,9 @@ func (a *assembly) openPartial(identity string) (err error) {
 }
 
 // takeOver reads the log of an interrupted build and checks each segment it
-// names against its checksums; the first that fails ends the taking over.
-func (a *assembly) takeOver(ident string) (taken []logLine, err error) {
+// names against the source as it is now and against its checksums; the first
+// that fails ends the taking over.
+func (a *assembly) takeOver(ident string, src source) (taken []logLine, err error) {
 	f, err := os.Open(a.logPath())
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
@@ -690,7 +711,10 @@ func (a *assembly) takeOver(ident string) (taken []logLine, err error) {
 	}
 	for lines.Scan() {
 		line = logLine{}
-		if json.Unmarshal(lines.Bytes(), &line) != nil || line.Segment != a.writing || line.Segment >= segmentCount {
+		if json.Unmarshal(lines.Bytes(), &line) != nil || line.Segment != a.writing || line.Segment >= segmentCount || line.Again {
+			break
+		}
+		if state, ok := src.state(line.Segment); !ok || state != line.State {
 			break
 		}
 		var row tableEntry
@@ -764,11 +788,11 @@ func segmentSums(h *segmentHeader, sec sections, b []byte) bool {
 		crcOf(b[sec.exc:sec.tailCRC]) == h.crcExc && crcOf(b[sec.tailCRC:]) == h.crcTail
 }
 
-func (a *assembly) logSegment(id int) error {
+func (a *assembly) logSegment(p *packed) error {
 	if a.log == nil {
 		return nil
 	}
-	l := logLine{Segment: id, Offset: a.at}
+	l := logLine{Segment: p.id, Offset: a.at, State: p.state, Again: !p.resumable}
 	for _, c := range a.canaries.canaries {
 		l.Canaries = append(l.Canaries, logCanary{hex.EncodeToString(c.Key[:]), c.Count})
 	}

@@ -232,6 +232,16 @@ func rangesFolder(t *testing.T, all []entry, kind wordlists.Kind) string {
 			name = strings.ToLower(name)
 		case 6:
 			text = bytes.ToLower(text)
+		case 7: // as curl --remote-name leaves it
+			name = name[:5]
+		case 8: // compressed afterwards
+			name, text = name+".gz", zipped(text)
+		case 9: // saved as it was transferred
+			text = zipped(text)
+		case 10: // the plain one counts
+			os.WriteFile(filepath.Join(dir, name+".gz"), []byte("x"), 0o600)
+		case 11:
+			name, text = strings.ToLower(name[:5])+".gz", zipped(text)
 		}
 		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
 			t.Fatal(err)
@@ -241,6 +251,8 @@ func rangesFolder(t *testing.T, all []entry, kind wordlists.Kind) string {
 	// What is no range file is not touched.
 	os.WriteFile(filepath.Join(dir, "sha1.index"), []byte("x"), 0o600)
 	os.WriteFile(filepath.Join(dir, "readme.txt"), []byte("x"), 0o600)
+	os.WriteFile(filepath.Join(dir, "00000.txt.old"), []byte("x"), 0o600)
+	os.Mkdir(filepath.Join(dir, "FFFFF"), 0o700)
 	os.Symlink("/etc/passwd", filepath.Join(dir, "..hidden.txt"))
 	return dir
 }
@@ -258,6 +270,10 @@ func TestRangesInput(t *testing.T) {
 		{"order", "00000.txt", "1" + good[1:] + "\r\n" + good, wordlists.ErrOrder, 2},
 		{"page", "00000.txt", "<html>", wordlists.ErrSyntax, 1},
 		{"empty file", "00000.txt", "", wordlists.ErrEmpty, 0},
+		{"gzip", "00000.txt.gz", string(zipped([]byte(good))), nil, 0},
+		{"gzip, wrong line", "00000.txt.gz", string(zipped([]byte(good + "\nx"))), wordlists.ErrSyntax, 2},
+		{"gzip, cut short", "00000.txt.gz", string(zipped([]byte(good))[:20]), wordlists.ErrSyntax, 0},
+		{"gzip bomb", "00000.txt.gz", string(zipped(bytes.Repeat([]byte{'\n'}, 33<<20))), wordlists.ErrTooLarge, 0},
 		{"no files", "x.txt", "", wordlists.ErrEmpty, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -513,27 +529,7 @@ func TestResume(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	interrupted := func(t *testing.T) wordlists.BuildOptions {
-		o := opts
-		o.Out = filepath.Join(t.TempDir(), "x.wwix")
-		ctx, cancel := context.WithCancel(t.Context())
-		clock := now()
-		o.Now = func() time.Time { clock = clock.Add(time.Second); return clock }
-		o.Workers = 1
-		o.Progress = func(p wordlists.Progress) {
-			if p.Segments >= 2000 {
-				cancel()
-			}
-		}
-		if _, err := wordlists.Build(ctx, o); !errors.Is(err, context.Canceled) {
-			t.Fatalf("Build: %v, want context.Canceled", err)
-		}
-		if _, err := os.Stat(o.Out); err == nil {
-			t.Fatal("an interrupted build left an index")
-		}
-		o.Now, o.Progress, o.Workers = now, nil, 3
-		return o
-	}
+	interrupted := func(t *testing.T) wordlists.BuildOptions { return interrupt(t, opts) }
 	finish := func(t *testing.T, o wordlists.BuildOptions, resumed bool) {
 		t.Helper()
 		res, err := wordlists.Build(t.Context(), o)
@@ -582,6 +578,93 @@ func TestResume(t *testing.T) {
 		os.Chtimes(in, time.Now(), time.Now().Add(time.Hour))
 		finish(t, o, false)
 	})
+}
+
+// A build from a folder goes on only as far as the files are those that it had
+// read, whatever their times say.
+func TestResumeRanges(t *testing.T) {
+	settle := wordlists.SetSettled(0)
+	defer settle()
+	const step = 256 * 64 // one file in every sixty-fourth segment
+	folder := func(t *testing.T) string {
+		dir := t.TempDir()
+		for p := uint32(0); p < 1<<20; p += step {
+			e := entry{count: 3}
+			e.key[0], e.key[1], e.key[2] = byte(p>>12), byte(p>>4), byte(p<<4)
+			if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%05X.txt", p)), rangeText(nil, []entry{e}, wordlists.SHA1), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return dir
+	}
+	// rewrite changes the count in a file, in place, and puts its times back.
+	rewrite := func(t *testing.T, dir string, segment uint32) {
+		path := filepath.Join(dir, fmt.Sprintf("%05X.txt", segment*256))
+		st, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		flip(t, path, st.Size()-1, '3'^'4')
+		if err := os.Chtimes(path, st.ModTime(), st.ModTime()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tt := range []struct {
+		name            string
+		change          func(t *testing.T, dir string)
+		atMost, atLeast int
+	}{
+		{"unchanged", func(*testing.T, string) {}, 4096, 2000},
+		{"one rewritten in place", func(t *testing.T, dir string) { rewrite(t, dir, 640) }, 640, 640},
+		{"the first rewritten", func(t *testing.T, dir string) { rewrite(t, dir, 0) }, 0, 0},
+		{"one gone", func(t *testing.T, dir string) { os.Remove(filepath.Join(dir, "50000.txt")) }, 0x500, 0x500},
+		{"one more", func(t *testing.T, dir string) {
+			os.WriteFile(filepath.Join(dir, "50100.txt"), []byte(strings.Repeat("1", 35)+":1"), 0o600)
+		}, 0x501, 0x501},
+		{"changed a moment ago", func(*testing.T, string) { wordlists.SetSettled(time.Hour) }, 0, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			defer func() { wordlists.SetSettled(0) }()
+			opts := wordlists.BuildOptions{In: folder(t), From: wordlists.FromRanges, Partial: true, Full: true, Now: fixedNow, Name: "x"}
+			o := interrupt(t, opts)
+			tt.change(t, opts.In)
+			res, err := wordlists.Build(t.Context(), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if res.Resumed < tt.atLeast || res.Resumed > tt.atMost {
+				t.Errorf("Resumed = %d, want %d to %d", res.Resumed, tt.atLeast, tt.atMost)
+			}
+			_, fresh := build(t, opts)
+			if res.Info.Version != fresh.Info.Version {
+				t.Error("the resumed build differs from an uninterrupted one")
+			}
+		})
+	}
+}
+
+// interrupt builds half of an index and gives the options to go on with.
+func interrupt(t *testing.T, o wordlists.BuildOptions) wordlists.BuildOptions {
+	t.Helper()
+	now := o.Now
+	o.Out = filepath.Join(t.TempDir(), "x.wwix")
+	ctx, cancel := context.WithCancel(t.Context())
+	clock := now()
+	o.Now = func() time.Time { clock = clock.Add(time.Second); return clock }
+	o.Workers = 1
+	o.Progress = func(p wordlists.Progress) {
+		if p.Segments >= 2000 {
+			cancel()
+		}
+	}
+	if _, err := wordlists.Build(ctx, o); !errors.Is(err, context.Canceled) {
+		t.Fatalf("Build: %v, want context.Canceled", err)
+	}
+	if _, err := os.Stat(o.Out); err == nil {
+		t.Fatal("an interrupted build left an index")
+	}
+	o.Now, o.Progress, o.Workers = now, nil, 3
+	return o
 }
 
 // flip changes bits of one byte of a file.

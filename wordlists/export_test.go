@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/binary"
 	"math/bits"
+	"time"
 	"unsafe"
 )
 
@@ -29,6 +30,16 @@ func (g genSource) segment(_ context.Context, id int, w *worker) error {
 func (genSource) sequential() bool { return false }
 func (genSource) identity() string { return "" }
 func (genSource) size() int64      { return 0 }
+
+func (genSource) state(int) (string, bool) { return "", false }
+
+// SetSettled sets how long ago a file must have changed for its times to be
+// trusted, and gives a function that sets it back.
+func SetSettled(d time.Duration) func() {
+	old := settled
+	settled = d
+	return func() { settled = old }
+}
 
 // Floor reads one byte of a random line of the same memory that look-ups use:
 // the least that any look-up in a structure of this size can cost.
@@ -114,6 +125,11 @@ func Reseal(file []byte) {
 		e.crc = h.put(b)
 		e.put(table[id*tableEntrySize:])
 	}
+	ResealFrame(file)
+}
+
+// ResealFrame makes the checksums of header and table fit their bytes again.
+func ResealFrame(file []byte) {
 	binary.LittleEndian.PutUint32(file[fileHeaderSize-4:], crcOf(file[:fileHeaderSize-4]))
-	putFooter(file[len(file)-footerSize:], file[:fileHeaderSize], table, uint64(len(file)))
+	putFooter(file[len(file)-footerSize:], file[:fileHeaderSize], file[fileHeaderSize:dataStart], uint64(len(file)))
 }

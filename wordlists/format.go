@@ -109,7 +109,14 @@ const (
 // itself, bound to the segment and the line's number. It is never zero, so a
 // block of zeros is never a line.
 func lineCheck(line *[lineSize]byte, segment, number uint64) uint64 {
-	h := (segment<<32|number)*mix8 + mix9
+	return lineSum(line, checkSeed(segment, number))
+}
+
+// checkSeed is what a line's segment and number contribute to its check; one
+// line on adds mix8.
+func checkSeed(segment, number uint64) uint64 { return (segment<<32|number)*mix8 + mix9 }
+
+func lineSum(line *[lineSize]byte, h uint64) uint64 {
 	h += binary.LittleEndian.Uint64(line[0:]) * mix0
 	h += binary.LittleEndian.Uint64(line[8:]) * mix1
 	h += binary.LittleEndian.Uint64(line[16:]) * mix2
@@ -142,10 +149,10 @@ func dirCheck(w, segment, group uint64) uint64 {
 	return c + (c-1)>>63
 }
 
-// crc8 is the table of the check byte that ends a group's exceptions
-// (polynomial x^8+x^4+x^3+x^2+1).
-var crc8 = func() (t [256]byte) {
-	for i := range t {
+// crc8 is the check byte that ends a group's exceptions (polynomial
+// x^8+x^4+x^3+x^2+1): crc8[k][c] is what c becomes k+1 bytes later.
+var crc8 = func() (t [8][256]byte) {
+	for i := range t[0] {
 		c := byte(i)
 		for range 8 {
 			if c&0x80 != 0 {
@@ -154,7 +161,12 @@ var crc8 = func() (t [256]byte) {
 				c <<= 1
 			}
 		}
-		t[i] = c
+		t[0][i] = c
+	}
+	for k := 1; k < len(t); k++ {
+		for i := range t[k] {
+			t[k][i] = t[0][t[k-1][i]]
+		}
 	}
 	return t
 }()
@@ -162,8 +174,12 @@ var crc8 = func() (t [256]byte) {
 // exceptionCheck is never zero for bytes that are all zero.
 func exceptionCheck(b []byte, segment, group uint64) byte {
 	c := byte(1 + (segment*31+group)%255)
+	for ; len(b) >= 8; b = b[8:] {
+		c = crc8[7][c^b[0]] ^ crc8[6][b[1]] ^ crc8[5][b[2]] ^ crc8[4][b[3]] ^
+			crc8[3][b[4]] ^ crc8[2][b[5]] ^ crc8[1][b[6]] ^ crc8[0][b[7]]
+	}
 	for _, v := range b {
-		c = crc8[c^v]
+		c = crc8[0][c^v]
 	}
 	return c
 }

@@ -4,6 +4,7 @@
 package wordlists_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
@@ -228,6 +229,56 @@ func TestLoadIsBounded(t *testing.T) {
 	}
 	if err := load(good, false); err != nil {
 		t.Errorf("Load of the one before it: %v", err)
+	}
+}
+
+// A list that does not answer as its builder recorded is not put in use, with
+// every checksum true and whatever bounds are lifted: neither first nor in the
+// place of a good one.
+func TestCanariesGateTheLoad(t *testing.T) {
+	t.Parallel()
+	path, _ := build(t, wordlists.BuildOptions{In: hashesFile(t, generateIn(16, 40, wordlists.SHA1, 1, 2), wordlists.SHA1), Partial: true})
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const number, first, size = 127, 128, 24 // of the canaries in the header
+	for what, change := range map[string]func(file []byte){
+		"a member that is missing": func(b []byte) { b[first+10] ^= 1; b[first] ^= 0xf0 },
+		"a count that is too low":  func(b []byte) { b[first+2*size+23]++ },
+		"none to ask for":          func(b []byte) { clear(b[number : first+int(b[number])*size]) },
+	} {
+		bad := filepath.Join(t.TempDir(), "bad")
+		b := bytes.Clone(whole)
+		if b[number] != 16 {
+			t.Fatalf("the file has %d canaries, want 16", b[number])
+		}
+		change(b)
+		wordlists.ResealFrame(b)
+		if err := os.WriteFile(bad, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		x := openIndex(t, bad, wordlists.Options{}) // its frame is sound
+		if err := x.CheckCanaries(); !errors.Is(err, wordlists.ErrCanary) {
+			t.Errorf("CheckCanaries with %s: %v, want ErrCanary", what, err)
+		}
+		var h wordlists.Handle
+		if _, err := h.Load(t.Context(), bad, wordlists.LoadOptions{Force: true}); !errors.Is(err, wordlists.ErrCanary) || h.Acquire() != nil {
+			t.Errorf("Load with %s: %v, want ErrCanary and nothing in use", what, err)
+		}
+		good, err := h.Load(t.Context(), path, wordlists.LoadOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := h.Load(t.Context(), bad, wordlists.LoadOptions{Force: true}); !errors.Is(err, wordlists.ErrCanary) {
+			t.Errorf("Load with %s: %v, want ErrCanary", what, err)
+		}
+		x = h.Acquire()
+		if x.Info().Version != good.Version {
+			t.Errorf("with %s: version %s is in use, want %s", what, x.Info().Version, good.Version)
+		}
+		x.Close()
+		h.Swap(nil)
 	}
 }
 

@@ -23,12 +23,15 @@ const (
 	// PreloadNone maps the file and reads it page by page as look-ups need it.
 	// Open takes well under 10 ms at any size.
 	PreloadNone Preload = iota
-	// PreloadMapped maps the file and asks the kernel to read it in.
+	// PreloadMapped maps the file and reads in what look-ups need, all but the
+	// tails. On Linux what is not in memory yet comes in pages of 2 MiB where
+	// the file system has them: look-ups are then faster by about a quarter.
 	PreloadMapped
 	// PreloadMemory copies everything but the tails into anonymous memory,
-	// backed by huge pages where the system has them, and checks every copied
-	// segment against its checksums. Look-ups are then faster by about a third
-	// and cannot be harmed by whoever truncates the file in place.
+	// backed by pages of 2 MiB where the system has them, and checks every copied
+	// segment against its checksums. Look-ups are then faster by about a quarter
+	// on any file system, and cannot be harmed by whoever truncates the file in
+	// place.
 	PreloadMemory
 )
 
@@ -83,7 +86,7 @@ type hotSegment struct {
 	lines  unsafe.Pointer // first line
 	stored uint64         // lines that may be read
 	homes  uint64         // 0 for a segment without lines
-	plain  uint32         // records of a plain segment
+	aside  uint32         // bytes of exceptions, or records of a plain segment
 	flags  uint32
 }
 
@@ -215,7 +218,10 @@ func (x *Index) load(header *fileHeader, preload Preload) error {
 	}
 	switch preload {
 	case PreloadMapped:
-		willNeed(x.mem)
+		adviseHuge(x.mem)
+		for id := range x.cold {
+			populate(x.cold[id].head)
+		}
 	case PreloadMemory:
 		if err := x.copyHeads(int(headBytes)); err != nil {
 			return err
@@ -227,9 +233,9 @@ func (x *Index) load(header *fileHeader, preload Preload) error {
 		case layoutLines:
 			h.lines = unsafe.Pointer(&c.head[c.sec.lines])
 			h.stored, h.homes = uint64(c.row.lines), uint64(c.row.homes)
-			h.flags = uint32(c.row.flags)
+			h.aside, h.flags = c.row.excBytes, uint32(c.row.flags)
 		case layoutPlain:
-			h.plain = c.row.entries
+			h.aside = c.row.entries
 		}
 	}
 	x.info = Info{
@@ -257,6 +263,7 @@ func (x *Index) copyHeads(size int) (err error) {
 		if c.row.layout == layoutEmpty {
 			continue
 		}
+		x.fetchAhead(id)
 		n := copy(x.heads[at:], c.head)
 		c.head = x.heads[at : at+n : at+n]
 		at += (n + 63) &^ 63

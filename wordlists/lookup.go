@@ -46,7 +46,7 @@ func (x *Index) count(key *Key) (uint32, bool, error) {
 	id := head >> (64 - segmentBits)
 	s := &x.hot[id]
 	if s.homes == 0 {
-		if s.plain == 0 {
+		if s.aside == 0 {
 			return 0, false, nil
 		}
 		return x.countPlain(id, key)
@@ -55,6 +55,7 @@ func (x *Index) count(key *Key) (uint32, bool, error) {
 	prefetchRun(unsafe.Pointer(s.line(home)))
 	n, slot, err := x.probe(key, s, id, home, rem)
 	if slot != noSlot {
+		s.expectException(slot)
 		return x.exception(id, slot)
 	}
 	return n, n != 0, err
@@ -153,6 +154,9 @@ func matches(line *[lineSize]byte, rem uint64) (m uint64) {
 func (s *hotSegment) line(n uint64) *[lineSize]byte {
 	return (*[lineSize]byte)(unsafe.Add(s.lines, n*lineSize))
 }
+
+// end is where the lines end, and the directory begins.
+func (s *hotSegment) end() uintptr { return uintptr(s.lines) + uintptr(s.stored*lineSize) }
 
 // slot returns the five bytes of slot i, which must be below slotsPerLine.
 func slot(line *[lineSize]byte, i uint64) uint64 {
@@ -264,6 +268,16 @@ func (c *coldSegment) exceptions(id, group uint64) ([]byte, bool) {
 	}
 	b, sum := b[:len(b)-1], b[len(b)-1]
 	return b, sum == exceptionCheck(b, id, group)
+}
+
+// expectException asks at once for the directory's word of a slot and for what
+// lies where its exception should be if they are spread evenly, rather than for
+// one when the other has come.
+func (s *hotSegment) expectException(slot uint64) {
+	groups := (s.stored+groupLines-1)/groupLines + 1
+	prefetch(pointer(s.end() + uintptr(slot/groupSlots*8)))
+	near := slot / groupSlots * uint64(s.aside) / groups
+	prefetchRun(pointer(s.end() + uintptr(groups*8+near)))
 }
 
 // exception finds the count of a slot that says its count is kept aside.

@@ -19,6 +19,12 @@ func mapFile(f *os.File, size int) ([]byte, error) {
 
 func willNeed([]byte) {}
 
+func adviseHuge([]byte) {}
+
+func populate([]byte) {}
+
+func forget(*os.File) {}
+
 func anonymous(size int) ([]byte, error) { return make([]byte, size), nil }
 
 func unmap([]byte) error { return nil }

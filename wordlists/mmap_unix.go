@@ -7,6 +7,7 @@ package wordlists
 
 import (
 	"os"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -22,9 +23,21 @@ func mapFile(f *os.File, size int) ([]byte, error) {
 	return b, nil
 }
 
+// willNeed asks the kernel to begin reading a part of a mapping, and does not
+// wait for it.
 func willNeed(b []byte) {
-	_ = unix.Madvise(b, unix.MADV_NORMAL)
-	_ = unix.Madvise(b, unix.MADV_WILLNEED)
+	if b = wholePages(b); len(b) > 0 {
+		_ = unix.Madvise(b, unix.MADV_WILLNEED)
+	}
+}
+
+// wholePages widens a part of a mapping to the pages it lies in.
+func wholePages(b []byte) []byte {
+	if len(b) == 0 {
+		return nil
+	}
+	before := uintptr(unsafe.Pointer(&b[0])) % uintptr(os.Getpagesize())
+	return unsafe.Slice((*byte)(unsafe.Add(unsafe.Pointer(&b[0]), -int(before))), len(b)+int(before))
 }
 
 // anonymous returns zeroed memory outside the Go heap.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The watchword authors
 
+//go:build !purego
+
 #include "textflag.h"
 
 // func prefetch(p unsafe.Pointer)

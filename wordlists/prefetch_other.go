@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The watchword authors
 
-//go:build !amd64 && !arm64 && !wasip1
+//go:build ((!amd64 && !arm64) || purego) && !wasip1
 
 package wordlists
 

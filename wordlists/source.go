@@ -9,13 +9,15 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
+	"time"
 )
 
 // source gives a builder the entries of one segment after the other.
@@ -30,6 +32,10 @@ type source interface {
 	// identity names the input, so that an interrupted build goes on only with
 	// the input it began with; empty when it cannot.
 	identity() string
+	// state names what segment id is made of as it is now, as far as identity
+	// does not; it is asked for before the segment is read. ok is false when a
+	// change of it might go unnoticed.
+	state(id int) (state string, ok bool)
 	// size is the number of input bytes, 0 when unknown.
 	size() int64
 }
@@ -65,7 +71,7 @@ func newFileSource(f *os.File, kind Kind) (*fileSource, error) {
 		return nil, err
 	}
 	s := &fileSource{f: f, kind: kind, name: filepath.Base(f.Name()), length: st.Size()}
-	s.ident = fmt.Sprintf("file %d %d", st.Size(), st.ModTime().UnixNano())
+	s.ident = "file " + fileState(st)
 	s.bounds[segmentCount] = s.length
 	first := entryReader{lines: newLineReader(io.NewSectionReader(f, 0, s.length), 4096, maxHashLine), kind: kind, file: s.name}
 	if _, err := first.next(); err != nil && !errors.Is(err, io.EOF) {
@@ -156,6 +162,8 @@ func (s *fileSource) sequential() bool { return false }
 func (s *fileSource) identity() string { return s.ident }
 func (s *fileSource) size() int64      { return s.length }
 
+func (s *fileSource) state(int) (string, bool) { return "", true }
+
 func (s *fileSource) segment(ctx context.Context, id int, w *worker) error {
 	from, to := s.bounds[id], s.bounds[id+1]
 	if from == to {
@@ -236,6 +244,8 @@ func (s *streamSource) sequential() bool { return true }
 func (s *streamSource) identity() string { return "" }
 func (s *streamSource) size() int64      { return s.length }
 
+func (s *streamSource) state(int) (string, bool) { return "", false }
+
 func (s *streamSource) segment(ctx context.Context, id int, w *worker) error {
 	begin := s.e.lines.next
 	defer func() { w.read.Add(s.e.lines.next - begin) }()
@@ -267,12 +277,11 @@ func (s *streamSource) segment(ctx context.Context, id int, w *worker) error {
 	}
 }
 
-// rangeSource reads a folder of range files, XXXXX.txt.
+// rangeSource reads a folder of range files.
 type rangeSource struct {
 	dir     *os.Root
 	kind    Kind
 	partial bool
-	ident   string
 	names   rangeNames
 }
 
@@ -281,23 +290,42 @@ func newRangeSource(path string, kind Kind, partial bool) (*rangeSource, error) 
 	if err != nil {
 		return nil, err
 	}
-	st, err := dir.Stat(".")
-	if err != nil {
-		dir.Close()
-		return nil, err
-	}
 	names, err := listRanges(dir)
 	if err != nil {
 		dir.Close()
 		return nil, err
 	}
-	return &rangeSource{dir: dir, kind: kind, partial: partial, names: names,
-		ident: fmt.Sprintf("ranges %d", st.ModTime().UnixNano())}, nil
+	return &rangeSource{dir: dir, kind: kind, partial: partial, names: names}, nil
 }
 
 func (s *rangeSource) sequential() bool { return false }
-func (s *rangeSource) identity() string { return s.ident }
+func (s *rangeSource) identity() string { return "ranges" }
 func (s *rangeSource) size() int64      { return 0 }
+
+// settled is how long ago a file must have changed for its times to tell
+// another change apart: longer than the clocks of file systems tick.
+var settled = 3 * time.Second
+
+// state is a digest of the names, sizes and times of a segment's 256 files. A
+// file that changed a moment ago might change again within the same tick, and
+// a segment with one is read anew rather than trusted.
+func (s *rangeSource) state(id int) (string, bool) {
+	limit := time.Now().Add(-settled)
+	d := sha256.New()
+	for i := range perSegment {
+		name := s.names.of(uint32(id*perSegment + i))
+		if name == "" {
+			fmt.Fprintln(d)
+			continue
+		}
+		st, err := s.dir.Stat(name)
+		if err != nil || changed(st).After(limit) {
+			return "", false
+		}
+		fmt.Fprintln(d, name, fileState(st))
+	}
+	return hex.EncodeToString(d.Sum(nil)), true
+}
 
 func (s *rangeSource) segment(ctx context.Context, id int, w *worker) error {
 	for i := range perSegment {
@@ -312,28 +340,56 @@ func (s *rangeSource) segment(ctx context.Context, id int, w *worker) error {
 			}
 			return &InputError{File: rangeName(prefix), Err: ErrIncomplete, Reason: "range file missing"}
 		}
-		f, err := s.dir.Open(name)
-		if err != nil {
-			return err
-		}
-		n, err := readRange(f, name, prefix, s.kind, w.lines, w.addEntry)
-		err = errors.Join(err, f.Close())
-		w.read.Add(n)
-		if err != nil {
+		if err := w.addRange(s.dir, name, prefix, s.kind); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// rangeNames says which range files a folder holds: none, under the
-// downloader's name, or under its lower-case form.
+// addRange hands the entries of a range file to the worker's builder.
+func (w *worker) addRange(dir *os.Root, name string, prefix uint32, kind Kind) error {
+	f, err := dir.Open(name)
+	if err != nil {
+		return err
+	}
+	var n int64
+	r, err := w.plainRange(f, name)
+	if err == nil {
+		n, err = readRange(r, name, prefix, kind, w.lines, w.addEntry)
+	}
+	w.read.Add(n)
+	return errors.Join(err, f.Close())
+}
+
+// plainRange inflates a range file that is compressed, whatever its name says.
+func (w *worker) plainRange(f io.Reader, name string) (io.Reader, error) {
+	if w.peek == nil {
+		w.peek = bufio.NewReaderSize(nil, 4096)
+	}
+	w.peek.Reset(f)
+	r, _, err := maybeInflate(w.peek, maxRangeInflated, name)
+	return r, err
+}
+
+// maxRangeInflated bounds what a compressed range file may inflate to: hundreds
+// of times the longest range of the published corpus.
+const maxRangeInflated = 32 << 20
+
+// rangeNames says which range files a folder holds: 0, or one more than the
+// place of its form in rangeForms.
 type rangeNames []uint8
 
-const (
-	nameUpper = 1
-	nameLower = 2
-)
+// rangeForms are the names that a range file may have, the first one that is
+// there counting: as the official downloader leaves them, as the service names
+// them in its path, and either of them compressed afterwards.
+var rangeForms = [...]struct {
+	lower  bool
+	suffix string
+}{
+	{false, ".txt"}, {true, ".txt"}, {false, ""}, {true, ""},
+	{false, ".txt.gz"}, {true, ".txt.gz"}, {false, ".gz"}, {true, ".gz"},
+}
 
 // listRanges looks through a folder. Only names that a prefix makes are ever
 // opened; what else lies there is left alone.
@@ -347,17 +403,8 @@ func listRanges(dir *os.Root) (rangeNames, error) {
 	for {
 		list, err := d.ReadDir(4096)
 		for _, e := range list {
-			digits, ok := strings.CutSuffix(e.Name(), ".txt")
-			if !ok || len(digits) != 5 {
-				continue
-			}
-			p, err := strconv.ParseUint(digits, 16, 20)
-			switch {
-			case err != nil:
-			case digits == strings.ToUpper(digits):
-				names[p] = nameUpper
-			case digits == strings.ToLower(digits) && names[p] == 0:
-				names[p] = nameLower
+			if p, form, ok := parseRangeName(e.Name()); ok && !e.IsDir() && (names[p] == 0 || form < names[p]) {
+				names[p] = form
 			}
 		}
 		if errors.Is(err, io.EOF) {
@@ -368,18 +415,39 @@ func listRanges(dir *os.Root) (rangeNames, error) {
 	}
 }
 
-// of gives the file name of a prefix, "" when there is none.
-func (n rangeNames) of(prefix uint32) string {
-	switch n[prefix] {
-	case nameUpper:
-		return rangeName(prefix)
-	case nameLower:
-		return strings.ToLower(rangeName(prefix))
+func parseRangeName(name string) (prefix uint32, form uint8, ok bool) {
+	if len(name) < 5 {
+		return 0, 0, false
 	}
-	return ""
+	p, err := strconv.ParseUint(name[:5], 16, 20)
+	if err != nil {
+		return 0, 0, false
+	}
+	for i := range rangeForms {
+		if rangeForms[i].suffix == name[5:] && formName(uint32(p), i) == name {
+			return uint32(p), uint8(i) + 1, true
+		}
+	}
+	return 0, 0, false
 }
 
-func rangeName(prefix uint32) string { return fmt.Sprintf("%05X.txt", prefix) }
+func formName(prefix uint32, form int) string {
+	f := &rangeForms[form]
+	if f.lower {
+		return fmt.Sprintf("%05x%s", prefix, f.suffix)
+	}
+	return fmt.Sprintf("%05X%s", prefix, f.suffix)
+}
+
+// of gives the file name of a prefix, "" when there is none.
+func (n rangeNames) of(prefix uint32) string {
+	if n[prefix] == 0 {
+		return ""
+	}
+	return formName(prefix, int(n[prefix])-1)
+}
+
+func rangeName(prefix uint32) string { return formName(prefix, 0) }
 
 // readRange reads the lines of one range, SUFFIX:COUNT, and returns the bytes
 // it read.

@@ -206,6 +206,8 @@ func (s *updateSource) sequential() bool { return false }
 func (s *updateSource) identity() string { return "" }
 func (s *updateSource) size() int64      { return 0 }
 
+func (s *updateSource) state(int) (string, bool) { return "", false }
+
 func (s *updateSource) segment(ctx context.Context, id int, w *worker) (err error) {
 	defer catchFault(debug.SetPanicOnFault(true), &err)
 	taken := 0
@@ -241,14 +243,7 @@ func (s *updateSource) segment(ctx context.Context, id int, w *worker) (err erro
 			continue
 		}
 		name := s.names.of(prefix)
-		f, err := s.dir.Open(name)
-		if err != nil {
-			return err
-		}
-		n, err := readRange(f, name, prefix, s.old.kind, w.lines, w.addEntry)
-		err = errors.Join(err, f.Close())
-		w.read.Add(n)
-		if err != nil {
+		if err := w.addRange(s.dir, name, prefix, s.old.kind); err != nil {
 			return err
 		}
 		was, err := s.old.countPrefix(prefix)

@@ -30,6 +30,7 @@ func (x *Index) Verify(ctx context.Context) (err error) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		x.fetchAhead(id)
 		var h segmentHeader
 		if err := x.checkSegment(id, &h); err != nil {
 			return fmt.Errorf("segment %03X: %w", id, err)
@@ -44,6 +45,25 @@ func (x *Index) Verify(ctx context.Context) (err error) {
 		return ErrCorrupt
 	}
 	return nil
+}
+
+// aheadBytes is how much of the file the kernel is asked to read before it is
+// needed, by whoever goes through it from end to end: a mapping for look-ups is
+// read page by page otherwise.
+const aheadBytes = 8 << 20
+
+// fetchAhead is called for each segment in turn, before it is read.
+func (x *Index) fetchAhead(id int) {
+	c := &x.cold[id]
+	if c.row.layout == layoutEmpty {
+		return
+	}
+	size := uint64(len(x.mem))
+	from := c.row.offset
+	if from != dataStart { // all before was asked for by the segments before
+		from = min(size, from+aheadBytes)
+	}
+	willNeed(x.mem[from:min(size, c.row.offset+c.sec.end+aheadBytes)])
 }
 
 // verifyFrame checks header, table and footer as they are in the file now.

@@ -48,7 +48,9 @@ type run struct {
 
 func (s *runSource) sequential() bool { return false }
 func (s *runSource) identity() string { return "" }
-func (s *runSource) size() int64      { return 0 }
+
+func (s *runSource) state(int) (string, bool) { return "", false }
+func (s *runSource) size() int64              { return 0 }
 
 // block is a stretch of whole lines and the number of its first one.
 type block struct {

@@ -8,11 +8,14 @@ import (
 	"context"
 	"crypto/md5"
 	"crypto/sha1"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"net/http"
 	"os"
@@ -567,6 +570,52 @@ func TestPoisonedCorpusIsRefused(t *testing.T) {
 	code, _, _ := s.Do(func() *http.Request { r, _ := http.NewRequest(http.MethodGet, s.URL+"/readyz", nil); return r }())
 	if code != 200 {
 		t.Errorf("readyz: %d", code)
+	}
+}
+
+// resealed makes the checksums of a file's frame fit its header again.
+func resealed(file []byte) []byte {
+	table := crc32.MakeTable(crc32.Castagnoli)
+	const header, frame, footer = 4096, 4096 + 4096*32, 128
+	binary.LittleEndian.PutUint32(file[header-4:], crc32.Checksum(file[:header-4], table))
+	foot := file[len(file)-footer:]
+	sum := sha256.Sum256(file[:frame])
+	copy(foot[16:], sum[:])
+	binary.LittleEndian.PutUint32(foot[footer-4:], crc32.Checksum(foot[:footer-4], table))
+	return file
+}
+
+// TestCanariesGateCorpora: a list that opens, with every checksum true, but does
+// not have a member that its builder recorded, stops a start and is not taken
+// in the place of a good one, even where any list would be.
+func TestCanariesGateCorpora(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "a.wwix")
+	buildCorpus(t, path, wordlists.SHA1, append(manyWords(120), leaked)...)
+	good, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bad := slices.Clone(good)
+	bad[128+12] ^= 1
+	bad[128] ^= 0xf0
+	bad = resealed(bad)
+	putInPlace(t, bad, path)
+	config := servertest.Options{Config: "corpora: [{name: a, path: " + path + ", unbounded: true, preload: memory}]"}
+	if _, err := servertest.TryStart(t, config); err == nil || !strings.Contains(err.Error(), "canary") {
+		t.Errorf("start with a corpus whose canary is missing: %v", err)
+	}
+	putInPlace(t, resealed(slices.Clone(good)), path)
+	s := servertest.Start(t, config)
+	before := listCorpora(t, s)
+	putInPlace(t, bad, path)
+	wait(t, func() bool { return listCorpora(t, s).Corpora[0].Refused != "" })
+	if now := listCorpora(t, s); now.Corpora[0].Version != before.Corpora[0].Version || now.Corpora[0].Fault != "" {
+		t.Errorf("after a swap for one whose canary is missing: %+v", now)
+	}
+	if j, err := s.Client.Check(t.Context(), leaked, client.CheckOptions{}); err != nil || !j.Breach.Found || j.Breach.Status != "PERFORMED" {
+		t.Errorf("after a swap for one whose canary is missing: %+v, %v", j.Breach, err)
 	}
 }
 

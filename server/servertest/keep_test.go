@@ -67,6 +67,73 @@ func TestImportedHashesLogIn(t *testing.T) {
 	}
 }
 
+// TestImportOfManyRows sends more rows than are stored at once through both
+// doors, bad ones among them and subjects that came before: every row has its
+// own answer, in its place, and the first row of a subject counts.
+func TestImportOfManyRows(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t)
+	phc, err := s.Client.Hash(t.Context(), goodPassword)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const n = 1500
+	row := func(door string, i int) (subject, hash, want string) {
+		switch subject, hash = fmt.Sprint(door, i), phc; {
+		case i%100 == 17:
+			return subject, "$argon2id$v=19$m=4294967295,t=1,p=1$c2FsdHNhbHRzYWx0c2E$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "HASH_COST_OUT_OF_BOUNDS"
+		case i%100 == 18:
+			return subject, "hunter2", "BAD_HASH"
+		case i%100 == 19:
+			return fmt.Sprint(door, i-19), phc, "VERSION_CONFLICT"
+		case i%500 == 499:
+			return fmt.Sprint(door, 0), phc, "VERSION_CONFLICT" // windows ago
+		}
+		return subject, hash, ""
+	}
+	i := 0
+	for r, err := range s.Client.Import(t.Context(), func(yield func(client.ImportRow) bool) {
+		for i := range n {
+			subject, hash, _ := row("grpc", i)
+			if !yield(client.ImportRow{Subject: subject, PHC: hash}) {
+				return
+			}
+		}
+	}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _, want := row("grpc", i)
+		if (r.Fault != nil) != (want != "") {
+			t.Fatalf("answer %d: %v, want %q", i, r.Fault, want)
+		}
+		i++
+	}
+	if i != n {
+		t.Fatalf("%d answers for %d rows", i, n)
+	}
+	var body strings.Builder
+	for i := range n {
+		subject, hash, _ := row("rest", i)
+		fmt.Fprintf(&body, "{\"subject\":%q,\"phc\":%q}\n", subject, hash)
+	}
+	code, answer := s.Post("/v1/credentials:import", body.String())
+	lines := strings.Split(strings.TrimSpace(answer), "\n")
+	if code != 200 || len(lines) != n {
+		t.Fatalf("%d answers for %d rows: %d", len(lines), n, code)
+	}
+	for i, line := range lines {
+		if _, _, want := row("rest", i); strings.Contains(line, `"reason"`) != (want != "") || !strings.Contains(line, want) {
+			t.Fatalf("row %d: %s, want %q", i, line, want)
+		}
+	}
+	for _, subject := range []string{"grpc0", "grpc1498", "rest0", "rest1498"} {
+		if login, err := s.Client.Verify(t.Context(), subject, goodPassword, client.Source{}); err != nil || !login.Match {
+			t.Errorf("%s: %v, %v", subject, login.Match, err)
+		}
+	}
+}
+
 // TestPepperRotatesUnderLogins makes a new pepper key current, twice, and
 // restarts.
 func TestPepperRotatesUnderLogins(t *testing.T) {

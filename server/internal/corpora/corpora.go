@@ -39,6 +39,8 @@ type Source struct {
 	// Unbounded lifts the bounds between the list in use and one that takes
 	// its place, for lists that people edit by hand.
 	Unbounded bool
+	// Preload brings the file into memory before it is used.
+	Preload wordlists.Preload
 }
 
 // Config is what a shelf is made of.
@@ -157,7 +159,7 @@ func (c *corpus) open(ctx context.Context) error {
 // that is.
 func (c *corpus) load(ctx context.Context, at stamp) error {
 	c.seen = at
-	info, err := c.handle.Load(ctx, c.Path, wordlists.LoadOptions{Keys: c.keys, Force: c.Unbounded})
+	info, err := c.handle.Load(ctx, c.Path, wordlists.LoadOptions{Options: wordlists.Options{Preload: c.Preload}, Keys: c.keys, Force: c.Unbounded})
 	if err != nil {
 		return err
 	}

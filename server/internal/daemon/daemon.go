@@ -563,7 +563,7 @@ func (s *Server) backup(ctx context.Context, w io.Writer) error {
 func openCorpora(ctx context.Context, c *Config) (*corpora.Shelf, error) {
 	cfg := corpora.Config{PublicPadding: c.Range.Padding == "public"}
 	for _, e := range c.Corpora {
-		cfg.Sources = append(cfg.Sources, corpora.Source{Name: e.Name, Path: e.Path, SignedBy: e.SignedBy, Unbounded: e.Unbounded})
+		cfg.Sources = append(cfg.Sources, corpora.Source{Name: e.Name, Path: e.Path, SignedBy: e.SignedBy, Unbounded: e.Unbounded, Preload: preloads[e.Preload]})
 	}
 	s, err := corpora.Open(ctx, cfg)
 	if err != nil {

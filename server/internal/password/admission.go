@@ -469,6 +469,16 @@ func (p *pool) serviceTime(s Scheme, units float64) (mean, upper time.Duration) 
 	return r.estimate(units), r.upper(units)
 }
 
+// pace is the mean time of a unit of s's work, 0 before the first.
+func (p *pool) pace(s Scheme) float64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if r := p.rates[s]; r != nil && r.seen {
+		return r.mean
+	}
+	return 0
+}
+
 // rateOf is the rate of s, a guess before its first run.
 func (p *pool) rateOf(s Scheme) *rate {
 	r := p.rates[s]

@@ -301,6 +301,8 @@ type Result struct {
 	// Stale tells that the hash is weaker than a new one would be: after a
 	// match it should be replaced by Hash of the same text.
 	Stale bool
+	// Waited is how long it took until the run began.
+	Waited time.Duration
 }
 
 // Verify holds t against a hash in any form that Parse knows, in exactly one
@@ -314,10 +316,11 @@ func (h *Hasher) Verify(ctx context.Context, c Class, t Text, encoded string) (R
 	}
 	v := &verification{stored: s}
 	v.job = job{class: c, password: t, scheme: s.info().Scheme, load: l, task: v}
+	came := time.Now()
 	if err := h.do(ctx, &v.job); err != nil {
 		return Result{}, err
 	}
-	return Result{Match: v.match, Stale: h.stale(s)}, nil
+	return Result{Match: v.match, Stale: h.stale(s), Waited: v.started.Sub(came)}, nil
 }
 
 // verification is the job of Verify, in one piece with what it works on.
@@ -387,6 +390,11 @@ func (h *Hasher) ServiceTime(encoded string) (mean, upper time.Duration) {
 	}
 	return h.pool.serviceTime(s.info().Scheme, l.units)
 }
+
+// Pace is the scheme of new hashes and how many nanoseconds one unit of its work
+// takes of late; it tells how fast this machine is now. It is 0 before the
+// first run.
+func (h *Hasher) Pace() (Scheme, float64) { return h.config.Scheme, h.pool.pace(h.config.Scheme) }
 
 // Kernel names the implementation of argon2 in use, and gives the reason when
 // the one that was asked for has failed its self-test.

@@ -7,8 +7,11 @@ import (
 	"context"
 	"errors"
 	"io"
+	"sync"
+	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/watchword-project/watchword/server/internal/verifier"
@@ -100,57 +103,122 @@ func (s *credentialService) ChangePassword(ctx context.Context, m *watchwordv1.C
 	}, nil
 }
 
-// importWindow is how many rows are stored together at most.
-const importWindow = 256
+// A stream of imports is answered in windows. The store writes the less for each
+// row the more rows it gets at once, so a window is what came while the one
+// before was stored, within these bounds, and as much of it as should be
+// answered within about importTime: rows of weak hashes cost a hash each.
+const (
+	importRows  = 16 << 10
+	importBytes = 8 << 20
+	importFirst = 256
+	importLeast = 64
+	importTime  = time.Second
+)
 
-// ImportCredentials takes what rows there are, up to importWindow, and answers
-// them before it takes more, so that neither a caller who waits for each answer
-// nor one who sends a million rows at once is held up.
+// ImportCredentials takes what rows there are and answers them before it takes
+// more, so that neither a caller who waits for each answer nor one who sends a
+// million rows at once is held up.
 func (s *credentialService) ImportCredentials(stream grpc.BidiStreamingServer[watchwordv1.ImportCredentialsRequest, watchwordv1.ImportCredentialsResponse]) error {
 	ctx := stream.Context()
-	rows := make(chan *watchwordv1.ImportCredentialsRequest, importWindow)
-	ended := make(chan error, 1)
+	w := newImportWindow()
+	defer context.AfterFunc(ctx, func() { w.end(ctx.Err()) })()
 	go func() {
-		defer close(rows)
 		for {
 			m, err := stream.Recv()
 			if err != nil {
-				ended <- err
+				w.end(err)
 				return
 			}
-			select {
-			case rows <- m:
-			case <-ctx.Done():
-				ended <- ctx.Err()
+			if !w.put(m) {
 				return
 			}
 		}
 	}()
-	number := uint32(0)
-	for m := range rows {
-		batch := []*watchwordv1.ImportCredentialsRequest{m}
-		for more := true; more && len(batch) < importWindow; {
-			select {
-			case next, open := <-rows:
-				if more = open; open {
-					batch = append(batch, next)
-				}
-			default:
-				more = false
-			}
+	number, most := uint32(0), importFirst
+	for {
+		batch, err := w.take(most)
+		if errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
 		}
+		begin := time.Now()
 		for _, r := range s.importBatch(ctx, batch) {
 			r.Row = number
 			number++
 			if err := stream.Send(r); err != nil {
+				w.end(err)
 				return err
 			}
 		}
+		switch took := time.Since(begin); {
+		case took > importTime:
+			most = max(most/2, importLeast)
+		case took < importTime/2 && len(batch) == most:
+			most = min(2*most, importRows)
+		}
 	}
-	if err := <-ended; !errors.Is(err, io.EOF) {
-		return err
+}
+
+// importWindow holds the rows that came and were not taken yet.
+type importWindow struct {
+	mu    sync.Mutex
+	moved sync.Cond
+	rows  []*watchwordv1.ImportCredentialsRequest
+	bytes int
+	ended error
+}
+
+func newImportWindow() *importWindow {
+	w := new(importWindow)
+	w.moved.L = &w.mu
+	return w
+}
+
+// put adds a row when there is room, and says whether more may follow.
+func (w *importWindow) put(m *watchwordv1.ImportCredentialsRequest) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for w.ended == nil && (len(w.rows) >= importRows || w.bytes >= importBytes) {
+		w.moved.Wait()
 	}
-	return nil
+	if w.ended != nil {
+		return false
+	}
+	w.rows, w.bytes = append(w.rows, m), w.bytes+proto.Size(m)
+	w.moved.Broadcast()
+	return true
+}
+
+// take waits for rows and takes what is there, at most so many, or tells how the
+// stream ended: after its last row when the caller closed it, else at once.
+func (w *importWindow) take(most int) ([]*watchwordv1.ImportCredentialsRequest, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for w.ended == nil && len(w.rows) == 0 {
+		w.moved.Wait()
+	}
+	if len(w.rows) == 0 || w.ended != nil && !errors.Is(w.ended, io.EOF) {
+		return nil, w.ended
+	}
+	n := min(most, len(w.rows))
+	batch := w.rows[:n:n]
+	w.rows = append([]*watchwordv1.ImportCredentialsRequest(nil), w.rows[n:]...)
+	for _, m := range batch {
+		w.bytes -= proto.Size(m)
+	}
+	w.moved.Broadcast()
+	return batch, nil
+}
+
+// end ends the window, for good.
+func (w *importWindow) end(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.ended == nil {
+		w.ended = err
+		w.moved.Broadcast()
+	}
 }
 
 // importBatch gives one answer for each row, in their order.

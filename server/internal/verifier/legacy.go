@@ -20,6 +20,12 @@ import (
 // every answer "no match" waits until the slowest of them would have answered.
 // The wait is a timer; it holds no hashing slot. There are such rows once
 // somebody imported them, and once the costs in the configuration changed.
+//
+// A time is measured once, together with the pace of the hashes that are made
+// here, and goes up and down with that pace from then on, which every login
+// measures: a machine that is busier than it was, or another one, waits as long
+// as it needs to. The pace is looked at now and then only, so that no answer
+// has a wait of its own.
 
 // kindLegacy are the objects that keep how long each scheme and cost takes
 // here: per tenant for what was imported, under ownTimes and no tenant for what
@@ -34,11 +40,42 @@ const (
 var Kinds = []string{kindLegacy}
 
 // times are by scheme and cost.
-type times map[string]time.Duration
+type times map[string]measured
 
-func (t times) slowest() (d time.Duration) {
+// measured is how long a hash took, and the pace of the machine meanwhile.
+type measured struct {
+	Took time.Duration   `json:"took"`
+	Pace float64         `json:"pace,omitempty"` // 0: unknown
+	By   password.Scheme `json:"by,omitempty"`   // what the pace is of
+}
+
+// UnmarshalJSON takes a bare number too, as it was kept before there was a pace.
+func (m *measured) UnmarshalJSON(b []byte) error {
+	*m = measured{}
+	if json.Unmarshal(b, &m.Took) == nil {
+		return nil
+	}
+	type plain measured
+	return json.Unmarshal(b, (*plain)(m))
+}
+
+// A pace changes a time within these bounds.
+const (
+	leastPace = 0.5
+	mostPace  = 8
+)
+
+// at is the time at another pace.
+func (m measured) at(by password.Scheme, pace float64) time.Duration {
+	if m.By != by || m.Pace <= 0 || pace <= 0 {
+		return m.Took
+	}
+	return time.Duration(float64(m.Took) * min(max(pace/m.Pace, leastPace), mostPace))
+}
+
+func (t times) slowest(by password.Scheme, pace float64) (d time.Duration) {
 	for _, one := range t {
-		d = max(d, one)
+		d = max(d, one.at(by, pace))
 	}
 	return d
 }
@@ -46,14 +83,25 @@ func (t times) slowest() (d time.Duration) {
 // legacyTimes knows, per tenant, how long the slowest imported scheme takes.
 type legacyTimes struct {
 	store objects.Store
+	look  func() (password.Scheme, float64)
 	mu    sync.Mutex
+	by    password.Scheme
+	pace  float64
 	known map[string]times // of imported rows, by tenant
 	own   times
 }
 
-func newLegacyTimes(ctx context.Context, store objects.Store) (*legacyTimes, error) {
-	l := &legacyTimes{store: store}
+func newLegacyTimes(ctx context.Context, store objects.Store, pace func() (password.Scheme, float64)) (*legacyTimes, error) {
+	l := &legacyTimes{store: store, look: pace}
 	return l, l.refresh(ctx)
+}
+
+// keepPace takes the pace of late over.
+func (l *legacyTimes) keepPace() {
+	by, pace := l.look()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.by, l.pace = by, pace
 }
 
 // refresh reads what this and other servers have measured.
@@ -84,21 +132,21 @@ func (l *legacyTimes) refresh(ctx context.Context) error {
 func (l *legacyTimes) floor(tenant string) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	d := l.known[tenant].slowest()
+	d := l.known[tenant].slowest(l.by, l.pace)
 	if len(l.own) > 1 {
-		d = max(d, l.own.slowest())
+		d = max(d, l.own.slowest(l.by, l.pace))
 	}
 	return d
 }
 
-// LegacyWaits tells, by tenant, how long every "no match" takes at least where
-// imported hashes are kept as they were made elsewhere.
+// LegacyWaits tells, by tenant, how long every "no match" takes at least, at the
+// present pace, where imported hashes are kept as they were made elsewhere.
 func (v *Verifier) LegacyWaits() map[string]time.Duration {
 	v.legacy.mu.Lock()
 	defer v.legacy.mu.Unlock()
 	out := make(map[string]time.Duration)
 	for tenant, t := range v.legacy.known {
-		out[tenant] = t.slowest()
+		out[tenant] = t.slowest(v.legacy.by, v.legacy.pace)
 	}
 	return out
 }
@@ -117,7 +165,7 @@ func (l *legacyTimes) has(tenant, name, scheme string) bool {
 }
 
 // learn stores how long a scheme takes, by compare-and-swap.
-func (l *legacyTimes) learn(ctx context.Context, tenant, name, scheme string, d time.Duration) error {
+func (l *legacyTimes) learn(ctx context.Context, tenant, name, scheme string, m measured) error {
 	for {
 		o, err := l.store.Load(ctx, kindLegacy, tenant, name)
 		t := make(times)
@@ -131,7 +179,9 @@ func (l *legacyTimes) learn(ctx context.Context, tenant, name, scheme string, d 
 		default:
 			return stored(err)
 		}
-		t[scheme] = max(t[scheme], d)
+		if m.Took > t[scheme].Took {
+			t[scheme] = m
+		}
 		if o.Data, err = json.Marshal(t); err != nil {
 			return err
 		}
@@ -213,19 +263,27 @@ func (v *Verifier) learn(ctx context.Context, tenant, name, hash string, info pa
 	if err != nil {
 		return err
 	}
-	var slowest time.Duration
+	var m measured
 	start := time.Now()
 	for n := 0; n < leastMeasures || n < mostMeasures && time.Since(start) < measureFor; n++ {
 		begin := time.Now()
-		if _, err := v.Hasher.Verify(ctx, password.Batch, text, hash); err != nil {
+		res, err := v.Hasher.Verify(ctx, password.Batch, text, hash)
+		if err != nil {
 			return err
 		}
-		slowest = max(slowest, time.Since(begin))
+		m.Took = max(m.Took, time.Since(begin)-res.Waited)
+		// The pace of the same moments.
+		if err := v.Hasher.Decoy(ctx, password.Batch, text); err != nil {
+			return err
+		}
 	}
-	return v.legacy.learn(ctx, tenant, name, scheme, time.Duration(spread*float64(slowest)))
+	m.Took = time.Duration(spread * float64(m.Took))
+	m.By, m.Pace = v.Hasher.Pace()
+	return v.legacy.learn(ctx, tenant, name, scheme, m)
 }
 
-// even waits until a "no match" that began at a time may be told.
+// even waits until a "no match" whose hash began at a time may be told: what it
+// waited for a slot before is the same for everybody.
 func (v *Verifier) even(ctx context.Context, tenant string, begin time.Time) {
 	left := v.legacy.floor(tenant) - time.Since(begin)
 	if left <= 0 {

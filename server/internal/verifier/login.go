@@ -76,9 +76,9 @@ func (v *Verifier) confirm(ctx context.Context, tenant string, who Pseudonym, te
 		return nil, throttle.Result{}, err
 	}
 	begin := time.Now()
-	r, match, err := v.compare(ctx, tenant, who, text)
+	r, match, waited, err := v.compare(ctx, tenant, who, text)
 	if err == nil && !match {
-		defer v.even(ctx, tenant, begin)
+		defer v.even(ctx, tenant, begin.Add(waited))
 	}
 	outcome := throttle.BadSecret
 	switch {
@@ -128,27 +128,27 @@ func (v *Verifier) spend(ctx context.Context, a throttle.Attempt) (token string,
 
 // compare hashes exactly once, whatever there is to compare with: for an
 // unknown subject the decoy takes every step that a record would.
-func (v *Verifier) compare(ctx context.Context, tenant string, who Pseudonym, text password.Text) (Record, bool, error) {
-	r, err := v.load(ctx, tenant, who)
+func (v *Verifier) compare(ctx context.Context, tenant string, who Pseudonym, text password.Text) (r Record, match bool, waited time.Duration, err error) {
+	r, err = v.load(ctx, tenant, who)
 	unknown := errors.Is(err, ErrUnknownSubject)
 	switch {
 	case unknown && mutant.Is(mutant.UnknownUnhashed), err == nil && r.State == StateDisabled && mutant.Is(mutant.DisabledUnhashed):
-		return r, false, nil
+		return r, false, 0, nil
 	case unknown:
 		r, err = v.decoy.record()
 	}
 	if err != nil {
-		return Record{}, false, err
+		return Record{}, false, 0, err
 	}
 	phc, _, err := v.Pepper().Open(ctx, r.Hash, owner(r.Tenant, r.Subject))
 	if err != nil {
-		return Record{}, false, err
+		return Record{}, false, 0, err
 	}
 	res, err := v.Hasher.Verify(ctx, password.Interactive, text, phc)
 	if err != nil {
-		return Record{}, false, err
+		return Record{}, false, 0, err
 	}
-	return r, res.Match && r.State != StateDisabled && !unknown, nil
+	return r, res.Match && r.State != StateDisabled && !unknown, res.Waited, nil
 }
 
 // decoy is the stored form of a credential that nobody has, at the live cost

@@ -100,7 +100,7 @@ func New(ctx context.Context, c Config) (*Verifier, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	legacy, err := newLegacyTimes(ctx, c.Objects)
+	legacy, err := newLegacyTimes(ctx, c.Objects, c.Hasher.Pace)
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +116,7 @@ func New(ctx context.Context, c Config) (*Verifier, error) {
 // code points: OWASP ASVS 5.0 6.2.4 asks for 3,000 that match the policy.
 func (v *Verifier) Fitting(minRunes int) int { return v.common.CountFitting(minRunes) }
 
-// Run reads what other servers learnt until ctx ends.
+// Run reads what other servers learnt, and how fast this one is, until ctx ends.
 func (v *Verifier) Run(ctx context.Context) {
 	t := time.NewTicker(refreshEvery)
 	defer t.Stop()
@@ -125,6 +125,7 @@ func (v *Verifier) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-t.C:
+			v.legacy.keepPace()
 			if err := v.legacy.refresh(ctx); err != nil && ctx.Err() == nil {
 				v.Log.Warn("times of older hashes could not be read again", "error", err)
 			}
