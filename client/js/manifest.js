@@ -4,12 +4,12 @@
 // Made by server/browser: the files that make one engine.
 export const manifest = {
   "version": "0.1.0",
-  "id": "e00fa0e52be6aabcfca8444cb98fc860be7eba6651fea887940c1fab466083e6",
+  "id": "dc9047606a40c442620a5bc818226ea91526554448c16d59e1b201aa8da9eb66",
   "go": "go1.26.8",
   "files": {
     "engine.wasm.gz": {
-      "bytes": 1893436,
-      "sha256": "c62a9312c9e95f5c01b39166bddf1a0193b6e05be31ef968ce1cd72655622484"
+      "bytes": 1893441,
+      "sha256": "fe91976de50ab25d742c8905d6db7267518b13ce928d965472d021d1d7fd926d"
     },
     "list.bin": {
       "bytes": 1224681,
