@@ -128,8 +128,8 @@ func bareServer(b *testing.B) string {
 // rounds in turns, medians. ops/echo is the share of the echo's calls a second,
 // p99/echo and cpu/echo how many times its latency and its processor time.
 func BenchmarkBeginAttempt(b *testing.B) {
-	memory := servertest.New(b)
-	inRedis := servertest.Start(b, servertest.Options{Config: startRedis(b).counters().config("")})
+	memory := servertest.Start(b, servertest.Options{LogTo: io.Discard})
+	inRedis := servertest.Start(b, servertest.Options{Config: startRedis(b).counters().config(""), LogTo: io.Discard})
 	stub := func(addr, key string) func(int) error {
 		conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
 		if err != nil {
@@ -174,7 +174,7 @@ func BenchmarkBeginAttempt(b *testing.B) {
 // dials it. ops/… is the share of their calls a second, p99/… how many times the
 // latency.
 func BenchmarkBeginAttemptREST(b *testing.B) {
-	ours := servertest.New(b)
+	ours := servertest.Start(b, servertest.Options{LogTo: io.Discard})
 	serve := func(mux *runtime.ServeMux) string {
 		s := httptest.NewServer(mux)
 		b.Cleanup(s.Close)
