@@ -27,12 +27,12 @@ for decision = 2 + sets, #ARGV do
   middle = middle ~= '\0\0\0\0' and middle
 
   if op == BEGIN or op == RATES then
-    -- begin has KEYS: subject lane, address if any, for a device list and lane;
+    -- begin has KEYS: subject lane, address if any, list, device lane if any;
     -- further: I2 spare I4 id of the address. rates has KEYS: address; further:
     -- B kind. It books if none refuses.
     local tagged, challenged, address = flags % 2 >= 1, flags % 4 >= 2, flags >= 16 and KEYS[base + 2]
     local key, known, kind, why, retry, back = KEYS[base + 1], false, CHARGED, 0, 0, false
-    local number, twin, firm, record, prefixes, spare, pair, p = tag, 0, 0
+    local number, twin, firm, none, record, prefixes, spare, pair, p = tag, 0, 0, 0
     if op == RATES then
       address, kind = key, unstruct('<B', packed, rest)
       prefixes = call('GET', address)
@@ -108,6 +108,9 @@ for decision = 2 + sets, #ARGV do
       if not go then kind, tagged = 0, false end
       if p then
         number = lanes.book(p, key, ladders[known], now, go, shift)
+        if p.closed == 1 then
+          none = lanes.noneOpen(KEYS[base + 1], KEYS[base + keys - (device ~= 0 and 1 or 0)], now, channel)
+        end
       elseif go then
         -- A subject about whom nothing is known.
         local slow = slowCost > 0 and now + slowCost or 0
@@ -119,7 +122,8 @@ for decision = 2 + sets, #ARGV do
         end
         put(key, value, till + GRACE - shift)
       end
-      answer = pack('<I4I4I6BI2BBI6BB', echo, why, retry, kind, go and number or 0, tagged and 1 or 0, known and 1 or 0, now, go and 0 or twin, firm)
+      answer = pack('<I4I4I6BI2BBI6BBB', echo, why, retry, kind, go and number or 0, tagged and 1 or 0, known and 1 or 0,
+        now, go and 0 or twin, firm, none)
     end
   else
     if not run then

@@ -191,7 +191,7 @@ func deviceKey(slot string, c throttle.Channel, id uint32) string {
 }
 
 // ids are what the lanes of an address are kept under within a record; zero is none.
-type ids struct{ pair, near, middle [4]byte }
+type ids struct{ near, middle [4]byte }
 
 // id cuts a name to what tells few lanes apart.
 func id(n *throttle.Name) (i [4]byte) {
@@ -326,7 +326,6 @@ const (
 	opReset
 	opClear
 	opForget
-	opNoneOpen
 )
 
 // call runs one operation and returns its answer behind the echo.
@@ -407,8 +406,9 @@ func (s *Store) Begin(ctx context.Context, r *throttle.Request) (throttle.Grant,
 		n.flags |= flagAddress
 		keys = append(keys, address)
 	}
+	keys = append(keys, slot+"l")
 	if r.Device != 0 {
-		keys = append(keys, slot+"l", deviceKey(slot, r.Channel, r.Device))
+		keys = append(keys, deviceKey(slot, r.Channel, r.Device))
 	}
 	pair := id(&r.Pair)
 	a, err := s.call(ctx, opBegin, keys, &n, byte(r.Spare), byte(r.Spare>>8), pair[0], pair[1], pair[2], pair[3])
@@ -418,17 +418,10 @@ func (s *Store) Begin(ctx context.Context, r *throttle.Request) (throttle.Grant,
 	g := throttle.Grant{
 		Why: throttle.Reason(a.take(4)), Retry: int64(a.take(6)), Kind: throttle.Kind(a.take(1)),
 		Tag: uint16(a.take(2)), Tagged: a.take(1) == 1, Known: a.take(1) == 1, At: int64(a.take(6)),
-		Twin: a.take(1) == 1, Firm: a.take(1) == 1,
+		Twin: a.take(1) == 1, Firm: a.take(1) == 1, NoneOpen: a.take(1) == 1,
 	}
 	if !a.ok {
 		return throttle.Grant{}, errShort
-	}
-	if g.Why&throttle.LaneClosed != 0 {
-		m := numbers{now: n.now, channel: r.Channel}
-		if a, err = s.call(ctx, opNoneOpen, []string{keys[0], slot + "l"}, &m); err != nil {
-			return throttle.Grant{}, err
-		}
-		g.NoneOpen = a.take(1) == 1
 	}
 	if s.cluster == nil || address == "" || g.Kind == 0 || g.Known {
 		return g, nil

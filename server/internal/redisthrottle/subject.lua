@@ -256,6 +256,17 @@ subjects = function()
     end
   end
 
+  -- noneOpen reports, as a number, whether the subject lane and the lanes of all
+  -- known devices are closed on the channel.
+  function lanes.noneOpen(unknownKey, listKey, now, channel)
+    local s = redis.call('GET', unknownKey)
+    if not s or load(s).closed ~= 1 then return 0 end
+    for _, d in ipairs(lanes.list(listKey)) do
+      if lanes.known({d}, d.id, now) and math.floor(d.closed / 2 ^ channel) % 2 == 0 then return 0 end
+    end
+    return 1
+  end
+
   -- operations makes all but begin.
   function lanes.operations(run)
     -- has reports whether the bit worth m is set in n.
@@ -342,15 +353,6 @@ subjects = function()
       if #p.book == SHELF and struct.unpack('<I6', p.book) <= x.now then p.book = '' end
     end
 
-    local function noneOpen(x, unknownKey, listKey)
-      local s = redis.call('GET', unknownKey)
-      if not s or load(s).closed ~= 1 then return 0 end
-      for _, d in ipairs(lanes.list(listKey)) do
-        if lanes.known({d}, d.id, x.now) and not has(d.closed, 2 ^ x.channel) then return 0 end
-      end
-      return 1
-    end
-
     run[2] = function(x) -- settle
       -- KEYS: subject lane, list, address if any, device lane if any, nonce; further:
       -- I6 granted B kind B outcome B onList I4 enrol I2 till B reported I4 id of the address
@@ -402,7 +404,7 @@ subjects = function()
         end
         saveList(x, x[2], list)
       end
-      local none = p.closed == 1 and noneOpen(x, x[1], x[2]) or 0
+      local none = p.closed == 1 and lanes.noneOpen(x[1], x[2], now, x.channel) or 0
       return struct.pack('<I4BBBI4I4BB', x.echo, 0, 0, onList and 1 or 0, enrolled, wiped, closedIt and 1 or 0, none)
     end
 
@@ -441,11 +443,6 @@ subjects = function()
       -- KEYS: what is forgotten
       for i = 1, #x do redis.call('DEL', x[i]) end
       return struct.pack('<I4', x.echo)
-    end
-
-    run[11] = function(x) -- noneOpen
-      -- KEYS: subject lane, list
-      return struct.pack('<I4B', x.echo, noneOpen(x, x[1], x[2]))
     end
   end
 
