@@ -41,6 +41,11 @@ func (a *attackSimCmd) Run(c *cli) error {
 			return fmt.Errorf("no such scenario; there are: %v", slices.Sorted(maps.Keys(known)))
 		}
 	}
+	if a.SVG != "" {
+		if err := os.MkdirAll(a.SVG, 0o700); err != nil {
+			return err
+		}
+	}
 	return interruptible(func(ctx context.Context) error {
 		var all []attacksim.Result
 		for _, s := range attacksim.Scenarios() {

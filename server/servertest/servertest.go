@@ -40,6 +40,8 @@ type Options struct {
 	DataDir string
 	// Now replaces the clock.
 	Now func() time.Time
+	// LogTo takes the log in place of Server.Log.
+	LogTo io.Writer
 }
 
 // Server is a running server.
@@ -123,9 +125,13 @@ func TryStart(t testing.TB, o Options) (*Server, error) {
 	if s.DataDir == "" {
 		s.DataDir = filepath.Join(t.TempDir(), "data")
 	}
+	var log io.Writer = s.Log
+	if o.LogTo != nil {
+		log = o.LogTo
+	}
 	s.daemon, err = daemon.Start(context.Background(), daemon.Options{
 		Config: config, DataDir: s.DataDir, Now: o.Now,
-		Log: slog.New(slog.NewJSONHandler(s.Log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Log: slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	if err != nil {
 		return nil, err

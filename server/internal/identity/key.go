@@ -65,8 +65,9 @@ func ParseKey(text string) (id, secret string, err error) {
 	}
 	id, secret = rest[:idLength], rest[idLength+1:]
 	for _, part := range []string{id, secret} {
-		b, err := keyText.DecodeString(part)
-		if err != nil || keyText.EncodeToString(b) != part {
+		var raw, back [secretLength]byte // kept off the heap: every call comes by here
+		n, err := keyText.Decode(raw[:], append(back[:0], part...))
+		if err != nil || string(keyText.AppendEncode(back[:0], raw[:n])) != part {
 			return "", "", ErrDenied
 		}
 	}

@@ -28,6 +28,7 @@ type contestant struct {
 	decide func(n int) error
 	took   []time.Duration // of each round
 	cpu    []time.Duration // this process and the server
+	redis  []time.Duration // of that the server
 	late   []time.Duration // of each decision
 }
 
@@ -94,15 +95,16 @@ func decisions(b *testing.B, s *server, store *redisthrottle.Store, callers int)
 			c.round(b, s, callers, total, subjects)
 		}
 	}
-	mid := func(c *contestant) (op, cpu, p99 float64) {
-		slices.Sort(c.took)
-		slices.Sort(c.cpu)
-		slices.Sort(c.late)
+	mid := func(c *contestant, name string) (op, cpu, p99 float64) {
+		for _, x := range [][]time.Duration{c.took, c.cpu, c.redis, c.late} {
+			slices.Sort(x)
+		}
+		b.ReportMetric(float64(c.redis[len(c.redis)/2].Nanoseconds())/total/1000, name+"-redis-µs")
 		return float64(c.took[len(c.took)/2]), float64(c.cpu[len(c.cpu)/2]), float64(c.late[len(c.late)*99/100])
 	}
-	op, cpu, p99 := mid(all[0])
-	op1, cpu1, p991 := mid(all[1])
-	op5, cpu5, _ := mid(all[2])
+	op, cpu, p99 := mid(all[0], "begin")
+	op1, cpu1, p991 := mid(all[1], "rate1")
+	op5, cpu5, _ := mid(all[2], "rate5")
 	b.ReportMetric(0, "ns/op")
 	b.ReportMetric(total/op*1e9, "begin/s")
 	b.ReportMetric(op1/op, "x-rate1")
@@ -162,7 +164,7 @@ func numbered(kind, n int) (x throttle.Name) {
 func (c *contestant) round(b *testing.B, s *server, callers, total, subjects int) {
 	var wg sync.WaitGroup
 	var mu sync.Mutex
-	cpu, from := ownCPU(b)+s.cpu(b), time.Now()
+	own, redis, from := ownCPU(b), s.cpu(b), time.Now()
 	for range callers {
 		wg.Go(func() {
 			late := make([]time.Duration, 0, total/callers)
@@ -181,7 +183,9 @@ func (c *contestant) round(b *testing.B, s *server, callers, total, subjects int
 	}
 	wg.Wait()
 	c.took = append(c.took, time.Since(from))
-	c.cpu = append(c.cpu, ownCPU(b)+s.cpu(b)-cpu)
+	redis = s.cpu(b) - redis
+	c.redis = append(c.redis, redis)
+	c.cpu = append(c.cpu, ownCPU(b)-own+redis)
 }
 
 func ownCPU(b *testing.B) time.Duration {

@@ -3,26 +3,148 @@
 
 -- The decisions of one run, one after the other. It follows the other parts.
 
-local answers, sets, set, time = {}, tonumber(ARGV[1]), 0
-for i = 2 + sets, #ARGV do
-  local op, rules
-  packed = ARGV[i]
-  op, keys, rules, now, channel, device, tag, flags, echo, rest = unstruct('<BBBI6BI4I2BI4', packed)
+local call, pack, unstruct, max = redis.call, struct.pack, struct.unpack, math.max
+local KEYS, ARGV = KEYS, ARGV
+local answers, sets, set, base, lanes, run = {}, tonumber(ARGV[1]), 0, 0
+local ladders -- the rules of the guess lanes, on demand
+local slowCost, pairCost, pairRoom, nearCost, nearRoom, middleCost, middleRoom, farCost, farRoom
+local time = call('TIME') -- the server's own, one for all
+time = time[1] * 1000 + math.floor(time[2] / 1000)
+for decision = 2 + sets, #ARGV do
+  local packed = ARGV[decision]
+  local op, keys, rules, now, channel, device, tag, flags, echo, near, middle, rest =
+    unstruct('<BBBI6BI4I2BI4c4c4', packed)
   if rules ~= set then
-    set = rules
-    U.free, U.close, U.first, U.longest, U.slowCost, U.slowRoom, U.pending,
-      K.free, K.close, K.first, K.longest, K.slowCost, K.slowRoom, K.pending,
-      PAIR.cost, PAIR.room, NEAR.cost, NEAR.room, MIDDLE.cost, MIDDLE.room, FAR.cost, FAR.room =
-      unstruct('<I2I2I6I6I6I6I6I2I2I6I6I6I6I6I6I6I6I6I6I6I6I6', ARGV[1 + rules])
+    set, ladders = rules, nil
+    slowCost, pairCost, pairRoom, nearCost, nearRoom, middleCost, middleRoom, farCost, farRoom =
+      unstruct('<I6I6I6I6I6I6I6I6I6', ARGV[1 + rules])
   end
-  if now == 0 then -- the server's own time, one for all
-    if not time then
-      local t = call('TIME')
-      time = tonumber(t[1]) * 1000 + floor(tonumber(t[2]) / 1000)
+  if now == 0 then now = time end
+  -- A clock that is not the server's is shift ahead of it; nothing on an
+  -- address lasts longer than most.
+  local shift, most, answer = now - time, now + max(nearRoom, middleRoom, farRoom)
+  near = near ~= '\0\0\0\0' and near
+  middle = middle ~= '\0\0\0\0' and middle
+
+  if op == BEGIN or op == RATES then
+    -- begin has KEYS: subject lane, address if any, list, device lane if any;
+    -- further: I2 spare I4 id of the address. rates has KEYS: address; further:
+    -- B kind. It books if none refuses.
+    local tagged, challenged, address = flags % 2 >= 1, flags % 4 >= 2, flags >= 16 and KEYS[base + 2]
+    local key, known, kind, why, retry, back = KEYS[base + 1], false, CHARGED, 0, 0, false
+    local number, twin, firm, none, record, prefixes, spare, pair, p = tag, 0, 0, 0
+    if op == RATES then
+      address, kind = key, unstruct('<B', packed, rest)
+      prefixes = call('GET', address)
+    else
+      spare, pair = unstruct('<I2c4', packed, rest)
+      pair = pairCost > 0 and pair ~= '\0\0\0\0' and pair
+      if device ~= 0 then
+        lanes = lanes or subjects()
+        if lanes.known(lanes.list(KEYS[base + keys - 1]), device, now) then
+          key, known, address, pair = KEYS[base + keys], true, false, false
+        end
+      end
+      if address then
+        local both = call('MGET', key, address)
+        record, prefixes = both[1], both[2]
+      else
+        record = call('GET', key)
+      end
+      if record or known then
+        lanes = lanes or subjects()
+        ladders = ladders or lanes.rules(ARGV[1 + rules])
+        p = lanes.ask(record, ladders[known], now, tag, tagged, flags % 16 >= 8, spare, challenged or known, pair, pairCost, pairRoom)
+        kind, why, retry, number, tagged, twin, firm = p.kind, p.why, p.retry, p.number, p.tagged, p.twin, p.firm
+      end
     end
-    now = time
+
+    local far, latest, book, nearAt, middleAt, late = 0, 0, ''
+    local farTo, nearTo, middleTo = 0, 0, 0
+    if address then
+      local weight = kind == 0 and CHARGED or kind
+      if prefixes then far, latest, book = prefix(prefixes, most) end
+      if farCost > 0 then
+        farTo, late, back = more(far, cost(farCost, weight), farRoom, now)
+        if late > 0 then why, retry = why + FAR_FULL, max(retry, late) end
+      end
+      if near then
+        local rate, gone
+        rate, nearAt = seek(book, near, 1)
+        nearTo, late, gone = more(rate, cost(nearCost, weight), nearRoom, now)
+        if late > 0 then why, retry = why + NEAR_FULL, max(retry, late) end
+        if gone then book, back = lower(book, nearAt, rate, now + nearRoom, 1), true end
+      end
+      if middle then
+        local rate, gone
+        rate, middleAt = seek(book, middle, 7)
+        middleTo, late, gone = more(rate, cost(middleCost, weight), middleRoom, now)
+        if late > 0 then why, retry = why + MIDDLE_FULL, max(retry, late) end
+        if gone then book, back = lower(book, middleAt, rate, now + middleRoom, 7), true end
+      end
+    end
+
+    local go = why == 0 and (known or challenged or flags % 8 < 4)
+    if address and go then
+      latest = max(latest, farTo, nearTo, middleTo)
+      local front = pack('<BI6I6', 1, farTo, latest)
+      if middle then
+        book = enter('', book, middleAt, middle, middleTo, 7, PREFIXES, now)
+        if near and not middleAt then nearAt = select(2, seek(book, near, 1)) end
+      end
+      if near then
+        book = enter(front, book, nearAt, near, nearTo, 1, PREFIXES, now)
+      else
+        book = front .. (book == '' and pack('<I6I6', 0, 0) or book)
+      end
+      put(address, book, latest + GRACE - shift)
+    elseif back then
+      if farCost > 0 then far = math.min(far, now + farRoom) end
+      put(address, pack('<BI6I6', 1, far, latest) .. book, max(latest, now) + GRACE - shift)
+    end
+    if op == RATES then
+      answer = pack('<I4I4I6', echo, why, retry)
+    else
+      if not go then kind, tagged = 0, false end
+      if p then
+        number = lanes.book(p, key, ladders[known], now, go, shift)
+        if p.closed == 1 then
+          none = lanes.noneOpen(KEYS[base + 1], KEYS[base + keys - (device ~= 0 and 1 or 0)], now, channel)
+        end
+      elseif go then
+        -- A subject about whom nothing is known.
+        local slow = slowCost > 0 and now + slowCost or 0
+        local value = pack('<BI6I6I6I6I2BI4I2', 2, now, 0, slow, 0, 0, 1, AWAITED + REF + (tagged and TAGGED or 0), number)
+        local till = max(slow, now + 2 * QUIET_LIFE)
+        if pair then
+          value = value .. pack('<I6I6c4I6', 0, 0, pair, now + pairCost)
+          till = max(till, now + pairCost)
+        end
+        put(key, value, till + GRACE - shift)
+      end
+      answer = pack('<I4I4I6BI2BBI6BBB', echo, why, retry, kind, go and number or 0, tagged and 1 or 0, known and 1 or 0,
+        now, go and 0 or twin, firm, none)
+    end
+  else
+    if not run then
+      run = {}
+      addresses(run)
+      if subjects then
+        lanes = lanes or subjects()
+        lanes.operations(run)
+      end
+    end
+    if lanes then ladders = ladders or lanes.rules(ARGV[1 + rules]) end
+    local x = {
+      now = now, shift = shift, most = most, channel = channel, device = device, tag = tag, tagged = flags % 2 >= 1, echo = echo,
+      near = near, middle = middle, packed = packed, rest = rest, rules = ladders, address = flags >= 16,
+      pairCost = pairCost, pairRoom = pairRoom, nearCost = nearCost, nearRoom = nearRoom,
+      middleCost = middleCost, middleRoom = middleRoom, farCost = farCost, farRoom = farRoom,
+    }
+    for i = 1, keys do x[i] = KEYS[base + i] end
+    answer = run[op](x)
   end
-  answers[i - 1 - sets] = run[op]()
+  answers[decision - 1 - sets] = answer
   base = base + keys
 end
 return answers

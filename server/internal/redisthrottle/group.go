@@ -25,7 +25,7 @@ type call struct {
 
 // group sends concurrent calls together: what comes while the pipelines are
 // out goes with the next one. There is no timer; a call that finds a pipeline
-// free goes at once, alone.
+// free goes at once, alone, and its caller sends it.
 type group struct {
 	run func([]*call)
 
@@ -41,17 +41,26 @@ const (
 )
 
 func (g *group) do(ctx context.Context, c *call) (string, error) {
-	c.done = make(chan struct{})
 	g.mu.Lock()
+	if g.out < groupLanes {
+		g.out++
+		g.mu.Unlock()
+		g.run([]*call{c})
+		g.mu.Lock()
+		if len(g.queue) > 0 {
+			go g.drain()
+		} else {
+			g.out--
+		}
+		g.mu.Unlock()
+		return c.text, c.err
+	}
 	if len(g.queue) >= queueMost {
 		g.mu.Unlock()
 		return "", context.DeadlineExceeded
 	}
+	c.done = make(chan struct{})
 	g.queue = append(g.queue, c)
-	if g.out < groupLanes {
-		g.out++
-		go g.drain()
-	}
 	g.mu.Unlock()
 	select {
 	case <-c.done:

@@ -6,22 +6,35 @@
 -- step equal to the Go code, so read the comments there.
 --
 -- Records, little-endian:
---   pool  B 1 I6 base I6 last I6 slow I6 repeat I2 fails B closed, then for each
---         guess I4 what I2 tag, where what is
---           base - at                                     if it was wrong,
---           2^31 + tagged * 2^30 + refs * 2^24 + base - at  if it is awaited,
---         and base is when the youngest was charged
---   list  B n, n times I4 id I2 day B closed
---   rate  decimal text
--- Every write sets a TTL. One run makes any number of decisions, each seeing
--- what those before it wrote. ARGV is the number of rule sets, the rule sets,
--- and then the decisions, each packed; a decision takes the next of the KEYS.
--- The answer is an array of packed strings.
+--   subject  B 2 I6 base I6 last I6 slow I6 repeat I2 fails B n + 128 * closed,
+--            then n guesses, I4 what I2 tag, where what is
+--              base - at                                     if it was wrong,
+--              2^31 + tagged * 2^30 + refs * 2^24 + base - at  if it is awaited,
+--            and base is when the youngest was charged; then, unless it is
+--            empty, the book of addresses it was tried from
+--   address  B 1 I6 rate of the whole prefix I6 latest, when the last rate of
+--            all is drained; then the book of the narrower prefixes
+--   book     I6 rest I6 rest of the middle prefixes, then entries, I4 id I6 rate
+--   list     B n, n times I4 id I2 day B closed
+--   nonce    decimal text
+-- A book has room for so many entries; while it is full of rates that are not
+-- drained, whoever has no entry shares one rate with all others who have none,
+-- and gets nothing back. So it never admits more than entries of their own
+-- would, and a record has a bounded size.
 --
--- A server does little else than this while it is guessed at, and it makes
--- every function anew for every run. So calls are few, numbers seldom become
--- text, what begin does not need is made on demand, and names in capitals are
--- put in as numbers before the script is sent:
+-- Every write sets when the key ends. One run makes any number of decisions,
+-- each seeing what those before it wrote. ARGV is the number of rule sets, the
+-- rule sets, and then the decisions, each packed; a decision takes the next of
+-- the KEYS. The answer is an array of packed strings.
+--
+-- A server does little else than this while it is guessed at. What costs is a
+-- key, a call, a table and a string; and a function, which is made anew for
+-- every run and looks for each outer variable it names among all of those that
+-- are named. So a decision reads and writes one key for the subject and one for
+-- the address; one about a subject nobody knows, as most are, makes no table;
+-- functions take what they need as arguments, or find it among the globals,
+-- and are made where they are needed; numbers seldom become text; and names in
+-- capitals are put in as numbers before the script is sent:
 --
 --   TAG_LIFE = 86400000
 --   QUIET_LIFE = 2592000000
@@ -41,10 +54,20 @@
 --   AWAITED = 2147483648
 --   TAGGED = 1073741824
 --   REF = 16777216
+--   FRONT = 13
+--   SHELF = 12
+--   PLACE = 10
+--   PAIRS = 8
+--   PREFIXES = 256
+--   SWEEP = 16
 --   WAITS = 1
 --   CLOSED = 2
 --   TOO_PARALLEL = 4
 --   SLOW = 8
+--   NEAR_FULL = 16
+--   MIDDLE_FULL = 32
+--   FAR_FULL = 64
+--   PAIR_FULL = 128
 --   CHARGED = 1
 --   SHARED = 2
 --   KNOWN = 3
@@ -55,122 +78,176 @@
 --   FLAG_TAGGED = 1
 --   FLAG_CHALLENGED = 2
 --   FLAG_ASKED = 4
---   FLAG_RATES = 8
---   FLAG_SHARE = 128
+--   FLAG_SHARE = 8
+--   FLAG_ADDRESS = 16
+--   BEGIN = 1
+--   RATES = 3
 
-local call, pack, unstruct, format = redis.call, struct.pack, struct.unpack, string.format
-local max, min, floor, remove = math.max, math.min, math.floor, table.remove
-local KEYS, ARGV = KEYS, ARGV
+-- put is SET until a time. Redis itself would write that with 17 digits.
+local function put(key, value, till) redis.call('SET', key, value, 'PXAT', string.format('%d', till)) end
 
--- What one decision is about: the rules of unknown devices and of a known one,
--- of the rates, and its packed numbers.
-local U, K = {}, {}
-local PAIR, NEAR, MIDDLE, FAR = {why = 128}, {why = 16}, {why = 32}, {why = 64}
-local base, keys, now, channel, device, tag, flags, echo, packed, rest = 0
+-- cost is what an attempt of a kind books.
+local function cost(c, kind)
+  if kind == CHARGED then return c end
+  return math.max(1, math.floor(c / REPEAT_SHARE))
+end
 
--- has reports whether the bit worth m is set in n.
-local function has(n, m) return floor(n / m) % 2 == 1 end
+-- more returns a rate with the cost c added, by how much that is over its room,
+-- and whether it was more than full already: then the clock went back, and were
+-- that not written down, it would hold until the clock is where it was.
+local function more(rate, c, room, now)
+  local full, back = now + room, false
+  if rate > full then rate, back = full, true end
+  if rate < now then rate = now end
+  return rate + c, rate + c - full, back
+end
 
--- put is SET with a TTL, which Redis itself would write with 17 digits.
-local function put(key, value, ttl) call('SET', key, value, 'PX', format('%d', ttl)) end
+-- seek returns the rate of an id in a book, and where its entry begins. The
+-- rate of one that has no entry is the rest, kept at the given place.
+local function seek(book, id, shared)
+  if book == '' then return 0 end
+  local i = string.find(book, id, SHELF + 1, true)
+  while i and (i - SHELF - 1) % PLACE ~= 0 do i = string.find(book, id, i + 1, true) end
+  return struct.unpack('<I6', book, i and i + 4 or shared), i
+end
 
--- lanesFrom returns the rate lanes of a decision, whose keys begin at the given one.
-local function lanesFrom(first)
-  local out, n, at = {}, 0, base + first
-  for i = 1, 4 do
-    if floor(flags / FLAG_RATES / 2 ^ (i - 1)) % 2 == 1 then
-      local l = i == 1 and PAIR or i == 2 and NEAR or i == 3 and MIDDLE or FAR
-      n, l.key, at = n + 1, KEYS[at], at + 1
-      out[n] = l
+-- sweep returns the book without what has drained.
+local function sweep(book, now)
+  local out = {string.sub(book, 1, SHELF)}
+  for i = SHELF + 1, #book, PLACE do
+    if struct.unpack('<I6', book, i + 4) > now then out[#out + 1] = string.sub(book, i, i + PLACE - 1) end
+  end
+  return table.concat(out)
+end
+
+-- enter returns front and the book with a rate in it, at i or as a new entry.
+-- Every string that is made costs by its length.
+local function enter(front, book, i, id, rate, shared, most, now)
+  if i then return front .. string.sub(book, 1, i + 3) .. struct.pack('<I6', rate) .. string.sub(book, i + PLACE) end
+  local n = (#book - SHELF) / PLACE
+  if n < 0 then return front .. struct.pack('<I6I6c4I6', 0, 0, id, rate) end
+  if n == most or n > 0 and n % SWEEP == 0 then
+    book = sweep(book, now)
+    if #book == SHELF + PLACE * most then
+      local all = struct.unpack('<I6', book, shared)
+      return front .. string.sub(book, 1, shared - 1) .. struct.pack('<I6', math.max(rate, all)) .. string.sub(book, shared + 6)
     end
   end
-  return out, n
+  return front .. book .. struct.pack('<c4I6', id, rate)
 end
 
-local function cost(l, kind)
-  if kind == CHARGED then return l.cost end
-  return max(1, floor(l.cost / REPEAT_SHARE))
+-- lower returns the book with the rate of a lane no higher than to.
+local function lower(book, i, rate, to, shared)
+  if book == '' or rate <= to then return book end
+  local at = i and i + 4 or shared
+  return string.sub(book, 1, at - 1) .. struct.pack('<I6', to) .. string.sub(book, at + 6)
 end
 
--- tryRates asks every rate lane, whose values are given from the second on,
--- and books on all of them if none refuses and go is true. A rate that is not
--- a number counts as full.
-local function tryRates(lanes, values, kind, go)
-  local why, retry, n, to = 0, 0, #lanes, {}
-  for i = 1, n do
-    local l, tat = lanes[i], values[i + 1]
-    local full = now + l.room
-    tat = tat and (tonumber(tat) or full) or 0
-    if not (tat <= full) then -- the clock went back, or it is no number at all
-      tat = full
-      put(l.key, format('%d', full), l.room + GRACE)
-    end
-    tat = max(tat, now) + cost(l, kind)
-    if tat > full then why, retry = why + l.why, max(retry, tat - full) end
-    to[i] = tat
+-- prefix reads the record of an address: the rate of the whole, when the last
+-- of all is drained, at most the given time, and the book. One that nobody
+-- wrote is full.
+local function prefix(s, most)
+  if s:byte() ~= 1 or #s < FRONT + SHELF or (#s - FRONT - SHELF) % PLACE ~= 0 then
+    return most, most, struct.pack('<I6I6', most, most)
   end
-  if why == 0 and go then
-    for i = 1, n do put(lanes[i].key, format('%d', to[i]), to[i] - now + GRACE) end
-  end
-  return why, retry
+  local _, far, latest = struct.unpack('<BI6I6', s)
+  return far, math.min(latest, most), string.sub(s, FRONT + 1)
 end
 
-local run = {}
+local subjects -- makes the operations on subjects, in the script that has them
 
-run[3] = function() -- rates
-  -- KEYS: rates; further: B kind. Books if none refuses.
-  local lanes, n = lanesFrom(1)
-  local values = {}
-  for i = 1, n do values[i + 1] = call('GET', lanes[i].key) end
-  return pack('<I4I4I6', echo, tryRates(lanes, values, unstruct('<B', packed, rest), true))
-end
+-- addresses makes the operations on addresses that are seldom needed. They
+-- take a table of what the decision is about.
+local function addresses(run)
+  -- strike returns the book without the entry at i.
+  function run.strike(book, i) return string.sub(book, 1, i - 1) .. string.sub(book, i + PLACE) end
 
--- refunds makes what an outcome needs, and returns settleRates.
-local function refunds()
-  local function rateOf(l)
-    local v = call('GET', l.key)
-    return v and (tonumber(v) or now + l.room) or 0
+  -- unbook takes the cost c from the rate of an entry; what has drained is struck out.
+  function run.unbook(book, i, rate, c, now)
+    if rate - c <= now then return run.strike(book, i) end
+    return enter('', book, i, nil, rate - c)
   end
 
-  local function setRate(key, tat)
-    if tat <= now then call('DEL', key) else put(key, format('%d', tat), tat - now + GRACE) end
+  -- full books the cost c on a rate, whatever it is.
+  function run.full(rate, c, room, now)
+    return math.min(math.max(math.min(rate, now + room), now) + c, now + room)
   end
 
-  -- settleRates books an outcome on the rate lanes.
-  local function settleRates(lanes, kind, o, reported)
-    for _, l in ipairs(lanes) do
-      if reported and (o == BAD or o == SECOND) and kind == CHARGED then
-        local full = now + l.room
-        setRate(l.key, min(max(min(rateOf(l), full), now) + l.cost, full))
-      elseif o == SUCCESS or o == CANCELLED then
-        if l == PAIR and o == SUCCESS then call('DEL', l.key)
-        elseif not reported then
-          local tat = rateOf(l)
-          if tat > 0 then setRate(l.key, max(0, tat - cost(l, kind))) end
+  local function store(x, key, far, latest, book)
+    put(key, struct.pack('<BI6I6', 1, far, latest) .. book, math.max(latest, x.now) + GRACE - x.shift)
+  end
+
+  -- settleAddress books an outcome.
+  function run.settleAddress(x, key, kind, o, reported)
+    local failed = o == BAD or o == SECOND
+    if failed ~= reported or failed and kind ~= CHARGED then return end
+    local s = redis.call('GET', key)
+    if not failed and not s then return end
+    local far, latest, book, rate, i = 0, 0, ''
+    if s then far, latest, book = prefix(s, x.most) end
+    local ids, costs, rooms = {x.near or false, x.middle or false}, {x.nearCost, x.middleCost}, {x.nearRoom, x.middleRoom}
+    if failed then
+      if x.farCost > 0 then far = run.full(far, x.farCost, x.farRoom, x.now) end
+      latest = math.max(latest, far)
+      for k = 1, 2 do
+        if ids[k] then
+          rate, i = seek(book, ids[k], 6 * k - 5)
+          rate = run.full(rate, costs[k], rooms[k], x.now)
+          book, latest = enter('', book, i, ids[k], rate, 6 * k - 5, PREFIXES, x.now), math.max(latest, rate)
         end
       end
+      if book == '' then book = struct.pack('<I6I6', 0, 0) end
+      return store(x, key, far, latest, book)
+    end
+    if x.farCost > 0 then far = far - cost(x.farCost, kind) end
+    if far <= x.now then far = 0 end
+    for k = 1, 2 do
+      if ids[k] then
+        rate, i = seek(book, ids[k], 6 * k - 5)
+        if i then book = run.unbook(book, i, rate, cost(costs[k], kind), x.now) end
+      end
+    end
+    local one, two = struct.unpack('<I6I6', book)
+    if far == 0 and #book == SHELF and one <= x.now and two <= x.now then
+      redis.call('DEL', key)
+    else
+      store(x, key, far, latest, book)
     end
   end
 
-  run[4] = function() -- refund
-    -- KEYS: rates; further: B kind B outcome B reported
-    local kind, o, reported = unstruct('<BBB', packed, rest)
-    settleRates(lanesFrom(1), kind, o, reported == 1)
-    return pack('<I4', echo)
+  run[4] = function(x) -- refund
+    -- KEYS: address; further: B kind B outcome B reported
+    local kind, o, reported = struct.unpack('<BBB', x.packed, x.rest)
+    run.settleAddress(x, x[1], kind, o, reported == 1)
+    return struct.pack('<I4', x.echo)
   end
 
-  run[7] = function() -- booked
-    -- KEYS: rates. Answers how much is booked on each.
-    local out = {pack('<I4I6', echo, now)}
-    for _, l in ipairs(lanesFrom(1)) do
-      out[#out + 1] = pack('<I6', max(0, min(rateOf(l), now + l.room) - now))
+  run[7] = function(x) -- booked
+    -- KEYS: address. Answers how much is booked on each prefix.
+    local s, far, book, _ = redis.call('GET', x[1]), 0, ''
+    if s then far, _, book = prefix(s, x.most) end
+    local function left(rate, room) return math.max(0, math.min(rate, x.now + room) - x.now) end
+    return struct.pack('<I4I6I6I6I6', x.echo, x.now,
+      x.near and left(seek(book, x.near, 1), x.nearRoom) or 0,
+      x.middle and left(seek(book, x.middle, 7), x.middleRoom) or 0, left(far, x.farRoom))
+  end
+
+  run[9] = function(x) -- clear
+    -- KEYS: address. Empties its rates.
+    local s = redis.call('GET', x[1])
+    if s then
+      local _, latest, book = prefix(s, x.most)
+      local i
+      if x.near then _, i = seek(book, x.near, 1) end
+      if i then book, i = run.strike(book, i) end
+      if x.middle then _, i = seek(book, x.middle, 7) end
+      if i then book = run.strike(book, i) end
+      if #book == SHELF then
+        redis.call('DEL', x[1])
+      else
+        store(x, x[1], 0, latest, struct.pack('<I6I6', 0, 0) .. string.sub(book, SHELF + 1))
+      end
     end
-    return table.concat(out)
+    return struct.pack('<I4', x.echo)
   end
-
-  return settleRates
 end
-
--- more makes the operations that run lacks.
-local more = refunds
-setmetatable(run, {__index = function(_, op) more() return rawget(run, op) end})

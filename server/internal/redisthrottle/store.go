@@ -7,16 +7,17 @@
 // Every decision is one script on one slot, with the server's clock, and every
 // key gets its time to live in the script that writes it:
 //
-//	ww:{<subject>}<channel>            subject lane
+//	ww:{<subject>}<channel>            subject lane, with its lanes subject × address
 //	ww:{<subject>}d<channel><device>   a known device's lane
 //	ww:{<subject>}l                    list of known devices
-//	ww:{<subject>}a<pair>              subject × address
 //	ww:{<subject>}n<nonce>             a settled reservation
-//	ww:{<prefix>}<level><prefix>       address lanes, all levels in one slot
+//	ww:{<prefix>}                      a /24 or /48, with the lanes of what is in it
 //
-// Names are keyed digests in base64url, those behind the brace cut to half; no
-// subject and no address is ever stored. Keys of 28 bytes or less cost Redis 16
-// bytes less than longer ones, hence the subject lane's. The user needs keys ww:* and the commands EVALSHA, EVAL, GET, SET, DEL,
+// Names are keyed digests in base64url; no subject and no address is ever
+// stored. Keys of 28 bytes or less cost Redis 16 bytes less than longer ones,
+// hence these. A subject counts eight addresses apart, and a prefix 256 of the
+// narrower ones; while so many have failures that are not drained, all others
+// share one rate, which admits less and never more than rates of their own. The user needs keys ww:* and the commands EVALSHA, EVAL, GET, SET, DEL,
 // TIME, MGET, SETEX, PING and INFO, in a cluster CLUSTER SLOTS and CLUSTER SHARDS as
 // well; HELLO, AUTH and CLIENT SETINFO are the client's own.
 //
@@ -63,7 +64,7 @@ var (
 	decidePart string
 
 	// whole runs every operation; addresses only those of an address's slot,
-	// since Redis makes all functions of a script anew for each run.
+	// since Redis makes the functions of a script anew for each run.
 	whole     = newScript(ratesPart, subjectPart, decidePart)
 	addresses = newScript(ratesPart, decidePart)
 )
@@ -89,6 +90,10 @@ func newScript(parts ...string) *script {
 		}
 		return w
 	})
+	return scriptOf(text)
+}
+
+func scriptOf(text string) *script {
 	sum := sha1.Sum([]byte(text))
 	return &script{text, hex.EncodeToString(sum[:])}
 }
@@ -118,6 +123,7 @@ type Store struct {
 	reload  atomic.Int64 // unix ms of the last forced reload of the cluster's state
 	// replay makes the scripts use the caller's clock, for tests that compare.
 	replay bool
+	whole  *script // runs every operation
 }
 
 // Open returns a store. It does not wait for the server: one that is down now
@@ -132,7 +138,7 @@ func Open(c Config) (*Store, error) {
 	if c.Timeout < 10*time.Millisecond || c.Timeout > 500*time.Millisecond {
 		return nil, errors.New("redis throttle: timeout out of bounds, want 10ms to 500ms")
 	}
-	s := &Store{timeout: c.Timeout}
+	s := &Store{timeout: c.Timeout, whole: whole}
 	// No retries by the client: it cannot know that a command whose answer was
 	// lost has charged already.
 	switch c.Mode {
@@ -178,35 +184,46 @@ func b64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
 func slotOf(n throttle.Name) string { return "ww:{" + b64(n[:]) + "}" }
 
 // poolKey names the subject lane of a channel.
-func poolKey(slot string, c throttle.Channel) string { return slot + string('0'+rune(c)) }
+func poolKey(slot string, c throttle.Channel) string { return slot + string('p'+rune(c)) }
 
 func deviceKey(slot string, c throttle.Channel, id uint32) string {
 	return slot + "d" + string('0'+rune(c)) + strconv.FormatUint(uint64(id), 16)
 }
 
-// addressKeys returns the keys of the address lanes that are limited, and which they are.
-func addressKeys(names *[3]throttle.Name, limits *[3]throttle.Limit) (keys []string, which byte) {
-	if names[2] == (throttle.Name{}) {
-		return nil, 0
+// ids are what the lanes of an address are kept under within a record; zero is none.
+type ids struct{ near, middle [4]byte }
+
+// id cuts a name to what tells few lanes apart.
+func id(n *throttle.Name) (i [4]byte) {
+	if *n != (throttle.Name{}) {
+		copy(i[:], n[:])
+		i[3] |= 1 // never zero
 	}
-	slot := slotOf(names[2])
-	for i, n := range names {
-		if n != (throttle.Name{}) && limits[i].Cost > 0 {
-			keys = append(keys, slot+string('0'+rune(i))+b64(n[:8]))
-			which |= flagRates << 1 << i
-		}
-	}
-	return keys, which
+	return i
 }
 
-// Flags of the packed numbers; flagRates and the three above it tell which
-// rate lanes are among the keys.
+// addressKey returns the key of the address's record, if any of its lanes is
+// limited, and puts their ids in into.
+func addressKey(names *[3]throttle.Name, limits *[3]throttle.Limit, into *ids) string {
+	if names[2] == (throttle.Name{}) || *limits == noLimits {
+		return ""
+	}
+	if limits[0].Cost > 0 {
+		into.near = id(&names[0])
+	}
+	if limits[1].Cost > 0 {
+		into.middle = id(&names[1])
+	}
+	return slotOf(names[2])
+}
+
+// Flags of the packed numbers.
 const (
 	flagTagged     = 1
 	flagChallenged = 2
 	flagAsked      = 4
-	flagRates      = 8
-	flagShare      = 128
+	flagShare      = 8
+	flagAddress    = 16 // the address's record is among the keys
 )
 
 // numbers are what every operation takes, beside its keys.
@@ -219,6 +236,7 @@ type numbers struct {
 	u, k    *throttle.Numbers
 	pair    throttle.Limit
 	limits  *[3]throttle.Limit
+	ids     ids
 	echo    uint32
 }
 
@@ -232,23 +250,26 @@ func put48(b []byte, v int64) []byte {
 // rules packs the rules on their own: most decisions that travel together have
 // the same, which then go along once.
 func (n *numbers) rules() string {
-	b := make([]byte, 0, 2*(2+2+5*6)+4*(6+6))
-	for _, r := range [2]*throttle.Numbers{n.u, n.k} {
-		if r == nil {
-			r = &noRules
-		}
+	limits, u, k := n.limits, n.u, n.k
+	if limits == nil {
+		limits = &noLimits
+	}
+	if u == nil {
+		u = &noRules
+	}
+	if k == nil {
+		k = &noRules
+	}
+	b := put48(make([]byte, 0, 6+4*(6+6)+2*(2+2+5*6)), u.SlowCost)
+	for _, l := range [4]throttle.Limit{n.pair, limits[0], limits[1], limits[2]} {
+		b = put48(put48(b, l.Cost), l.Room)
+	}
+	for _, r := range [2]*throttle.Numbers{u, k} {
 		b = binary.LittleEndian.AppendUint16(b, uint16(r.Free))
 		b = binary.LittleEndian.AppendUint16(b, uint16(r.Close))
 		for _, v := range [5]int64{r.First, r.Longest, r.SlowCost, r.SlowRoom, r.Pending} {
 			b = put48(b, v)
 		}
-	}
-	limits := n.limits
-	if limits == nil {
-		limits = &noLimits
-	}
-	for _, l := range [4]throttle.Limit{n.pair, limits[0], limits[1], limits[2]} {
-		b = put48(put48(b, l.Cost), l.Room)
 	}
 	return string(b)
 }
@@ -263,7 +284,9 @@ func (n *numbers) pack(op byte, keys int) []byte {
 	b = binary.LittleEndian.AppendUint32(b, n.device)
 	b = binary.LittleEndian.AppendUint16(b, n.tag)
 	b = append(b, n.flags)
-	return binary.LittleEndian.AppendUint32(b, n.echo)
+	b = binary.LittleEndian.AppendUint32(b, n.echo)
+	b = append(b, n.ids.near[:]...)
+	return append(b, n.ids.middle[:]...)
 }
 
 func (s *Store) clock(now int64) int64 {
@@ -301,6 +324,7 @@ const (
 	opPool
 	opBooked
 	opReset
+	opClear
 	opForget
 )
 
@@ -309,8 +333,8 @@ func (s *Store) call(ctx context.Context, op byte, keys []string, n *numbers, ta
 	ctx, cancel := context.WithTimeout(ctx, 4*s.timeout)
 	defer cancel()
 	n.echo = s.echo.Add(1)
-	c := &call{script: whole, keys: keys, rules: n.rules(), packed: append(n.pack(op, len(keys)), tail...)}
-	if s.cluster != nil && (op == opRates || op == opRefund) {
+	c := &call{script: s.whole, keys: keys, rules: n.rules(), packed: append(n.pack(op, len(keys)), tail...)}
+	if s.cluster != nil && (op == opRates || op == opRefund || op == opBooked || op == opClear) {
 		c.script = addresses
 	}
 	text, err := s.group.do(ctx, c)
@@ -376,27 +400,36 @@ func (s *Store) Begin(ctx context.Context, r *throttle.Request) (throttle.Grant,
 	if r.Share {
 		n.flags |= flagShare
 	}
-	address, which := addressKeys(&r.Address, &r.Limits)
-	keys := s.laneKeys(slot, &r.Lanes, &n, address, which)
-	a, err := s.call(ctx, opBegin, keys, &n, byte(r.Spare), byte(r.Spare>>8))
+	address := addressKey(&r.Address, &r.Limits, &n.ids)
+	keys := append(make([]string, 0, 4), poolKey(slot, r.Channel))
+	if address != "" && s.cluster == nil {
+		n.flags |= flagAddress
+		keys = append(keys, address)
+	}
+	keys = append(keys, slot+"l")
+	if r.Device != 0 {
+		keys = append(keys, deviceKey(slot, r.Channel, r.Device))
+	}
+	pair := id(&r.Pair)
+	a, err := s.call(ctx, opBegin, keys, &n, byte(r.Spare), byte(r.Spare>>8), pair[0], pair[1], pair[2], pair[3])
 	if err != nil {
 		return throttle.Grant{}, err
 	}
 	g := throttle.Grant{
 		Why: throttle.Reason(a.take(4)), Retry: int64(a.take(6)), Kind: throttle.Kind(a.take(1)),
-		Tag: uint16(a.take(2)), Tagged: a.take(1) == 1, Known: a.take(1) == 1, At: int64(a.take(6)), NoneOpen: a.take(1) == 1,
-		Twin: a.take(1) == 1, Firm: a.take(1) == 1,
+		Tag: uint16(a.take(2)), Tagged: a.take(1) == 1, Known: a.take(1) == 1, At: int64(a.take(6)),
+		Twin: a.take(1) == 1, Firm: a.take(1) == 1, NoneOpen: a.take(1) == 1,
 	}
 	if !a.ok {
 		return throttle.Grant{}, errShort
 	}
-	if s.cluster == nil || which == 0 || g.Kind == 0 || g.Known {
+	if s.cluster == nil || address == "" || g.Kind == 0 || g.Known {
 		return g, nil
 	}
 	// The address lives in another slot. Whatever goes wrong from here is
 	// taken back; if even that fails, the subject has one failure too many.
-	m := numbers{now: n.now, flags: which, limits: &r.Limits}
-	a, err = s.call(ctx, opRates, address, &m, byte(g.Kind))
+	m := numbers{now: n.now, limits: &r.Limits, ids: n.ids}
+	a, err = s.call(ctx, opRates, []string{address}, &m, byte(g.Kind))
 	if err == nil {
 		why, retry := throttle.Reason(a.take(4)), int64(a.take(6))
 		if a.ok && why == 0 {
@@ -420,24 +453,6 @@ func (s *Store) Begin(ctx context.Context, r *throttle.Request) (throttle.Grant,
 	return g, err
 }
 
-// laneKeys returns the keys of an attempt: the subject's, and the address's
-// too where all live in one place.
-func (s *Store) laneKeys(slot string, l *throttle.Lanes, n *numbers, address []string, which byte) []string {
-	keys := append(make([]string, 0, 8), poolKey(slot, l.Channel), slot+"l")
-	if l.Pair != (throttle.Name{}) && l.PairLimit.Cost > 0 {
-		n.flags |= flagRates
-		keys = append(keys, slot+"a"+b64(l.Pair[:8]))
-	}
-	if s.cluster == nil {
-		keys = append(keys, address...)
-		n.flags |= which
-	}
-	if l.Device != 0 {
-		keys = append(keys, deviceKey(slot, l.Channel, l.Device))
-	}
-	return keys
-}
-
 // Settle implements throttle.Store.
 func (s *Store) Settle(ctx context.Context, x *throttle.Settlement) (throttle.Settled, error) {
 	slot := slotOf(x.Subject)
@@ -448,14 +463,23 @@ func (s *Store) Settle(ctx context.Context, x *throttle.Settlement) (throttle.Se
 	if x.Tagged {
 		n.flags |= flagTagged
 	}
-	address, which := addressKeys(&x.Address, &x.Limits)
-	keys := s.laneKeys(slot, &x.Lanes, &n, address, which)
+	address := addressKey(&x.Address, &x.Limits, &n.ids)
+	keys := append(make([]string, 0, 5), poolKey(slot, x.Channel), slot+"l")
+	if address != "" && s.cluster == nil {
+		n.flags |= flagAddress
+		keys = append(keys, address)
+	}
+	if x.Device != 0 {
+		keys = append(keys, deviceKey(slot, x.Channel, x.Device))
+	}
 	keys = append(keys, slot+"n"+b64(x.Nonce[:]))
 	tail := put48(nil, x.At)
 	tail = append(tail, byte(x.Kind), byte(x.Outcome), bit(x.OnList))
 	tail = binary.LittleEndian.AppendUint32(tail, x.Enrol)
 	tail = binary.LittleEndian.AppendUint16(tail, x.Until)
 	tail = append(tail, bit(x.Report))
+	pair := id(&x.Pair)
+	tail = append(tail, pair[:]...)
 	a, err := s.call(ctx, opSettle, keys, &n, tail...)
 	if err != nil {
 		return throttle.Settled{}, err
@@ -467,14 +491,14 @@ func (s *Store) Settle(ctx context.Context, x *throttle.Settlement) (throttle.Se
 	if !a.ok {
 		return throttle.Settled{}, errShort
 	}
-	if s.cluster != nil && which != 0 && !out.Known && !out.Expired && out.Before == 0 {
+	if s.cluster != nil && address != "" && !out.Known && !out.Expired && out.Before == 0 {
 		kind := x.Kind
 		if x.Report {
 			kind = throttle.Charged
 		}
-		m := numbers{now: n.now, flags: which, limits: &x.Limits}
+		m := numbers{now: n.now, limits: &x.Limits, ids: n.ids}
 		// A refund that is lost leaves the address charged, no more.
-		s.call(ctx, opRefund, address, &m, byte(kind), byte(x.Outcome), bit(x.Report))
+		s.call(ctx, opRefund, []string{address}, &m, byte(kind), byte(x.Outcome), bit(x.Report))
 	}
 	return out, nil
 }
@@ -509,16 +533,15 @@ func (s *Store) View(ctx context.Context, t *throttle.Target, now int64) (thrott
 	if t.Subject == (throttle.Name{}) && t.Address[2] == (throttle.Name{}) {
 		return v, s.probe(ctx)
 	}
-	if keys, which := addressKeys(&t.Address, &t.Limits); which != 0 {
-		a, err := s.call(ctx, opBooked, keys, &numbers{now: s.clock(now), flags: which, limits: &t.Limits})
+	n := numbers{now: s.clock(now), limits: &t.Limits}
+	if address := addressKey(&t.Address, &t.Limits, &n.ids); address != "" {
+		a, err := s.call(ctx, opBooked, []string{address}, &n)
 		if err != nil {
 			return v, err
 		}
 		v.Now = int64(a.take(6))
 		for i := range v.Address {
-			if which&(flagRates<<1<<i) != 0 {
-				v.Address[i] = int64(a.take(6))
-			}
+			v.Address[i] = int64(a.take(6))
 		}
 		if !a.ok {
 			return v, errShort
@@ -591,8 +614,9 @@ func (s *Store) probe(ctx context.Context) error {
 
 // Reset implements throttle.Store.
 func (s *Store) Reset(ctx context.Context, t *throttle.Target, now int64) error {
-	if keys, which := addressKeys(&t.Address, &t.Limits); which != 0 {
-		if _, err := s.call(ctx, opForget, keys, &numbers{now: s.clock(now)}); err != nil {
+	n := numbers{now: s.clock(now), limits: &t.Limits}
+	if address := addressKey(&t.Address, &t.Limits, &n.ids); address != "" {
+		if _, err := s.call(ctx, opClear, []string{address}, &n); err != nil {
 			return err
 		}
 	}

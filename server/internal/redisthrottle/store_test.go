@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -62,7 +63,7 @@ func (p *pair) lanes() throttle.Lanes {
 	}
 	if r.IntN(4) > 0 {
 		from := uint32(r.IntN(3))
-		l.Pair = name(p.id, 2, uint32(who), from)
+		l.Pair = name(p.id, 2, uint32(who), from, uint32(l.Channel))
 		l.Address = [3]throttle.Name{name(p.id, 3, from), name(p.id, 4, from/2), name(p.id, 5)}
 		if from == 2 {
 			l.Address[1] = throttle.Name{}
@@ -283,6 +284,82 @@ func TestDifferenceIsSeen(t *testing.T) {
 	}
 	if !differ {
 		t.Error("a wait one millisecond short was not seen")
+	}
+}
+
+// crowd guesses at one subject, whose owner logs in all the time, from more
+// addresses than a record counts apart, and returns the most failures that one
+// address or one prefix had beyond its rate, and the longest record.
+func crowd(t *testing.T, s *server, store *redisthrottle.Store) (over int, longest int) {
+	t.Helper()
+	pair, near := throttle.Limit{Cost: 60_000, Room: 180_000}, throttle.Limit{Cost: 30_000, Room: 60_000}
+	free := throttle.Numbers{Free: 10, Close: 1000, First: 1, Longest: 1, Pending: 60_000}
+	rnd := rand.New(rand.NewPCG(1, 2))
+	now := int64(1_800_000_000_000)
+	charged := map[string][]int64{}
+	count := func(lane string, limit throttle.Limit) {
+		at := append(charged[lane], now)
+		charged[lane] = at
+		for i := range at {
+			over = max(over, len(at)-i-int(limit.Room/limit.Cost)-int((now-at[i])/limit.Cost))
+		}
+	}
+	for n := range uint32(2400) {
+		now += int64(rnd.IntN(20))
+		r := throttle.Request{Now: now, Tag: uint16(n), Tagged: true, Lanes: throttle.Lanes{Subject: name(1), Unknown: free, Known: free}}
+		lane, limit := "", pair
+		if n%2 == 0 {
+			from := uint32(rnd.IntN(20))
+			r.Pair, r.PairLimit, lane = name(2, from), pair, fmt.Sprint("pair ", from)
+		} else {
+			from := uint32(rnd.IntN(400))
+			r.Address, r.Limits = [3]throttle.Name{name(3, from), {}, name(4)}, [3]throttle.Limit{near, {}, {Cost: 40, Room: 1_000_000}}
+			lane, limit = fmt.Sprint("near ", from), near
+		}
+		g, err := store.Begin(t.Context(), &r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if g.Kind == 0 {
+			continue
+		}
+		count(lane, limit)
+		// The owner's own success forgives the subject lane, and no address.
+		x := throttle.Settlement{Lanes: r.Lanes, Now: now, At: g.At, Kind: g.Kind, Tag: g.Tag, Tagged: g.Tagged, Outcome: throttle.Success}
+		x.Pair, x.Address = throttle.Name{}, [3]throttle.Name{}
+		binary.LittleEndian.PutUint32(x.Nonce[:], n+1)
+		if _, err := store.Settle(t.Context(), &x); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, k := range strings.Fields(strings.Trim(s.do("keys", "*"), "[]")) {
+		n, err := strconv.Atoi(s.do("strlen", k))
+		if err != nil {
+			t.Fatal(err)
+		}
+		longest = max(longest, n)
+	}
+	noKeyWithoutTTL(t, s)
+	return over, longest
+}
+
+// TestCrowdedRecords: whoever finds no place in a record any more shares a rate
+// with others, but nobody gets more than a rate of his own would give.
+func TestCrowdedRecords(t *testing.T) {
+	for _, fault := range []struct{ piece, by string }{{}, {"math.max(rate, all)", "all"}, {"book = sweep(book, now)", "book = string.sub(book, 1, 12)"}} {
+		s := start(t)
+		store := connect(t, redisthrottle.Config{Addrs: []string{s.addr()}, Timeout: 500 * time.Millisecond})
+		store.UseCallersClock()
+		if fault.piece != "" && !store.PlantFault(fault.piece, fault.by) {
+			t.Fatalf("the script has no %q", fault.piece)
+		}
+		over, longest := crowd(t, s, store)
+		if fault.piece == "" && longest != 13+12+10*256 {
+			t.Errorf("records of up to %d bytes: not crowded, or not bounded", longest)
+		}
+		if (over > 0) != (fault.piece != "") {
+			t.Errorf("fault %q: %d guesses more than a rate allows", fault.piece, over)
+		}
 	}
 }
 

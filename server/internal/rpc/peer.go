@@ -75,8 +75,7 @@ func addrOf(a net.Addr) netip.Addr {
 // bearer gives the authorization header of a gRPC call. Two of them are none:
 // a proxy and the server could each believe another one.
 func bearer(ctx context.Context) string {
-	md, _ := metadata.FromIncomingContext(ctx)
-	if v := md.Get("authorization"); len(v) == 1 {
+	if v := metadata.ValueFromIncomingContext(ctx, "authorization"); len(v) == 1 {
 		return v[0]
 	}
 	return ""

@@ -14,6 +14,7 @@ import (
 	"maps"
 	"net/http"
 	"net/netip"
+	"runtime"
 	"sync"
 	"time"
 
@@ -102,6 +103,9 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 		grpc.UnknownServiceHandler(func(any, grpc.ServerStream) error { return errNoMethod }),
 		grpc.MaxRecvMsgSize(maxReceive),
 		grpc.MaxConcurrentStreams(100),
+		// A goroutine that serves one call after the other grows its stack once.
+		// A call that finds all of them busy gets one of its own.
+		grpc.NumStreamWorkers(uint32(4 * runtime.GOMAXPROCS(0))),
 		grpc.MaxHeaderListSize(16 << 10),
 		grpc.ConnectionTimeout(10 * time.Second),
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: 15 * time.Minute, Time: 2 * time.Minute, Timeout: 20 * time.Second}),

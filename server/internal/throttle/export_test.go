@@ -5,7 +5,9 @@ package throttle
 
 import (
 	"bytes"
+	"fmt"
 	"math"
+	"math/rand/v2"
 	"time"
 )
 
@@ -70,3 +72,50 @@ func Survive(b []byte, now int64, tag uint16) bool {
 
 // WallClock is steadyClock.
 func WallClock(floor time.Time) func() time.Time { return steadyClock(floor.UnixMilli()) }
+
+// CellKeeps puts a random pool through a table with room for that many guesses
+// beside its cells, and says what was lost, which without room may be wrong
+// guesses, the oldest first, and otherwise nothing.
+func CellKeeps(rnd *rand.Rand, room int) error {
+	s := &newTable[cell](0, 128, false).shards[0]
+	s.mostMore = room
+	const now = 1_800_000_000_000
+	for n := range uint64(20) {
+		key := mix(n + 1)
+		p := pool{
+			last: rnd.Int64N(now), slow: rnd.Int64N(1 << 47), repeat: rnd.Int64N(now + repeatRoom),
+			fails: uint16(rnd.Uint32()), closed: rnd.IntN(2) == 0,
+		}
+		for range rnd.IntN(entries + 1) {
+			if pending := rnd.IntN(3) == 0; pending {
+				p.add(now-rnd.Int64N(3_600_000), uint16(rnd.Uint32()), rnd.IntN(2) == 0, true)
+				g := &p.guess[p.n-1]
+				*g = makeEntry(g.at(), g.tag(), 1+rnd.IntN(maxRefs))
+			} else {
+				p.add(now-rnd.Int64N(tagLife), uint16(rnd.Uint32()), true, false)
+			}
+		}
+		want := p
+		_, had := s.more[key]
+		if !had && len(s.more) >= room {
+			for want.n > inline && want.dropOldest() {
+			}
+		}
+		i := s.place(key, func(uint64, *cell) int64 { return live }, nil)
+		if ok := setPool(s, i, &p); ok != (want.n <= inline || len(s.more) <= room && s.more[key] != extra{}) {
+			return fmt.Errorf("%+v kept: %v", p, ok)
+		} else if got := poolAt(s, i); ok && got != want {
+			return fmt.Errorf("%+v became %+v, want %+v", p, got, want)
+		}
+		if len(s.more) > room {
+			return fmt.Errorf("%d beside the table, want at most %d", len(s.more), room)
+		}
+		if rnd.IntN(4) == 0 {
+			s.free(i)
+			if _, left := s.more[key]; left || s.find(key) >= 0 {
+				return fmt.Errorf("something is left of key %d", key)
+			}
+		}
+	}
+	return nil
+}

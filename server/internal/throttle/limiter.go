@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/watchword-project/watchword/server/internal/mutant"
@@ -55,10 +56,8 @@ type Limiter struct {
 	count   counters
 	flight  flight
 
-	tenants struct {
-		sync.Mutex
-		tat map[string]int64
-	}
+	tenants     sync.Map // by name, an *atomic.Int64: the rate of its failures
+	tenantCount atomic.Int64
 }
 
 // New returns a Limiter on the given store, or on an in-process one if store
@@ -101,7 +100,6 @@ func New(c Config, store Store) (*Limiter, error) {
 		watch: newWatch(binary.LittleEndian.Uint64(ring.tags[:])),
 	}
 	l.strict = l.rules
-	l.tenants.tat = make(map[string]int64)
 	l.flight.init(rules.Pending)
 	if store != nil {
 		strict := rules.stricter(c.Nodes)
@@ -379,12 +377,15 @@ func (l *Limiter) tenantFull(tenant string, now int64) Reason {
 	if lim.Cost == 0 {
 		return 0
 	}
-	l.tenants.Lock()
-	defer l.tenants.Unlock()
-	tat := l.tenants.tat[tenant]
-	if tat > now+lim.Room { // the clock went back
-		tat = now + lim.Room
-		l.tenants.tat[tenant] = tat
+	x, ok := l.tenants.Load(tenant)
+	if !ok {
+		return 0
+	}
+	rate := x.(*atomic.Int64)
+	tat := rate.Load()
+	if full := now + lim.Room; tat > full { // the clock went back
+		rate.CompareAndSwap(tat, full)
+		tat = full
 	}
 	if late(tat, now, lim.Cost, lim.Room) > 0 {
 		return TenantRate
@@ -401,26 +402,39 @@ func (l *Limiter) tenantBook(tenant string, now int64, n int64) bool {
 	if lim.Cost == 0 {
 		return false
 	}
-	l.tenants.Lock()
-	defer l.tenants.Unlock()
-	tat := book(l.tenants.tat[tenant], now, n*lim.Cost, lim.Room)
-	if n < 0 {
-		tat = l.tenants.tat[tenant] + n*lim.Cost
-	}
-	if tat <= now {
-		delete(l.tenants.tat, tenant)
-		return true
-	}
-	if len(l.tenants.tat) >= tenantsMost {
-		for name, t := range l.tenants.tat {
-			if t <= now {
-				delete(l.tenants.tat, name)
-			}
-		}
-		if _, ok := l.tenants.tat[tenant]; !ok && len(l.tenants.tat) >= tenantsMost {
+	x, ok := l.tenants.Load(tenant)
+	if !ok {
+		if n < 0 || l.tenantCount.Load() >= tenantsMost && !l.forgetTenants(now) {
 			return false
 		}
+		var had bool
+		if x, had = l.tenants.LoadOrStore(tenant, new(atomic.Int64)); !had {
+			l.tenantCount.Add(1)
+		}
 	}
-	l.tenants.tat[tenant] = tat
-	return true
+	rate := x.(*atomic.Int64)
+	for {
+		old := rate.Load()
+		tat := old + n*lim.Cost
+		if n > 0 {
+			tat = book(old, now, n*lim.Cost, lim.Room)
+		}
+		if rate.CompareAndSwap(old, max(0, tat)) {
+			return true
+		}
+	}
+}
+
+// forgetTenants makes room among the tenants and reports whether there is some.
+// What is booked on one of them at this very moment may be forgotten with it.
+func (l *Limiter) forgetTenants(now int64) bool {
+	l.tenants.Range(func(name, x any) bool {
+		if x.(*atomic.Int64).Load() <= now {
+			if _, had := l.tenants.LoadAndDelete(name); had {
+				l.tenantCount.Add(-1)
+			}
+		}
+		return true
+	})
+	return l.tenantCount.Load() < tenantsMost
 }

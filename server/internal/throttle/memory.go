@@ -17,8 +17,8 @@ type MemoryConfig struct {
 	// Subjects is how many subject lanes are kept, 1,024 to 2^28; 0 means
 	// 1,048,576. The other tables follow: as many addresses and pairs, a quarter as
 	// many device lanes, an eighth as many lanes of each further channel, half as many lists
-	// of known devices. A subject takes about 130 bytes, an address 16 a level;
-	// memory is taken as lanes come.
+	// of known devices. Room for a subject takes 65 bytes, for an address 17 a
+	// level; memory is taken as lanes come.
 	Subjects int
 	// Dir keeps the state over a restart; empty keeps it in memory only. See
 	// OpenMemory for what a crash may lose.
@@ -32,8 +32,8 @@ type MemoryConfig struct {
 // when a table is full the lane with the least debt is forgotten, never one
 // that is waiting or closed, and lanes of one kind never displace another.
 type Memory struct {
-	subjects [channels]*table[pool]
-	devices  *table[pool]
+	subjects [channels]*table[cell]
+	devices  *table[cell]
 	lists    *table[devices]
 	pairs    *table[int64]
 	address  [3]*table[int64]
@@ -57,7 +57,7 @@ func newMemory(c MemoryConfig) (*Memory, error) {
 	}
 	track := c.Dir != ""
 	m := &Memory{
-		devices: newTable[pool](tableDevices, n/4, track),
+		devices: newTable[cell](tableDevices, n/4, track),
 		lists:   newTable[devices](tableLists, n/2, track),
 		pairs:   newTable[int64](tablePairs, n, track),
 	}
@@ -66,7 +66,7 @@ func newMemory(c MemoryConfig) (*Memory, error) {
 		if Channel(i) == Password {
 			size = n
 		}
-		m.subjects[i] = newTable[pool](tableSubjects+uint8(i), size, track)
+		m.subjects[i] = newTable[cell](tableSubjects+uint8(i), size, track)
 	}
 	for i := range m.address {
 		m.address[i] = newTable[int64](tableAddress+uint8(i), n, track)
@@ -121,7 +121,7 @@ func (n *nonces) settle(id [12]byte, o Outcome, now, life int64) (Outcome, error
 }
 
 // guessLane says where the guess lane of an attempt is kept.
-func (m *Memory) guessLane(l *Lanes, known bool) (*table[pool], uint64, *Numbers) {
+func (m *Memory) guessLane(l *Lanes, known bool) (*table[cell], uint64, *Numbers) {
 	if known {
 		return m.devices, key(l.Subject, 1<<40|uint64(l.Channel)<<32|uint64(l.Device)), &l.Known
 	}
@@ -138,7 +138,7 @@ func (m *Memory) knows(l *Lanes, now int64) bool {
 	s.Lock()
 	defer s.Unlock()
 	i := s.find(k)
-	return i >= 0 && s.recs[i].find(l.Device, now) != nil
+	return i >= 0 && s.slots[i].rec.find(l.Device, now) != nil
 }
 
 // debt orders pools for eviction: waits and closures stay, more failures stay
@@ -154,21 +154,20 @@ func (r *Numbers) debt(p *pool, now int64) int64 {
 	return m<<42 | p.latest()
 }
 
-// load returns the pool at slot i, in place, or in scratch what the ghost
-// knows of the key if it has no slot. It reports whether time has changed it.
-func (m *Memory) load(s *shard[pool], i int, k uint64, scratch *pool, r *Numbers, now int64) (p *pool, moved bool) {
-	p = scratch
+// load writes the pool at slot i into p, or what the ghost knows of the key if
+// it has no slot. p must be zero. It reports whether time has changed it.
+func (m *Memory) load(s *shard[cell], i int, k uint64, p *pool, r *Numbers, now int64) (moved bool) {
 	if i >= 0 {
-		p = &s.recs[i]
+		s.slots[i].rec.unpack(p, k, s.more)
 	} else if fails := m.ghost.recall(k); fails > 0 {
 		p.fails, p.last, p.closed = fails, max(0, now-r.Longest), int64(fails) >= r.Close
 	}
-	return p, p.settle(r, now)
+	return p.settle(r, now)
 }
 
 // save keeps a pool that load returned and that changed since; one that says
 // nothing gives its slot up. It reports whether there was room.
-func (m *Memory) save(t *table[pool], s *shard[pool], i int, k uint64, p *pool, r *Numbers, now int64) bool {
+func (m *Memory) save(t *table[cell], s *shard[cell], i int, k uint64, p *pool, r *Numbers, now int64) bool {
 	if *p == (pool{}) {
 		m.ghost.forget(k)
 		if i >= 0 {
@@ -178,15 +177,18 @@ func (m *Memory) save(t *table[pool], s *shard[pool], i int, k uint64, p *pool, 
 		return true
 	}
 	if i < 0 {
-		i = s.place(k, func(q *pool) int64 { return r.debt(q, now) }, func(k uint64, q *pool) {
-			if q.charged() >= r.Free {
+		i = s.place(k, poolDebt(s, func(q *pool) int64 { return r.debt(q, now) }), func(k uint64, c *cell) {
+			var q pool
+			if c.unpack(&q, k, s.more); q.charged() >= r.Free {
 				m.ghost.add(k, uint16(min(q.charged(), 1<<16-1)), now)
 			}
 		})
 		if i < 0 {
 			return false
 		}
-		s.recs[i] = *p
+	}
+	if !setPool(s, i, p) {
+		return false
 	}
 	s.touch(i)
 	m.log.note(t.id, k, p, p.closed || p.charged() >= r.Free)
@@ -237,8 +239,8 @@ func (l Limit) cost(k Kind) int64 {
 }
 
 // rateDebt orders rates for eviction; one that refuses now stays.
-func rateDebt(l Limit, now int64) func(*int64) int64 {
-	return func(tat *int64) int64 {
+func rateDebt(l Limit, now int64) func(uint64, *int64) int64 {
+	return func(_ uint64, tat *int64) int64 {
 		switch {
 		case *tat <= now:
 			return neutral
@@ -257,8 +259,8 @@ func (m *Memory) Begin(_ context.Context, r *Request) (Grant, error) {
 	s := t.shard(k)
 	s.Lock()
 	slot := s.find(k)
-	var scratch pool
-	p, moved := m.load(s, slot, k, &scratch, rules, now)
+	var p pool
+	moved := m.load(s, slot, k, &p, rules, now)
 	tag, tagged := r.Tag, r.Tagged
 	twin := tagged && !r.Share && p.twin(tag)
 	if twin {
@@ -280,13 +282,13 @@ func (m *Memory) Begin(_ context.Context, r *Request) (Grant, error) {
 		a := &lanes[i]
 		var tat int64
 		if a.slot = a.s.find(a.k); a.slot >= 0 {
-			tat = a.s.recs[a.slot]
+			tat = a.s.slots[a.slot].rec
 		}
 		if full := now + a.l.Room; tat > full {
 			// The clock went back. Were this not written down, it would hold until
 			// the clock is where it was.
 			tat = full
-			a.s.recs[a.slot] = full
+			a.s.slots[a.slot].rec = full
 			a.s.touch(a.slot)
 		}
 		if wait := late(tat, now, a.l.cost(charge), a.l.Room); wait > 0 {
@@ -307,14 +309,14 @@ func (m *Memory) Begin(_ context.Context, r *Request) (Grant, error) {
 	}
 	if g.Why == 0 && !asked {
 		g.Tag, g.Tagged = p.charge(rules, now, kind, tag, tagged), tagged
-		if !m.save(t, s, slot, k, p, rules, now) {
+		if !m.save(t, s, slot, k, &p, rules, now) {
 			g.Why, g.Retry = StoreFull, fullWait
 		}
 	}
 	if g.Why == 0 && !asked {
 		for i := range lanes {
 			a := &lanes[i]
-			a.s.recs[a.slot] = book(a.s.recs[a.slot], now, a.l.cost(kind), a.l.Room)
+			a.s.slots[a.slot].rec = book(a.s.slots[a.slot].rec, now, a.l.cost(kind), a.l.Room)
 			a.s.touch(a.slot)
 		}
 	} else {
@@ -324,7 +326,7 @@ func (m *Memory) Begin(_ context.Context, r *Request) (Grant, error) {
 		if slot >= 0 && moved {
 			// Time has changed it, not the attempt: silence became a failure, or the
 			// clock went back.
-			m.save(t, s, slot, k, p, rules, now)
+			m.save(t, s, slot, k, &p, rules, now)
 		}
 	}
 	unlock(lanes)
@@ -346,7 +348,7 @@ func (m *Memory) noneOpen(l *Lanes, now int64) bool {
 	s := t.shard(k)
 	s.Lock()
 	i := s.find(k)
-	closed := i >= 0 && s.recs[i].closed
+	closed := i >= 0 && s.slots[i].rec.closed()
 	s.Unlock()
 	if !closed {
 		return false
@@ -356,7 +358,7 @@ func (m *Memory) noneOpen(l *Lanes, now int64) bool {
 	d.Lock()
 	defer d.Unlock()
 	i = d.find(k)
-	return i < 0 || !d.recs[i].open(l.Channel, now)
+	return i < 0 || !d.slots[i].rec.open(l.Channel, now)
 }
 
 // Settle implements Store.
@@ -379,8 +381,8 @@ func (m *Memory) Settle(_ context.Context, x *Settlement) (Settled, error) {
 	s := t.shard(k)
 	s.Lock()
 	slot := s.find(k)
-	var scratch pool
-	p, _ := m.load(s, slot, k, &scratch, rules, now)
+	var p pool
+	m.load(s, slot, k, &p, rules, now)
 	wasClosed, kind := p.closed, x.Kind
 	if x.Report {
 		kind, out.Wiped = p.report(rules, now, x.Tag, x.Tagged, x.Outcome)
@@ -388,7 +390,7 @@ func (m *Memory) Settle(_ context.Context, x *Settlement) (Settled, error) {
 		out.Wiped = p.finish(rules, now, x.Kind, x.Tag, x.Tagged, x.Outcome)
 	}
 	out.ClosedIt = p.closed && !wasClosed
-	if !m.save(t, s, slot, k, p, rules, now) {
+	if !m.save(t, s, slot, k, &p, rules, now) {
 		// Every neighbour is locked: what little is known goes to the ghost.
 		m.ghost.add(k, uint16(min(p.charged(), 1<<16-1)), now)
 	}
@@ -438,20 +440,20 @@ func (m *Memory) settleRate(a *rateLane, x *Settlement, kind Kind, now int64) {
 		if i < 0 {
 			return
 		}
-		a.s.recs[i] = book(a.s.recs[i], now, a.l.Cost, a.l.Room)
+		a.s.slots[i].rec = book(a.s.slots[i].rec, now, a.l.Cost, a.l.Room)
 	case i < 0 || failed:
 		return
 	case a.why == PairRate && x.Outcome == Success:
 		// NIST SP 800-63B-4 §3.2.2: disregard earlier failures from the same address.
-		a.s.recs[i] = 0
+		a.s.slots[i].rec = 0
 	case x.Report:
 		return
 	default:
-		a.s.recs[i] = max(0, a.s.recs[i]-a.l.cost(kind))
+		a.s.slots[i].rec = max(0, a.s.slots[i].rec-a.l.cost(kind))
 	}
 	a.s.touch(i)
-	if a.s.recs[i] <= now {
-		a.s.recs[i] = 0
+	if a.s.slots[i].rec <= now {
+		a.s.slots[i].rec = 0
 		if !a.s.track {
 			a.s.free(i)
 		}
@@ -463,7 +465,7 @@ func (m *Memory) changeList(subject Name, now int64, change func(*devices)) {
 	s := m.lists.shard(k)
 	s.Lock()
 	defer s.Unlock()
-	i := s.place(k, func(d *devices) int64 {
+	i := s.place(k, func(_ uint64, d *devices) int64 {
 		var last uint16
 		for _, x := range d.d {
 			last = max(last, x.day)
@@ -473,16 +475,16 @@ func (m *Memory) changeList(subject Name, now int64, change func(*devices)) {
 		}
 		return int64(last)
 	}, nil)
-	before := s.recs[i]
-	change(&s.recs[i])
-	if s.recs[i] == (devices{}) {
+	before := s.slots[i].rec
+	change(&s.slots[i].rec)
+	if s.slots[i].rec == (devices{}) {
 		s.free(i)
-	} else if s.recs[i] == before {
+	} else if s.slots[i].rec == before {
 		return
 	} else {
 		s.touch(i)
 	}
-	m.log.noteList(k, &s.recs[i])
+	m.log.noteList(k, &s.slots[i].rec)
 }
 
 // View implements Store.
@@ -497,7 +499,7 @@ func (m *Memory) View(_ context.Context, l *Target, now int64) (View, error) {
 		s := m.address[i].shard(k)
 		s.Lock()
 		if j := s.find(k); j >= 0 {
-			v.Address[i] = max(0, min(s.recs[j], now+l.Limits[i].Room)-now)
+			v.Address[i] = max(0, min(s.slots[j].rec, now+l.Limits[i].Room)-now)
 		}
 		s.Unlock()
 	}
@@ -511,13 +513,8 @@ func (m *Memory) View(_ context.Context, l *Target, now int64) (View, error) {
 		s.Lock()
 		defer s.Unlock()
 		i := s.find(k)
-		var scratch pool
-		if i >= 0 { // a copy: looking changes nothing
-			scratch = s.recs[i]
-			scratch.settle(rules, now)
-			return scratch.view(rules, c, now)
-		}
-		p, _ := m.load(s, i, k, &scratch, rules, now)
+		var p pool // a copy: looking changes nothing
+		m.load(s, i, k, &p, rules, now)
 		return p.view(rules, c, now)
 	}
 	for c := range channels {
@@ -552,7 +549,7 @@ func (m *Memory) list(subject Name) devices {
 	s.Lock()
 	defer s.Unlock()
 	if i := s.find(k); i >= 0 {
-		return s.recs[i]
+		return s.slots[i].rec
 	}
 	return devices{}
 }
@@ -566,7 +563,7 @@ func (m *Memory) Reset(_ context.Context, l *Target, now int64) error {
 			s := m.address[i].shard(k)
 			s.Lock()
 			if j := s.find(k); j >= 0 {
-				s.recs[j] = 0
+				s.slots[j].rec = 0
 				s.touch(j)
 			}
 			s.Unlock()

@@ -310,12 +310,12 @@ func (j *journal) run() {
 func (j *journal) flush() {
 	m := j.m
 	for _, t := range m.pools() {
-		flushTable(j, t, appendPool)
+		flushTable(j, t, appendCell)
 	}
 	for _, t := range m.rates() {
 		flushTable(j, t, appendRate)
 	}
-	flushTable(j, m.lists, appendList)
+	flushTable(j, m.lists, appendDevices)
 	j.append(func(b []byte) []byte { return openFrame(b, frameTime, uint64(j.now())) })
 	j.files.Lock()
 	j.write()
@@ -330,18 +330,20 @@ func (j *journal) append(frame func([]byte) []byte) {
 	j.mu.Unlock()
 }
 
-func appendRate(b []byte, tat *int64) []byte {
-	return binary.LittleEndian.AppendUint64(b, uint64(*tat))
+func appendRate(b []byte, s *shard[int64], i int) []byte {
+	return binary.LittleEndian.AppendUint64(b, uint64(s.slots[i].rec))
 }
 
-func flushTable[R any](j *journal, t *table[R], enc func([]byte, *R) []byte) {
+func appendDevices(b []byte, s *shard[devices], i int) []byte { return appendList(b, &s.slots[i].rec) }
+
+func flushTable[R any](j *journal, t *table[R], enc func([]byte, *shard[R], int) []byte) {
 	for i := range t.shards {
 		s := &t.shards[i]
 		s.Lock()
 		for _, slot := range s.moved {
 			s.marks[slot/64] &^= 1 << (slot % 64)
-			if k := s.keys[slot]; k != 0 {
-				j.append(func(b []byte) []byte { return enc(openFrame(b, t.id, k), &s.recs[slot]) })
+			if i := int(slot); s.taken(i) {
+				j.append(func(b []byte) []byte { return enc(openFrame(b, t.id, s.slots[i].key), s, i) })
 			}
 		}
 		s.moved = s.moved[:0]
@@ -462,12 +464,12 @@ func (j *journal) snapshot(number uint64) (int64, error) {
 	w.put(header(number))
 	now := j.now()
 	for _, t := range j.m.pools() {
-		writeTable(w, t, appendPool, nil)
+		writeTable(w, t, appendCell, nil)
 	}
 	for _, t := range j.m.rates() {
 		writeTable(w, t, appendRate, func(tat *int64) bool { return *tat <= now })
 	}
-	writeTable(w, j.m.lists, appendList, nil)
+	writeTable(w, j.m.lists, appendDevices, nil)
 	w.frame(openFrame(w.b[:0], frameTime, uint64(now)))
 	w.frame(openFrame(w.b[:0], frameEnd, w.n))
 	if w.err == nil {
@@ -506,20 +508,20 @@ func (w *snapshotWriter) frame(b []byte) {
 	w.n++
 }
 
-func writeTable[R any](w *snapshotWriter, t *table[R], enc func([]byte, *R) []byte, skip func(*R) bool) {
+func writeTable[R any](w *snapshotWriter, t *table[R], enc func([]byte, *shard[R], int) []byte, skip func(*R) bool) {
 	for i := range t.shards {
 		s := &t.shards[i]
 		s.Lock()
-		for slot, k := range s.keys {
-			if k != 0 && (skip == nil || !skip(&s.recs[slot])) {
-				w.frame(enc(openFrame(w.b[:0], t.id, k), &s.recs[slot]))
+		for i := range s.slots {
+			if s.taken(i) && (skip == nil || !skip(&s.slots[i].rec)) {
+				w.frame(enc(openFrame(w.b[:0], t.id, s.slots[i].key), s, i))
 			}
 		}
 		s.Unlock()
 	}
 }
 
-func (m *Memory) pools() []*table[pool] { return append(m.subjects[:], m.devices) }
+func (m *Memory) pools() []*table[cell] { return append(m.subjects[:], m.devices) }
 func (m *Memory) rates() []*table[int64] {
 	return append(slices.Clone(m.address[:]), m.pairs)
 }
@@ -679,15 +681,15 @@ func (m *Memory) restore(b []byte, n *compiled, last *int64) (table uint8, key u
 		*last = max(*last, int64(key&maxTime))
 	case table == frameEnd:
 	case table < tableSubjects+uint8(channels):
-		fits = restoreRecord(m.subjects[table], key, p, func(q *pool) int64 { return n.unknown[table].debt(q, *last) })
+		fits = restorePool(m.subjects[table], key, &p, func(q *pool) int64 { return n.unknown[table].debt(q, *last) })
 	case table == tableDevices:
-		fits = restoreRecord(m.devices, key, p, func(q *pool) int64 { return n.known[Password].debt(q, *last) })
+		fits = restorePool(m.devices, key, &p, func(q *pool) int64 { return n.known[Password].debt(q, *last) })
 	case table == tableLists:
-		fits = restoreRecord(m.lists, key, d, func(*devices) int64 { return 1 })
+		fits = restoreRecord(m.lists, key, d, func(uint64, *devices) int64 { return 1 })
 	case table == tablePairs:
-		fits = restoreRecord(m.pairs, key, tat, func(t *int64) int64 { return *t })
+		fits = restoreRecord(m.pairs, key, tat, func(_ uint64, t *int64) int64 { return *t })
 	default:
-		fits = restoreRecord(m.address[table-tableAddress], key, tat, func(t *int64) int64 { return *t })
+		fits = restoreRecord(m.address[table-tableAddress], key, tat, func(_ uint64, t *int64) int64 { return *t })
 	}
 	if !fits {
 		m.crowded++
@@ -696,7 +698,7 @@ func (m *Memory) restore(b []byte, n *compiled, last *int64) (table uint8, key u
 }
 
 // restoreRecord puts a record back. It reports whether there was room.
-func restoreRecord[R comparable](t *table[R], key uint64, rec R, debt func(*R) int64) bool {
+func restoreRecord[R comparable](t *table[R], key uint64, rec R, debt func(uint64, *R) int64) bool {
 	s := t.shard(key)
 	var zero R
 	if rec == zero {
@@ -707,7 +709,7 @@ func restoreRecord[R comparable](t *table[R], key uint64, rec R, debt func(*R) i
 	}
 	i := s.place(key, debt, nil)
 	if i >= 0 {
-		s.recs[i] = rec
+		s.slots[i].rec = rec
 	}
 	return i >= 0
 }

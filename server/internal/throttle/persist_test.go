@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	mathrand "math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -351,6 +352,19 @@ func TestDamagedState(t *testing.T) {
 	for n := range 3 {
 		if s := state(t, l, subject(n)); len(s.Lanes) != 1 || s.Lanes[0].Failures != 5 {
 			t.Errorf("subject %d after all that: %+v", n, s.Lanes)
+		}
+	}
+}
+
+// TestCellKeepsAPool: what a table keeps of a lane is the lane, up to ten
+// guesses, and without room for them the youngest.
+func TestCellKeepsAPool(t *testing.T) {
+	rnd := mathrand.New(mathrand.NewPCG(1, 2))
+	for _, room := range []int{20, 2, 0} {
+		for range 2000 {
+			if err := throttle.CellKeeps(rnd, room); err != nil {
+				t.Fatalf("room for %d: %v", room, err)
+			}
 		}
 	}
 }

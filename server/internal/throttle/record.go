@@ -188,20 +188,25 @@ func (p *pool) find(tag uint16, tagged bool) int {
 	return -1
 }
 
+// dropOldest forgets the oldest wrong guess, if there is one.
+func (p *pool) dropOldest() bool {
+	oldest := -1
+	for i := range int(p.n) {
+		if p.pending&(1<<i) == 0 && (oldest < 0 || p.guess[i].at() < p.guess[oldest].at()) {
+			oldest = i
+		}
+	}
+	if oldest >= 0 {
+		p.remove(oldest)
+	}
+	return oldest >= 0
+}
+
 // add appends an entry, in place of the oldest wrong guess if all are taken.
 // It reports whether there was room.
 func (p *pool) add(at int64, tag uint16, tagged, pending bool) bool {
-	if p.n == entries {
-		oldest := -1
-		for i := range entries {
-			if p.pending&(1<<i) == 0 && (oldest < 0 || p.guess[i].at() < p.guess[oldest].at()) {
-				oldest = i
-			}
-		}
-		if oldest < 0 {
-			return false
-		}
-		p.remove(oldest)
+	if p.n == entries && !p.dropOldest() {
+		return false
 	}
 	refs := 0
 	if pending {

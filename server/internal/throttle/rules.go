@@ -28,7 +28,7 @@ type Ladder struct {
 // most Burst + w/Every. A zero Rate is no limit.
 type Rate struct {
 	Burst int           // at most 1,000,000
-	Every time.Duration // 40 ms to 30 days
+	Every time.Duration // 40 ms to 30 days; Burst of them at most ten years
 }
 
 // times widens a rate k-fold.
@@ -119,7 +119,8 @@ func (r *Rules) check() error {
 		if x == (Rate{}) {
 			continue
 		}
-		if x.Burst < 1 || x.Burst > 1e6 || x.Every < 40*time.Millisecond || x.Every > 30*24*time.Hour {
+		if x.Burst < 1 || x.Burst > 1e6 || x.Every < 40*time.Millisecond || x.Every > 30*24*time.Hour ||
+			x.Every.Milliseconds()*int64(x.Burst) > closedLife {
 			return fmt.Errorf("throttle: rate of %d and one every %v is out of bounds", x.Burst, x.Every)
 		}
 	}

@@ -95,29 +95,51 @@ func (t *tally) subjects() int {
 // watch holds the sketches and those who listen. Its memory is fixed, and
 // nothing in it outlives the process.
 type watch struct {
-	mu     sync.Mutex
 	seed   uint64 // secret, so that nobody can choose subjects that share a bit
-	spray  []tally
-	prefix []tally
-	ears   map[chan Signal]struct{}
-	lost   uint64
+	spray  sketch
+	prefix sketch
+
+	mu   sync.Mutex // guards what follows; taken last
+	ears map[chan Signal]struct{}
+	lost uint64
 }
+
+// sketch is a fixed number of tallies in rows. Each row has a lock, shared with
+// some others, so that attempts seldom wait for one another.
+type sketch struct {
+	slots []tally
+	locks [watchLocks]struct {
+		sync.Mutex
+		_ [56]byte // keeps neighbours on different cache lines
+	}
+}
+
+const watchLocks = 64
+
+// lock locks the row of key.
+func (s *sketch) lock(key uint64) *sync.Mutex {
+	l := &s.locks[row(key)%watchLocks].Mutex
+	l.Lock()
+	return l
+}
+
+func row(key uint64) int { return int(mix(key) % (watchSlots / ways)) }
 
 func newWatch(seed uint64) *watch {
 	return &watch{
-		seed: seed, spray: make([]tally, watchSlots), prefix: make([]tally, watchSlots),
+		seed: seed, spray: sketch{slots: make([]tally, watchSlots)}, prefix: sketch{slots: make([]tally, watchSlots)},
 		ears: make(map[chan Signal]struct{}),
 	}
 }
 
 // look returns the tally of key, brought up to the window, or nil if there is
-// none and make is false.
-func look(slots []tally, key uint64, window int64, create bool) *tally {
-	from := int(mix(key)%(watchSlots/ways)) * ways
-	row := slots[from : from+ways]
+// none and create is false. Its row must be locked.
+func (s *sketch) look(key uint64, window int64, create bool) *tally {
+	from := row(key) * ways
+	near := s.slots[from : from+ways]
 	var least *tally
-	for i := range row {
-		t := &row[i]
+	for i := range near {
+		t := &near[i]
 		if t.key == key {
 			if t.window != window {
 				*t = tally{key: key, window: window, flagged: t.flagged, prefix: t.prefix, length: t.length, v6: t.v6}
@@ -154,13 +176,19 @@ func wide(x *reservation) uint64 { return max(1, binary.LittleEndian.Uint64(x.ad
 // suspect names what the sketches hold against an attempt.
 func (w *watch) suspect(now int64, x *reservation) (why Reason) {
 	window := now / watchWindow
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if x.address[2] != (Name{}) && look(w.prefix, wide(x), window, false).hot(window) {
-		why |= Stuffing
+	if x.address[2] != (Name{}) {
+		held := w.prefix.lock(wide(x))
+		if w.prefix.look(wide(x), window, false).hot(window) {
+			why |= Stuffing
+		}
+		held.Unlock()
 	}
-	if x.spray != 0 && look(w.spray, uint64(x.spray), window, false).hot(window) {
-		why |= Spray
+	if x.spray != 0 {
+		held := w.spray.lock(uint64(x.spray))
+		if w.spray.look(uint64(x.spray), window, false).hot(window) {
+			why |= Spray
+		}
+		held.Unlock()
 	}
 	return why
 }
@@ -174,9 +202,8 @@ func (w *watch) begun(now int64, x *reservation, ip netip.Addr) {
 	if ip = ip.Unmap().WithZone(""); ip.Is6() {
 		length = 48
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	t := look(w.prefix, wide(x), now/watchWindow, true)
+	defer w.prefix.lock(wide(x)).Unlock()
+	t := w.prefix.look(wide(x), now/watchWindow, true)
 	if t.length == 0 {
 		t.prefix, t.length, t.v6 = ip.As16(), uint8(length), ip.Is6()
 	}
@@ -201,8 +228,6 @@ func (w *watch) settled(now int64, tenant string, x *reservation, o Outcome, aft
 	}
 	window := now / watchWindow
 	at := Signal{Time: time.UnixMilli(now).UTC(), Tenant: tenant, Channel: x.channel}
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	// Which bit a subject sets changes with every window.
 	bit := mix(binary.LittleEndian.Uint64(x.subject[:])^mix(binary.LittleEndian.Uint64(x.subject[8:])^w.seed^uint64(window))) % 256
 	count := func(t *tally) {
@@ -215,11 +240,13 @@ func (w *watch) settled(now int64, tenant string, x *reservation, o Outcome, aft
 	}
 	var net, guess *tally
 	if x.address[2] != (Name{}) {
-		net = look(w.prefix, wide(x), window, true)
+		defer w.prefix.lock(wide(x)).Unlock()
+		net = w.prefix.look(wide(x), window, true)
 		count(net)
 	}
 	if x.spray != 0 && (o != SecondFactorFailed) {
-		if guess = look(w.spray, uint64(x.spray), window, o == BadSecret); guess != nil {
+		defer w.spray.lock(uint64(x.spray)).Unlock()
+		if guess = w.spray.look(uint64(x.spray), window, o == BadSecret); guess != nil {
 			count(guess)
 		}
 	}
@@ -257,8 +284,10 @@ func (w *watch) settled(now int64, tenant string, x *reservation, o Outcome, aft
 	}
 }
 
-// tell hands a signal to every listener that has room. mu is held.
+// tell hands a signal to every listener that has room.
 func (w *watch) tell(s Signal) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	for ear := range w.ears {
 		select {
 		case ear <- s:

@@ -66,7 +66,7 @@ type Lanes struct {
 	Device uint32
 	// Unknown and Known are the rules of the guess lane in either case.
 	Unknown, Known Numbers
-	// Pair is the lane of subject × address, in the subject's slot. Address are
+	// Pair is the lane of subject × address on this channel. Address are
 	// the address's own: /32 or /64, /56, /24 or /48; all live in the slot of the
 	// last. All are zero if the attempt has no address.
 	Pair    Name

@@ -5,11 +5,13 @@ package throttle
 
 import (
 	"math"
+	"math/bits"
 	"sync"
 	"sync/atomic"
 )
 
-// ways is how many records share a bucket: their keys fill one cache line.
+// ways is how many records share a bucket: a byte of each of their keys makes
+// one word.
 const ways = 8
 
 // live is the debt of a record that must not be evicted; neutral is that of
@@ -31,12 +33,23 @@ type table[R any] struct {
 
 type shard[R any] struct {
 	sync.Mutex
-	keys  []uint64 // 0: free
-	recs  []R
+	// hints holds a word for each bucket: a byte of each slot's key, never zero,
+	// or zero if the slot is free. It is small enough to stay close to the
+	// processor, so that a look-up fetches one slot from afar.
+	hints []uint64
+	slots []slot[R]
 	moved []uint32 // slots changed since the last flush, each once
 	marks []uint64 // bit i: slot i is in moved
 	track bool
-	_     [40]byte // keeps the locks of neighbours on different cache lines
+	// more holds what did not fit into the cells of a table of pools, at most mostMore.
+	more     map[uint64]extra
+	mostMore int
+	_        [8]byte // keeps the locks of neighbours on different cache lines
+}
+
+type slot[R any] struct {
+	key uint64
+	rec R
 }
 
 // newTable makes room for n records. The memory is touched, and so counted by
@@ -50,8 +63,9 @@ func newTable[R any](id uint8, n int, track bool) *table[R] {
 	buckets := (n + shards*ways - 1) / (shards * ways)
 	for i := range t.shards {
 		s := &t.shards[i]
-		s.keys = make([]uint64, buckets*ways)
-		s.recs = make([]R, buckets*ways)
+		s.hints = make([]uint64, buckets)
+		s.slots = make([]slot[R], buckets*ways)
+		s.mostMore = buckets
 		s.track = track
 		if track {
 			s.marks = make([]uint64, (buckets*ways+63)/64)
@@ -62,50 +76,62 @@ func newTable[R any](id uint8, n int, track bool) *table[R] {
 
 func (t *table[R]) shard(key uint64) *shard[R] { return &t.shards[key&t.mask] }
 
-// buckets returns the first slots of the two buckets of key.
+// buckets returns the two buckets of key.
 func (s *shard[R]) buckets(key uint64) (int, int) {
-	n := uint64(len(s.keys) / ways)
-	return int((key>>32)*n>>32) * ways, int((mix(key)>>32)*n>>32) * ways
+	n := uint64(len(s.hints))
+	return int((key >> 32) * n >> 32), int((mix(key) >> 32) * n >> 32)
 }
+
+const (
+	lowBits  = 0x0101010101010101
+	highBits = 0x8080808080808080
+)
+
+// hint is the byte of key in a word.
+func hint(key uint64) uint64 { return max(1, key>>8&0xff) }
+
+// used returns a word with the high bit of every byte set whose slot is taken.
+func used(word uint64) uint64 { return (word&^highBits + ^uint64(highBits) | word) & highBits }
 
 // find returns the slot of key, or -1. The shard must be locked.
 func (s *shard[R]) find(key uint64) int {
+	h := hint(key) * lowBits
 	a, b := s.buckets(key)
-	for i, k := range s.keys[a : a+ways] {
-		if k == key {
-			return a + i
+	for {
+		// The bytes that equal the hint, and perhaps others above them.
+		x := s.hints[a] ^ h
+		for x = (x - lowBits) &^ x & highBits; x != 0; x &= x - 1 {
+			if i := a*ways + bits.TrailingZeros64(x)/8; s.slots[i].key == key {
+				return i
+			}
 		}
-	}
-	for i, k := range s.keys[b : b+ways] {
-		if k == key {
-			return b + i
+		if a == b {
+			return -1
 		}
+		a = b
 	}
-	return -1
 }
 
 // place returns the slot of key, making one if there is none, or -1 if all
 // candidates are live. gone is told of a record that makes room.
-func (s *shard[R]) place(key uint64, debt func(*R) int64, gone func(uint64, *R)) int {
+func (s *shard[R]) place(key uint64, debt func(uint64, *R) int64, gone func(uint64, *R)) int {
 	if i := s.find(key); i >= 0 {
 		return i
 	}
 	// The emptier bucket takes it: so the table fills to nine tenths before
 	// anything has to go.
 	a, b := s.buckets(key)
-	freeA, inA := s.empty(a)
-	freeB, inB := s.empty(b)
-	if freeB > freeA {
-		freeA, inA = freeB, inB
+	if bits.OnesCount64(used(s.hints[b])) < bits.OnesCount64(used(s.hints[a])) {
+		a = b
 	}
-	if freeA > 0 {
-		s.keys[inA] = key
-		return inA
+	if free := ^used(s.hints[a]) & highBits; free != 0 {
+		return s.take(a*ways+bits.TrailingZeros64(free)/8, key)
 	}
+	a, _ = s.buckets(key)
 	least, at := int64(live), -1
-	for _, from := range [2]int{a, b} {
+	for _, from := range [2]int{a * ways, b * ways} {
 		for i := from; i < from+ways; i++ {
-			if d := debt(&s.recs[i]); d < least {
+			if d := debt(s.slots[i].key, &s.slots[i].rec); d < least {
 				least, at = d, i
 			}
 		}
@@ -114,27 +140,29 @@ func (s *shard[R]) place(key uint64, debt func(*R) int64, gone func(uint64, *R))
 		return -1
 	}
 	if least != neutral && gone != nil {
-		gone(s.keys[at], &s.recs[at])
+		gone(s.slots[at].key, &s.slots[at].rec)
 	}
-	var zero R
-	s.keys[at], s.recs[at] = key, zero
-	return at
+	s.free(at)
+	return s.take(at, key)
 }
 
-// empty counts the free slots of a bucket and names one.
-func (s *shard[R]) empty(from int) (n, slot int) {
-	for i, k := range s.keys[from : from+ways] {
-		if k == 0 {
-			n, slot = n+1, from+i
-		}
-	}
-	return n, slot
+// take gives a free slot to key.
+func (s *shard[R]) take(i int, key uint64) int {
+	s.slots[i].key = key
+	s.hints[i/ways] |= hint(key) << (i % ways * 8)
+	return i
 }
+
+// taken reports whether slot i holds a record.
+func (s *shard[R]) taken(i int) bool { return s.hints[i/ways]>>(i%ways*8)&0xff != 0 }
 
 // free gives the slot back.
 func (s *shard[R]) free(i int) {
-	var zero R
-	s.keys[i], s.recs[i] = 0, zero
+	if s.more != nil {
+		delete(s.more, s.slots[i].key)
+	}
+	s.slots[i] = slot[R]{}
+	s.hints[i/ways] &^= 0xff << (i % ways * 8)
 }
 
 // touch notes that the slot changed.

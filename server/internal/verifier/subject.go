@@ -37,9 +37,13 @@ func Canonical(subject string, fold bool) (string, error) {
 	// way round; two rounds reach the fixed point for every assigned code point.
 	s := subject
 	for range 3 {
+		before := s
 		s = strings.TrimSpace(norm.NFKC.String(s))
 		if fold {
 			s = strings.Map(simpleFold, s)
+		}
+		if s == before {
+			break
 		}
 	}
 	if s == "" || len(s) > maxSubject {
@@ -50,6 +54,9 @@ func Canonical(subject string, fold bool) (string, error) {
 
 // simpleFold gives the least code point of r's case orbit.
 func simpleFold(r rune) rune {
+	if r < utf8.RuneSelf {
+		return unicode.ToLower(r) // the upper case is the least of its orbit
+	}
 	least := r
 	for f := unicode.SimpleFold(r); f != r; f = unicode.SimpleFold(f) {
 		least = min(least, f)
