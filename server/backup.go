@@ -60,6 +60,10 @@ func (r *restoreCmd) Run(c *cli) error {
 			return err
 		}
 		defer f.Close()
-		return daemon.Restore(ctx, c.DataDir, config.Pepper.Keys, r.KeyFile, bufio.NewReader(f))
+		if err := daemon.Restore(ctx, c.DataDir, config.Pepper.Keys, r.KeyFile, bufio.NewReader(f)); err != nil {
+			return err
+		}
+		fmt.Println("restored. Accounts that were deleted, and passwords that were changed, after the backup was taken are as they were: repeat that. Waits and locks are left as they are")
+		return nil
 	})
 }
