@@ -28,8 +28,10 @@ var floors = map[string][]string{
 	// Forms and facts.
 	"api":                               nil,
 	"api/watchword/v1":                  nil,
-	"wordlists":                         nil,
+	"wordlists":                         {"wordlists/internal/whole"},
 	"wordlists/internal/fence":          nil,
+	"wordlists/internal/whole":          nil,
+	"wordlists/private":                 {"wordlists", "wordlists/internal/whole"},
 	"wordlists/mklist":                  {"wordlists"},
 	"server/internal/argon2":            nil,
 	"server/internal/console":           nil,
@@ -82,16 +84,16 @@ var floors = map[string][]string{
 	"server/internal/storetest":             {"server/internal/objects", "server/internal/verifier"},
 	"server/internal/storetest/powercut":    nil,
 	"server/internal/rpc": {"api", "api/watchword/v1", "server/internal/identity", "server/internal/password",
-		"server/internal/policy", "server/internal/policybook", "server/internal/throttle", "server/internal/verifier"},
+		"server/internal/policy", "server/internal/policybook", "server/internal/throttle", "server/internal/verifier", "wordlists/private"},
 
 	// Where the rooms meet.
 	"server/internal/daemon": {"server/internal/console", "api/watchword/v1", "server/internal/assets", "server/internal/audit", "server/internal/audit/report", "server/internal/boltstore", "server/internal/corpora", "server/internal/events", "server/internal/evidence", "server/internal/exposure", "server/internal/identity", "server/internal/objects",
 		"server/internal/oidc", "server/internal/password", "server/internal/pepper", "server/internal/pgstore", "server/internal/policy", "server/internal/policybook", "server/internal/redisstore", "server/internal/redisthrottle",
-		"server/internal/rpc", "server/internal/telemetry", "server/internal/throttle", "server/internal/verifier", "wordlists"},
+		"server/internal/rpc", "server/internal/telemetry", "server/internal/throttle", "server/internal/verifier", "wordlists", "wordlists/private"},
 	"server": {"api/watchword/v1", "client", "client/watchword/completion", "server/internal/daemon", "server/internal/password", "server/internal/policy",
-		"server/internal/policybook", "server/internal/throttle/attacksim", "server/internal/verifier", "wordlists"},
+		"server/internal/policybook", "server/internal/throttle/attacksim", "server/internal/verifier", "wordlists", "wordlists/private"},
 	"server/servertest": {"client", "server/internal/daemon"},
-	"client":            {"api/watchword/v1"},
+	"client":            {"api/watchword/v1", "wordlists/private"},
 	"client/watchword":  {"client", "client/watchword/completion"},
 
 	"client/watchword/completion": nil,
@@ -117,6 +119,7 @@ var homes = map[string][]string{
 	"github.com/emmansun/gmsm":               {"server/internal/password", "server/internal/pepper"},
 	"github.com/go-jose/go-jose":             {"server/internal/oidc"},
 	"golang.org/x/time/rate":                 {"server/internal/rpc"},
+	"github.com/cloudflare/circl":            {"wordlists/private"},
 }
 
 // maxSiblings is how many packages of ours one may know, apart from the public
@@ -124,7 +127,7 @@ var homes = map[string][]string{
 const maxSiblings = 6
 
 func public(name string) bool {
-	return strings.HasPrefix(name, "api") || strings.HasPrefix(name, "client") || name == "wordlists"
+	return strings.HasPrefix(name, "api") || strings.HasPrefix(name, "client") || name == "wordlists" || name == "wordlists/private"
 }
 
 func TestFloors(t *testing.T) {

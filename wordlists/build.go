@@ -22,6 +22,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/watchword-project/watchword/wordlists/internal/whole"
 )
 
 // From says what the input of a build is.
@@ -565,7 +567,7 @@ func (a *assembly) commit() error {
 		return err
 	}
 	a.renamed = true
-	return syncDir(filepath.Dir(a.opts.Out))
+	return whole.SyncDir(filepath.Dir(a.opts.Out))
 }
 
 func (a *assembly) accept(x *Index) error {
@@ -620,14 +622,6 @@ func (a *assembly) seal() error {
 	}
 	forget(a.f)
 	return nil
-}
-
-func syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // The log beside a partial file: a line of identity, then one line a segment.

@@ -21,6 +21,8 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"time"
+
+	"github.com/watchword-project/watchword/wordlists/internal/whole"
 )
 
 // ErrSignature is returned for a manifest that none of the given keys signed,
@@ -63,7 +65,7 @@ func SignManifest(ctx context.Context, path string, key ed25519.PrivateKey) (Man
 	}
 	sig := ed25519.Sign(key, append([]byte(manifestContext), line...))
 	text := fmt.Appendf(line, "\n%s\n", base64.StdEncoding.EncodeToString(sig))
-	return m, writeFile(ManifestPath(path), text)
+	return m, whole.Write(ManifestPath(path), text)
 }
 
 // CheckManifest reads an index file through and compares it with its manifest,
@@ -141,23 +143,6 @@ func (x *Index) describe(ctx context.Context) (m Manifest, err error) {
 	}, nil
 }
 
-// writeFile replaces a small file in one step.
-func writeFile(path string, text []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(text)
-	if err := errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
-}
-
 // ReplaceOptions describe how a whole new index takes an old one's place.
 type ReplaceOptions struct {
 	// File is the index in use and From the one to take its place, which must
@@ -214,7 +199,7 @@ func Replace(ctx context.Context, opts ReplaceOptions) (Info, error) {
 	if err := renameOrRemove(ManifestPath(opts.From), ManifestPath(opts.File)); err != nil {
 		return Info{}, err
 	}
-	return x.Info(), syncDir(filepath.Dir(opts.File))
+	return x.Info(), whole.SyncDir(filepath.Dir(opts.File))
 }
 
 // renameOrRemove moves a file that goes along with another one; where there is

@@ -261,3 +261,46 @@ func (t *tweaker) unleet(s []byte) bool {
 	}
 	return true
 }
+
+// stemRunes is how many code points of a password its stem has.
+const stemRunes = 4
+
+// stemClasses maps ASCII characters that people write for one another in a word
+// to one of them: what the pairs of tweakLeet and all of leetMaps connect.
+var stemClasses = func() (class [utf8.RuneSelf]byte) {
+	for c := range class {
+		class[c] = byte(c)
+	}
+	for _, alike := range []string{"a@4", "bg689", "c(", "e3", "il1!|", "o0", "s$5", "t7+", "z2"} {
+		for i := range len(alike) {
+			class[alike[i]] = alike[0]
+		}
+	}
+	return class
+}()
+
+// AppendStem appends to dst what pw has in common with most of its Tweaks: its
+// first four code points without differences of case and width and, if there is
+// a letter anywhere in pw, with letters and what is written for them taken for
+// the same. What is made of a stem brings similar passwords together, and tells
+// no more of a password than how it begins.
+func AppendStem(dst, pw []byte) []byte {
+	s := AppendFold(nil, pw)
+	defer clear(s)
+	word := false
+	for i := 0; i < len(s) && !word; {
+		r, size := utf8.DecodeRune(s[i:])
+		word = !isAffix(r, size)
+		i += size
+	}
+	for i, n := 0, 0; i < len(s) && n < stemRunes; n++ {
+		_, size := utf8.DecodeRune(s[i:])
+		if c := s[i]; word && c < utf8.RuneSelf {
+			dst = append(dst, stemClasses[c])
+		} else {
+			dst = append(dst, s[i:i+size]...)
+		}
+		i += size
+	}
+	return dst
+}

@@ -16,6 +16,8 @@ import (
 	"runtime/debug"
 	"sync/atomic"
 	"time"
+
+	"github.com/watchword-project/watchword/wordlists/internal/whole"
 )
 
 // UpdateOptions describe how ranges are built into an index.
@@ -365,5 +367,5 @@ func Rollback(ctx context.Context, file string) (Info, error) {
 			return Info{}, err
 		}
 	}
-	return info, syncDir(filepath.Dir(file))
+	return info, whole.SyncDir(filepath.Dir(file))
 }
