@@ -35,6 +35,8 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 
+	"github.com/watchword-project/watchword/wordlists/private"
+
 	watchwordv1 "github.com/watchword-project/watchword/api/watchword/v1"
 )
 
@@ -66,6 +68,10 @@ type Options struct {
 	// and Import, which last as long as their rows, have no bound but that of
 	// their context.
 	Timeout time.Duration
+	// PrivateList is the version of the list that PrivateCheck asks, 64
+	// hexadecimal digits, as its keeper gave it out by another way than this
+	// server.
+	PrivateList string
 }
 
 // Client is a connection to a server. It is safe for concurrent use, and
@@ -77,7 +83,11 @@ type Client struct {
 	attempts    watchwordv1.LoginThrottleServiceClient
 	policies    watchwordv1.PolicyServiceClient
 	audits      watchwordv1.AuditServiceClient
+	breaches    watchwordv1.BreachServiceClient
 	admin       watchwordv1.AdminServiceClient
+
+	privateVersion private.Version
+	private        privateList
 }
 
 // retries lets calls that change nothing be tried again when the server could
@@ -95,6 +105,9 @@ const retries = `{"methodConfig": [{
 		{"service": "watchword.v1.PolicyService", "method": "ListPolicies"},
 		{"service": "watchword.v1.PolicyService", "method": "GetPolicy"},
 		{"service": "watchword.v1.PolicyService", "method": "DescribePolicy"},
+		{"service": "watchword.v1.BreachService", "method": "GetPrivateList"},
+		{"service": "watchword.v1.BreachService", "method": "GetPrivateBucket"},
+		{"service": "watchword.v1.BreachService", "method": "PrivateCheck"},
 		{"service": "watchword.v1.AuditService", "method": "ListAudits"},
 		{"service": "watchword.v1.AuditService", "method": "GetAudit"},
 		{"service": "watchword.v1.AuditService", "method": "ListFindings"},
@@ -124,6 +137,13 @@ func New(o Options) (*Client, error) {
 	if o.Timeout == 0 {
 		o.Timeout = DefaultTimeout
 	}
+	var version private.Version
+	if o.PrivateList != "" {
+		var err error
+		if version, err = private.ParseVersion(o.PrivateList); err != nil {
+			return nil, err
+		}
+	}
 	key, err := o.key()
 	if err != nil {
 		return nil, err
@@ -148,7 +168,10 @@ func New(o Options) (*Client, error) {
 		attempts:    watchwordv1.NewLoginThrottleServiceClient(conn),
 		policies:    watchwordv1.NewPolicyServiceClient(conn),
 		audits:      watchwordv1.NewAuditServiceClient(conn),
+		breaches:    watchwordv1.NewBreachServiceClient(conn),
 		admin:       watchwordv1.NewAdminServiceClient(conn),
+
+		privateVersion: version,
 	}, nil
 }
 

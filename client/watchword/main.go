@@ -49,20 +49,21 @@ type cli struct {
 	Output  string           `help:"Form of the answer: text or json." short:"o" enum:"text,json" default:"text"`
 	Version kong.VersionFlag `help:"Print the version and exit."`
 
-	Check      checkCmd       `cmd:"" help:"Judge a password. Exits with 1 when it is rejected."`
-	Set        setCmd         `cmd:"" help:"Store a password. Exits with 1 when it is rejected."`
-	Verify     verifyCmd      `cmd:"" help:"Verify a login. Exits with 1 when it does not match, with 3 when no attempt is left."`
-	Change     changeCmd      `cmd:"" help:"Verify the current password and store a new one."`
-	Get        getCmd         `cmd:"" help:"Describe a stored credential."`
-	State      stateCmd       `cmd:"" help:"Change the state of a credential."`
-	Delete     deleteCmd      `cmd:"" help:"Delete a credential and everything kept with it."`
-	Import     importCmd      `cmd:"" help:"Store hashes made elsewhere. Exits with 1 when a row was not taken."`
-	Attempt    attemptCmd     `cmd:"" help:"Reserve and settle login attempts."`
-	Generate   generateCmd    `cmd:"" help:"Make passwords that satisfy a policy, and print them."`
-	Keys       keysCmd        `cmd:"" help:"Create, list and revoke API keys."`
-	Policy     policyCmd      `cmd:"" help:"List, show and describe policies."`
-	Audit      auditCmd       `cmd:"" help:"Look for weak stored credentials in bulk."`
-	Completion completion.Cmd `cmd:"" help:"Print a completion script for a shell."`
+	Check        checkCmd        `cmd:"" help:"Judge a password. Exits with 1 when it is rejected."`
+	PrivateCheck privateCheckCmd `cmd:"" help:"Ask a private list without showing the password. Exits with 1 when it, or a near variant, is listed."`
+	Set          setCmd          `cmd:"" help:"Store a password. Exits with 1 when it is rejected."`
+	Verify       verifyCmd       `cmd:"" help:"Verify a login. Exits with 1 when it does not match, with 3 when no attempt is left."`
+	Change       changeCmd       `cmd:"" help:"Verify the current password and store a new one."`
+	Get          getCmd          `cmd:"" help:"Describe a stored credential."`
+	State        stateCmd        `cmd:"" help:"Change the state of a credential."`
+	Delete       deleteCmd       `cmd:"" help:"Delete a credential and everything kept with it."`
+	Import       importCmd       `cmd:"" help:"Store hashes made elsewhere. Exits with 1 when a row was not taken."`
+	Attempt      attemptCmd      `cmd:"" help:"Reserve and settle login attempts."`
+	Generate     generateCmd     `cmd:"" help:"Make passwords that satisfy a policy, and print them."`
+	Keys         keysCmd         `cmd:"" help:"Create, list and revoke API keys."`
+	Policy       policyCmd       `cmd:"" help:"List, show and describe policies."`
+	Audit        auditCmd        `cmd:"" help:"Look for weak stored credentials in bulk."`
+	Completion   completion.Cmd  `cmd:"" help:"Print a completion script for a shell."`
 }
 
 func main() {
@@ -150,8 +151,12 @@ func report(err error) int {
 }
 
 // ask connects to the server and asks it.
-func (c *cli) ask(f func(*client.Client) error) error {
-	s, err := client.New(client.Options{Addr: c.Addr, KeyFile: c.KeyFile, CAFile: c.CA, CertFile: c.Cert, KeyPairFile: c.Key, Timeout: c.Timeout})
+func (c *cli) ask(f func(*client.Client) error) error { return c.askOf("", f) }
+
+// askOf is ask for a client that knows a private list.
+func (c *cli) askOf(list string, f func(*client.Client) error) error {
+	s, err := client.New(client.Options{Addr: c.Addr, KeyFile: c.KeyFile, CAFile: c.CA, CertFile: c.Cert, KeyPairFile: c.Key, Timeout: c.Timeout,
+		PrivateList: list})
 	if err != nil {
 		return err
 	}

@@ -8,9 +8,9 @@
 // It is an oblivious pseudorandom function with proofs, the VOPRF of RFC 9497
 // over ristretto255 with SHA-512. [Build] replaces each listed password by the
 // first 64 bits of what the function gives for it under a [Key]. One who asks
-// blinds the password and up to 15 of its likeliest variants
+// blinds the password and up to 31 of its likeliest variants
 // ([wordlists.Tweaks]) with fresh random numbers ([Asker.Ask]); the one who
-// answers raises all 16 to the key, with one proof that it was that key
+// answers raises all 32 to the key, with one proof that it was that key
 // ([List.Evaluate]); the one who asked checks the proof, takes the blinds off
 // and looks in one bucket of the list ([Question.Finish]).
 //
@@ -30,11 +30,11 @@
 // at least [DefaultBucket] records. That is less than the 20 bits of the hash of
 // the whole password that a range look-up tells, but it is not nothing: a few
 // popular passwords are most of what a bucket's popularity is made of. Elements
-// are uniform and always 16, records are padded with random ones until all
+// are uniform and always 32, records are padded with random ones until all
 // buckets have the same length, so that lengths tell nothing to whoever watches
 // the line.
 //
-// The one who asks learns 16 times a check whether a guess is on the list, and
+// The one who asks learns 32 times a check whether a guess is on the list, and
 // how many records it has. Without the key a record cannot be told from a random
 // number, so that nothing is to be tried out on a bucket, or on a stolen file;
 // but a rate of checks is a rate of guesses, and has to be limited. A list whose
@@ -45,7 +45,7 @@
 // A list that leaves out what it should have: the version vouches for being the
 // same list for everybody, not for being complete. Variants whose stem is
 // another one lie in other buckets and are left out: about one in forty of the
-// likeliest. Of passwords that are not listed, one in 2^64/16 times the records
+// likeliest. Of passwords that are not listed, one in 2^59 divided by the records
 // of a bucket is taken for one that is.
 //
 // Records are made from plaintext: a digest of a password tells neither stem nor
@@ -91,7 +91,7 @@ import (
 
 const (
 	// Elements is how many blinded elements a check has.
-	Elements = 16
+	Elements = 32
 	// ElementSize and ProofSize are the lengths of an element and of a proof in
 	// bytes.
 	ElementSize = 32

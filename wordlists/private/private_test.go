@@ -171,7 +171,7 @@ func TestBucketsTellNothing(t *testing.T) {
 	}
 }
 
-// TestQuestionsLookAlike: what goes out is 16 fresh points for any password, one
+// TestQuestionsLookAlike: what goes out is 32 fresh points for any password, one
 // with hardly a variant too, and never twice the same.
 func TestQuestionsLookAlike(t *testing.T) {
 	k := key(t)
@@ -192,7 +192,7 @@ func TestQuestionsLookAlike(t *testing.T) {
 	}
 }
 
-// TestBadQuestions: the server computes for nothing but 16 points.
+// TestBadQuestions: the server computes for nothing but 32 points.
 func TestBadQuestions(t *testing.T) {
 	k := key(t)
 	l := open(t, build(t, k, ranked(50), 0), k)
@@ -284,11 +284,11 @@ func TestBadAnswers(t *testing.T) {
 		"proof not reduced":             {elements, bytes.Repeat([]byte{0xff}, private.ProofSize), good, private.ErrProof},
 		"proof cut short":               {elements, proof[:63], good, private.ErrProof},
 		"no proof":                      {elements, nil, good, private.ErrProof},
-		"cut short":                     {elements[:15], proof, good, private.ErrCount},
+		"cut short":                     {elements[1:], proof, good, private.ErrCount},
 		"none":                          {nil, proof, good, private.ErrCount},
 		"10,000":                        {slices.Repeat(elements[:1], 10_000), proof, good, private.ErrCount},
-		"identity":                      {append(slices.Clone(elements[:15]), make([]byte, 32)), proof, good, private.ErrElement},
-		"element cut short":             {append(slices.Clone(elements[:15]), elements[15][:31]), proof, good, private.ErrElement},
+		"identity":                      {append(slices.Clone(elements[1:]), make([]byte, 32)), proof, good, private.ErrElement},
+		"element cut short":             {append(slices.Clone(elements[1:]), elements[0][:31]), proof, good, private.ErrElement},
 		"no bucket":                     {elements, proof, nil, private.ErrBucket},
 		"another bucket":                {elements, proof, bucket(t, l, h, q.Bucket^1), private.ErrBucket},
 		"another list's bucket":         {elements, proof, bucket(t, other, h2, q.Bucket), private.ErrBucket},

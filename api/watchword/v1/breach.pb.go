@@ -291,6 +291,309 @@ func (x *CheckHashesResponse) GetCorpusVersion() string {
 	return ""
 }
 
+type GetPrivateListRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 64 hexadecimal digits.
+	Version       string `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetPrivateListRequest) Reset() {
+	*x = GetPrivateListRequest{}
+	mi := &file_watchword_v1_breach_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetPrivateListRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetPrivateListRequest) ProtoMessage() {}
+
+func (x *GetPrivateListRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_watchword_v1_breach_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetPrivateListRequest.ProtoReflect.Descriptor instead.
+func (*GetPrivateListRequest) Descriptor() ([]byte, []int) {
+	return file_watchword_v1_breach_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *GetPrivateListRequest) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+type GetPrivateListResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 128 bytes, of which version is the SHA-256.
+	Header        []byte `protobuf:"bytes,1,opt,name=header,proto3" json:"header,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetPrivateListResponse) Reset() {
+	*x = GetPrivateListResponse{}
+	mi := &file_watchword_v1_breach_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetPrivateListResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetPrivateListResponse) ProtoMessage() {}
+
+func (x *GetPrivateListResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_watchword_v1_breach_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetPrivateListResponse.ProtoReflect.Descriptor instead.
+func (*GetPrivateListResponse) Descriptor() ([]byte, []int) {
+	return file_watchword_v1_breach_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *GetPrivateListResponse) GetHeader() []byte {
+	if x != nil {
+		return x.Header
+	}
+	return nil
+}
+
+type GetPrivateBucketRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Version       string                 `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
+	Bucket        uint32                 `protobuf:"varint,2,opt,name=bucket,proto3" json:"bucket,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetPrivateBucketRequest) Reset() {
+	*x = GetPrivateBucketRequest{}
+	mi := &file_watchword_v1_breach_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetPrivateBucketRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetPrivateBucketRequest) ProtoMessage() {}
+
+func (x *GetPrivateBucketRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_watchword_v1_breach_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetPrivateBucketRequest.ProtoReflect.Descriptor instead.
+func (*GetPrivateBucketRequest) Descriptor() ([]byte, []int) {
+	return file_watchword_v1_breach_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *GetPrivateBucketRequest) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *GetPrivateBucketRequest) GetBucket() uint32 {
+	if x != nil {
+		return x.Bucket
+	}
+	return 0
+}
+
+type GetPrivateBucketResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Records of 8 bytes in ascending order, as many in every bucket.
+	Records []byte `protobuf:"bytes,1,opt,name=records,proto3" json:"records,omitempty"`
+	// The hashes that lead from the bucket to the root in the header.
+	Path          [][]byte `protobuf:"bytes,2,rep,name=path,proto3" json:"path,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetPrivateBucketResponse) Reset() {
+	*x = GetPrivateBucketResponse{}
+	mi := &file_watchword_v1_breach_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetPrivateBucketResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetPrivateBucketResponse) ProtoMessage() {}
+
+func (x *GetPrivateBucketResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_watchword_v1_breach_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetPrivateBucketResponse.ProtoReflect.Descriptor instead.
+func (*GetPrivateBucketResponse) Descriptor() ([]byte, []int) {
+	return file_watchword_v1_breach_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *GetPrivateBucketResponse) GetRecords() []byte {
+	if x != nil {
+		return x.Records
+	}
+	return nil
+}
+
+func (x *GetPrivateBucketResponse) GetPath() [][]byte {
+	if x != nil {
+		return x.Path
+	}
+	return nil
+}
+
+type PrivateCheckRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Version string                 `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
+	// 32 encoded elements.
+	Elements      [][]byte `protobuf:"bytes,2,rep,name=elements,proto3" json:"elements,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PrivateCheckRequest) Reset() {
+	*x = PrivateCheckRequest{}
+	mi := &file_watchword_v1_breach_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PrivateCheckRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PrivateCheckRequest) ProtoMessage() {}
+
+func (x *PrivateCheckRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_watchword_v1_breach_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PrivateCheckRequest.ProtoReflect.Descriptor instead.
+func (*PrivateCheckRequest) Descriptor() ([]byte, []int) {
+	return file_watchword_v1_breach_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *PrivateCheckRequest) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *PrivateCheckRequest) GetElements() [][]byte {
+	if x != nil {
+		return x.Elements
+	}
+	return nil
+}
+
+type PrivateCheckResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the order of the request.
+	Elements [][]byte `protobuf:"bytes,1,rep,name=elements,proto3" json:"elements,omitempty"`
+	// That all were evaluated under the key in the header of the list.
+	Proof         []byte `protobuf:"bytes,2,opt,name=proof,proto3" json:"proof,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PrivateCheckResponse) Reset() {
+	*x = PrivateCheckResponse{}
+	mi := &file_watchword_v1_breach_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PrivateCheckResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PrivateCheckResponse) ProtoMessage() {}
+
+func (x *PrivateCheckResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_watchword_v1_breach_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PrivateCheckResponse.ProtoReflect.Descriptor instead.
+func (*PrivateCheckResponse) Descriptor() ([]byte, []int) {
+	return file_watchword_v1_breach_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *PrivateCheckResponse) GetElements() [][]byte {
+	if x != nil {
+		return x.Elements
+	}
+	return nil
+}
+
+func (x *PrivateCheckResponse) GetProof() []byte {
+	if x != nil {
+		return x.Proof
+	}
+	return nil
+}
+
 type ListCorporaRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -299,7 +602,7 @@ type ListCorporaRequest struct {
 
 func (x *ListCorporaRequest) Reset() {
 	*x = ListCorporaRequest{}
-	mi := &file_watchword_v1_breach_proto_msgTypes[4]
+	mi := &file_watchword_v1_breach_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -311,7 +614,7 @@ func (x *ListCorporaRequest) String() string {
 func (*ListCorporaRequest) ProtoMessage() {}
 
 func (x *ListCorporaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_watchword_v1_breach_proto_msgTypes[4]
+	mi := &file_watchword_v1_breach_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -324,7 +627,7 @@ func (x *ListCorporaRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCorporaRequest.ProtoReflect.Descriptor instead.
 func (*ListCorporaRequest) Descriptor() ([]byte, []int) {
-	return file_watchword_v1_breach_proto_rawDescGZIP(), []int{4}
+	return file_watchword_v1_breach_proto_rawDescGZIP(), []int{10}
 }
 
 type ListCorporaResponse struct {
@@ -341,7 +644,7 @@ type ListCorporaResponse struct {
 
 func (x *ListCorporaResponse) Reset() {
 	*x = ListCorporaResponse{}
-	mi := &file_watchword_v1_breach_proto_msgTypes[5]
+	mi := &file_watchword_v1_breach_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -353,7 +656,7 @@ func (x *ListCorporaResponse) String() string {
 func (*ListCorporaResponse) ProtoMessage() {}
 
 func (x *ListCorporaResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_watchword_v1_breach_proto_msgTypes[5]
+	mi := &file_watchword_v1_breach_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -366,7 +669,7 @@ func (x *ListCorporaResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCorporaResponse.ProtoReflect.Descriptor instead.
 func (*ListCorporaResponse) Descriptor() ([]byte, []int) {
-	return file_watchword_v1_breach_proto_rawDescGZIP(), []int{5}
+	return file_watchword_v1_breach_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ListCorporaResponse) GetCorpora() []*Corpus {
@@ -421,7 +724,7 @@ type Corpus struct {
 
 func (x *Corpus) Reset() {
 	*x = Corpus{}
-	mi := &file_watchword_v1_breach_proto_msgTypes[6]
+	mi := &file_watchword_v1_breach_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -433,7 +736,7 @@ func (x *Corpus) String() string {
 func (*Corpus) ProtoMessage() {}
 
 func (x *Corpus) ProtoReflect() protoreflect.Message {
-	mi := &file_watchword_v1_breach_proto_msgTypes[6]
+	mi := &file_watchword_v1_breach_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -446,7 +749,7 @@ func (x *Corpus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Corpus.ProtoReflect.Descriptor instead.
 func (*Corpus) Descriptor() ([]byte, []int) {
-	return file_watchword_v1_breach_proto_rawDescGZIP(), []int{6}
+	return file_watchword_v1_breach_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Corpus) GetName() string {
@@ -535,7 +838,23 @@ const file_watchword_v1_breach_proto_rawDesc = "" +
 	"\x13CheckHashesResponse\x12\x16\n" +
 	"\x06counts\x18\x01 \x03(\rR\x06counts\x122\n" +
 	"\x06status\x18\x02 \x01(\x0e2\x1a.watchword.v1.BreachStatusR\x06status\x12%\n" +
-	"\x0ecorpus_version\x18\x03 \x01(\tR\rcorpusVersion\"\x14\n" +
+	"\x0ecorpus_version\x18\x03 \x01(\tR\rcorpusVersion\"1\n" +
+	"\x15GetPrivateListRequest\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\tR\aversion\"0\n" +
+	"\x16GetPrivateListResponse\x12\x16\n" +
+	"\x06header\x18\x01 \x01(\fR\x06header\"K\n" +
+	"\x17GetPrivateBucketRequest\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\tR\aversion\x12\x16\n" +
+	"\x06bucket\x18\x02 \x01(\rR\x06bucket\"H\n" +
+	"\x18GetPrivateBucketResponse\x12\x18\n" +
+	"\arecords\x18\x01 \x01(\fR\arecords\x12\x12\n" +
+	"\x04path\x18\x02 \x03(\fR\x04path\"P\n" +
+	"\x13PrivateCheckRequest\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\tR\aversion\x12\x1f\n" +
+	"\belements\x18\x02 \x03(\fB\x03\x80\x01\x01R\belements\"M\n" +
+	"\x14PrivateCheckResponse\x12\x1f\n" +
+	"\belements\x18\x01 \x03(\fB\x03\x80\x01\x01R\belements\x12\x14\n" +
+	"\x05proof\x18\x02 \x01(\fR\x05proof\"\x14\n" +
 	"\x12ListCorporaRequest\"\x99\x01\n" +
 	"\x13ListCorporaResponse\x12.\n" +
 	"\acorpora\x18\x01 \x03(\v2\x14.watchword.v1.CorpusR\acorpora\x12\x1c\n" +
@@ -551,10 +870,13 @@ const file_watchword_v1_breach_proto_rawDesc = "" +
 	"\bcanaries\x18\x06 \x01(\bR\bcanaries\x12\x16\n" +
 	"\x06ranges\x18\a \x01(\bR\x06ranges\x12\x14\n" +
 	"\x05fault\x18\b \x01(\tR\x05fault\x12\x18\n" +
-	"\arefused\x18\t \x01(\tR\arefused2\xb8\x02\n" +
+	"\arefused\x18\t \x01(\tR\arefused2\x85\x05\n" +
 	"\rBreachService\x12[\n" +
 	"\bGetRange\x12\x1d.watchword.v1.GetRangeRequest\x1a\x1e.watchword.v1.GetRangeResponse\"\x10\xea\xd1\x18\fbreach.query\x12d\n" +
-	"\vCheckHashes\x12 .watchword.v1.CheckHashesRequest\x1a!.watchword.v1.CheckHashesResponse\"\x10\xea\xd1\x18\fbreach.query\x12d\n" +
+	"\vCheckHashes\x12 .watchword.v1.CheckHashesRequest\x1a!.watchword.v1.CheckHashesResponse\"\x10\xea\xd1\x18\fbreach.query\x12m\n" +
+	"\x0eGetPrivateList\x12#.watchword.v1.GetPrivateListRequest\x1a$.watchword.v1.GetPrivateListResponse\"\x10\xea\xd1\x18\fbreach.query\x12s\n" +
+	"\x10GetPrivateBucket\x12%.watchword.v1.GetPrivateBucketRequest\x1a&.watchword.v1.GetPrivateBucketResponse\"\x10\xea\xd1\x18\fbreach.query\x12g\n" +
+	"\fPrivateCheck\x12!.watchword.v1.PrivateCheckRequest\x1a\".watchword.v1.PrivateCheckResponse\"\x10\xea\xd1\x18\fbreach.query\x12d\n" +
 	"\vListCorpora\x12 .watchword.v1.ListCorporaRequest\x1a!.watchword.v1.ListCorporaResponse\"\x10\xea\xd1\x18\fbreach.queryBEZCgithub.com/watchword-project/watchword/api/watchword/v1;watchwordv1b\x06proto3"
 
 var (
@@ -569,35 +891,47 @@ func file_watchword_v1_breach_proto_rawDescGZIP() []byte {
 	return file_watchword_v1_breach_proto_rawDescData
 }
 
-var file_watchword_v1_breach_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_watchword_v1_breach_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_watchword_v1_breach_proto_goTypes = []any{
-	(*GetRangeRequest)(nil),       // 0: watchword.v1.GetRangeRequest
-	(*GetRangeResponse)(nil),      // 1: watchword.v1.GetRangeResponse
-	(*CheckHashesRequest)(nil),    // 2: watchword.v1.CheckHashesRequest
-	(*CheckHashesResponse)(nil),   // 3: watchword.v1.CheckHashesResponse
-	(*ListCorporaRequest)(nil),    // 4: watchword.v1.ListCorporaRequest
-	(*ListCorporaResponse)(nil),   // 5: watchword.v1.ListCorporaResponse
-	(*Corpus)(nil),                // 6: watchword.v1.Corpus
-	(HashKind)(0),                 // 7: watchword.v1.HashKind
-	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
-	(BreachStatus)(0),             // 9: watchword.v1.BreachStatus
+	(*GetRangeRequest)(nil),          // 0: watchword.v1.GetRangeRequest
+	(*GetRangeResponse)(nil),         // 1: watchword.v1.GetRangeResponse
+	(*CheckHashesRequest)(nil),       // 2: watchword.v1.CheckHashesRequest
+	(*CheckHashesResponse)(nil),      // 3: watchword.v1.CheckHashesResponse
+	(*GetPrivateListRequest)(nil),    // 4: watchword.v1.GetPrivateListRequest
+	(*GetPrivateListResponse)(nil),   // 5: watchword.v1.GetPrivateListResponse
+	(*GetPrivateBucketRequest)(nil),  // 6: watchword.v1.GetPrivateBucketRequest
+	(*GetPrivateBucketResponse)(nil), // 7: watchword.v1.GetPrivateBucketResponse
+	(*PrivateCheckRequest)(nil),      // 8: watchword.v1.PrivateCheckRequest
+	(*PrivateCheckResponse)(nil),     // 9: watchword.v1.PrivateCheckResponse
+	(*ListCorporaRequest)(nil),       // 10: watchword.v1.ListCorporaRequest
+	(*ListCorporaResponse)(nil),      // 11: watchword.v1.ListCorporaResponse
+	(*Corpus)(nil),                   // 12: watchword.v1.Corpus
+	(HashKind)(0),                    // 13: watchword.v1.HashKind
+	(*timestamppb.Timestamp)(nil),    // 14: google.protobuf.Timestamp
+	(BreachStatus)(0),                // 15: watchword.v1.BreachStatus
 }
 var file_watchword_v1_breach_proto_depIdxs = []int32{
-	7,  // 0: watchword.v1.GetRangeRequest.kind:type_name -> watchword.v1.HashKind
-	8,  // 1: watchword.v1.GetRangeResponse.built:type_name -> google.protobuf.Timestamp
-	7,  // 2: watchword.v1.CheckHashesRequest.kind:type_name -> watchword.v1.HashKind
-	9,  // 3: watchword.v1.CheckHashesResponse.status:type_name -> watchword.v1.BreachStatus
-	6,  // 4: watchword.v1.ListCorporaResponse.corpora:type_name -> watchword.v1.Corpus
-	8,  // 5: watchword.v1.Corpus.built:type_name -> google.protobuf.Timestamp
-	7,  // 6: watchword.v1.Corpus.kind:type_name -> watchword.v1.HashKind
+	13, // 0: watchword.v1.GetRangeRequest.kind:type_name -> watchword.v1.HashKind
+	14, // 1: watchword.v1.GetRangeResponse.built:type_name -> google.protobuf.Timestamp
+	13, // 2: watchword.v1.CheckHashesRequest.kind:type_name -> watchword.v1.HashKind
+	15, // 3: watchword.v1.CheckHashesResponse.status:type_name -> watchword.v1.BreachStatus
+	12, // 4: watchword.v1.ListCorporaResponse.corpora:type_name -> watchword.v1.Corpus
+	14, // 5: watchword.v1.Corpus.built:type_name -> google.protobuf.Timestamp
+	13, // 6: watchword.v1.Corpus.kind:type_name -> watchword.v1.HashKind
 	0,  // 7: watchword.v1.BreachService.GetRange:input_type -> watchword.v1.GetRangeRequest
 	2,  // 8: watchword.v1.BreachService.CheckHashes:input_type -> watchword.v1.CheckHashesRequest
-	4,  // 9: watchword.v1.BreachService.ListCorpora:input_type -> watchword.v1.ListCorporaRequest
-	1,  // 10: watchword.v1.BreachService.GetRange:output_type -> watchword.v1.GetRangeResponse
-	3,  // 11: watchword.v1.BreachService.CheckHashes:output_type -> watchword.v1.CheckHashesResponse
-	5,  // 12: watchword.v1.BreachService.ListCorpora:output_type -> watchword.v1.ListCorporaResponse
-	10, // [10:13] is the sub-list for method output_type
-	7,  // [7:10] is the sub-list for method input_type
+	4,  // 9: watchword.v1.BreachService.GetPrivateList:input_type -> watchword.v1.GetPrivateListRequest
+	6,  // 10: watchword.v1.BreachService.GetPrivateBucket:input_type -> watchword.v1.GetPrivateBucketRequest
+	8,  // 11: watchword.v1.BreachService.PrivateCheck:input_type -> watchword.v1.PrivateCheckRequest
+	10, // 12: watchword.v1.BreachService.ListCorpora:input_type -> watchword.v1.ListCorporaRequest
+	1,  // 13: watchword.v1.BreachService.GetRange:output_type -> watchword.v1.GetRangeResponse
+	3,  // 14: watchword.v1.BreachService.CheckHashes:output_type -> watchword.v1.CheckHashesResponse
+	5,  // 15: watchword.v1.BreachService.GetPrivateList:output_type -> watchword.v1.GetPrivateListResponse
+	7,  // 16: watchword.v1.BreachService.GetPrivateBucket:output_type -> watchword.v1.GetPrivateBucketResponse
+	9,  // 17: watchword.v1.BreachService.PrivateCheck:output_type -> watchword.v1.PrivateCheckResponse
+	11, // 18: watchword.v1.BreachService.ListCorpora:output_type -> watchword.v1.ListCorporaResponse
+	13, // [13:19] is the sub-list for method output_type
+	7,  // [7:13] is the sub-list for method input_type
 	7,  // [7:7] is the sub-list for extension type_name
 	7,  // [7:7] is the sub-list for extension extendee
 	0,  // [0:7] is the sub-list for field type_name
@@ -616,7 +950,7 @@ func file_watchword_v1_breach_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_watchword_v1_breach_proto_rawDesc), len(file_watchword_v1_breach_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

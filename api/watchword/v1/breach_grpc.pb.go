@@ -22,9 +22,12 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	BreachService_GetRange_FullMethodName    = "/watchword.v1.BreachService/GetRange"
-	BreachService_CheckHashes_FullMethodName = "/watchword.v1.BreachService/CheckHashes"
-	BreachService_ListCorpora_FullMethodName = "/watchword.v1.BreachService/ListCorpora"
+	BreachService_GetRange_FullMethodName         = "/watchword.v1.BreachService/GetRange"
+	BreachService_CheckHashes_FullMethodName      = "/watchword.v1.BreachService/CheckHashes"
+	BreachService_GetPrivateList_FullMethodName   = "/watchword.v1.BreachService/GetPrivateList"
+	BreachService_GetPrivateBucket_FullMethodName = "/watchword.v1.BreachService/GetPrivateBucket"
+	BreachService_PrivateCheck_FullMethodName     = "/watchword.v1.BreachService/PrivateCheck"
+	BreachService_ListCorpora_FullMethodName      = "/watchword.v1.BreachService/ListCorpora"
 )
 
 // BreachServiceClient is the client API for BreachService service.
@@ -38,6 +41,16 @@ type BreachServiceClient interface {
 	GetRange(ctx context.Context, in *GetRangeRequest, opts ...grpc.CallOption) (*GetRangeResponse, error)
 	// CheckHashes looks up to 10,000 digests up.
 	CheckHashes(ctx context.Context, in *CheckHashesRequest, opts ...grpc.CallOption) (*CheckHashesResponse, error)
+	// GetPrivateList gives the header of a private list, by which everything else
+	// of it is checked. Callers know the version beforehand.
+	GetPrivateList(ctx context.Context, in *GetPrivateListRequest, opts ...grpc.CallOption) (*GetPrivateListResponse, error)
+	// GetPrivateBucket gives one bucket of a private list. It never changes, and
+	// may be kept for as long as the version is used.
+	GetPrivateBucket(ctx context.Context, in *GetPrivateBucketRequest, opts ...grpc.CallOption) (*GetPrivateBucketResponse, error)
+	// PrivateCheck evaluates blinded elements under the key of a private list
+	// (RFC 9497, VOPRF with ristretto255-SHA512), so that the caller learns what a
+	// password is in the list and the server does not learn the password.
+	PrivateCheck(ctx context.Context, in *PrivateCheckRequest, opts ...grpc.CallOption) (*PrivateCheckResponse, error)
 	// ListCorpora lists the configured corpora.
 	ListCorpora(ctx context.Context, in *ListCorporaRequest, opts ...grpc.CallOption) (*ListCorporaResponse, error)
 }
@@ -70,6 +83,36 @@ func (c *breachServiceClient) CheckHashes(ctx context.Context, in *CheckHashesRe
 	return out, nil
 }
 
+func (c *breachServiceClient) GetPrivateList(ctx context.Context, in *GetPrivateListRequest, opts ...grpc.CallOption) (*GetPrivateListResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetPrivateListResponse)
+	err := c.cc.Invoke(ctx, BreachService_GetPrivateList_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *breachServiceClient) GetPrivateBucket(ctx context.Context, in *GetPrivateBucketRequest, opts ...grpc.CallOption) (*GetPrivateBucketResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetPrivateBucketResponse)
+	err := c.cc.Invoke(ctx, BreachService_GetPrivateBucket_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *breachServiceClient) PrivateCheck(ctx context.Context, in *PrivateCheckRequest, opts ...grpc.CallOption) (*PrivateCheckResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PrivateCheckResponse)
+	err := c.cc.Invoke(ctx, BreachService_PrivateCheck_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *breachServiceClient) ListCorpora(ctx context.Context, in *ListCorporaRequest, opts ...grpc.CallOption) (*ListCorporaResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListCorporaResponse)
@@ -91,6 +134,16 @@ type BreachServiceServer interface {
 	GetRange(context.Context, *GetRangeRequest) (*GetRangeResponse, error)
 	// CheckHashes looks up to 10,000 digests up.
 	CheckHashes(context.Context, *CheckHashesRequest) (*CheckHashesResponse, error)
+	// GetPrivateList gives the header of a private list, by which everything else
+	// of it is checked. Callers know the version beforehand.
+	GetPrivateList(context.Context, *GetPrivateListRequest) (*GetPrivateListResponse, error)
+	// GetPrivateBucket gives one bucket of a private list. It never changes, and
+	// may be kept for as long as the version is used.
+	GetPrivateBucket(context.Context, *GetPrivateBucketRequest) (*GetPrivateBucketResponse, error)
+	// PrivateCheck evaluates blinded elements under the key of a private list
+	// (RFC 9497, VOPRF with ristretto255-SHA512), so that the caller learns what a
+	// password is in the list and the server does not learn the password.
+	PrivateCheck(context.Context, *PrivateCheckRequest) (*PrivateCheckResponse, error)
 	// ListCorpora lists the configured corpora.
 	ListCorpora(context.Context, *ListCorporaRequest) (*ListCorporaResponse, error)
 	mustEmbedUnimplementedBreachServiceServer()
@@ -108,6 +161,15 @@ func (UnimplementedBreachServiceServer) GetRange(context.Context, *GetRangeReque
 }
 func (UnimplementedBreachServiceServer) CheckHashes(context.Context, *CheckHashesRequest) (*CheckHashesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CheckHashes not implemented")
+}
+func (UnimplementedBreachServiceServer) GetPrivateList(context.Context, *GetPrivateListRequest) (*GetPrivateListResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetPrivateList not implemented")
+}
+func (UnimplementedBreachServiceServer) GetPrivateBucket(context.Context, *GetPrivateBucketRequest) (*GetPrivateBucketResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetPrivateBucket not implemented")
+}
+func (UnimplementedBreachServiceServer) PrivateCheck(context.Context, *PrivateCheckRequest) (*PrivateCheckResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PrivateCheck not implemented")
 }
 func (UnimplementedBreachServiceServer) ListCorpora(context.Context, *ListCorporaRequest) (*ListCorporaResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListCorpora not implemented")
@@ -169,6 +231,60 @@ func _BreachService_CheckHashes_Handler(srv interface{}, ctx context.Context, de
 	return interceptor(ctx, in, info, handler)
 }
 
+func _BreachService_GetPrivateList_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetPrivateListRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BreachServiceServer).GetPrivateList(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: BreachService_GetPrivateList_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BreachServiceServer).GetPrivateList(ctx, req.(*GetPrivateListRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _BreachService_GetPrivateBucket_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetPrivateBucketRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BreachServiceServer).GetPrivateBucket(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: BreachService_GetPrivateBucket_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BreachServiceServer).GetPrivateBucket(ctx, req.(*GetPrivateBucketRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _BreachService_PrivateCheck_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PrivateCheckRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BreachServiceServer).PrivateCheck(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: BreachService_PrivateCheck_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BreachServiceServer).PrivateCheck(ctx, req.(*PrivateCheckRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _BreachService_ListCorpora_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListCorporaRequest)
 	if err := dec(in); err != nil {
@@ -201,6 +317,18 @@ var BreachService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "CheckHashes",
 			Handler:    _BreachService_CheckHashes_Handler,
+		},
+		{
+			MethodName: "GetPrivateList",
+			Handler:    _BreachService_GetPrivateList_Handler,
+		},
+		{
+			MethodName: "GetPrivateBucket",
+			Handler:    _BreachService_GetPrivateBucket_Handler,
+		},
+		{
+			MethodName: "PrivateCheck",
+			Handler:    _BreachService_PrivateCheck_Handler,
 		},
 		{
 			MethodName: "ListCorpora",

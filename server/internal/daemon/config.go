@@ -41,6 +41,7 @@ type Config struct {
 	Postgres  Postgres  `yaml:"postgres"`
 	Corpora   []Corpus  `yaml:"corpora"`
 	Range     Range     `yaml:"range"`
+	Private   Private   `yaml:"private"`
 	Limits    Limits    `yaml:"limits"`
 	Tenants   []Tenant  `yaml:"tenants"`
 	Pepper    Pepper    `yaml:"pepper"`
@@ -297,6 +298,22 @@ type Range struct {
 	Padding string `yaml:"padding"`
 }
 
+// Private is about lists that others ask without showing a password.
+type Private struct {
+	// Lists are offered, each under its version, which whoever asks knows. Two at
+	// a time let callers change over. Default: none.
+	Lists []PrivateList `yaml:"lists"`
+	// ChecksPerSecond bounds each caller, whose every check is up to 32 guesses
+	// at what is listed. Default 5.
+	ChecksPerSecond float64 `yaml:"checks_per_second"`
+}
+
+// PrivateList names the files that corpus private build wrote.
+type PrivateList struct {
+	Path    string `yaml:"path"`
+	KeyFile string `yaml:"key_file"`
+}
+
 // Limits bound each caller; 0 is off.
 type Limits struct {
 	PerKeyRPS         float64 `yaml:"per_key_rps"`
@@ -372,11 +389,15 @@ func Default() Config {
 		Store:    Store{Kind: "embedded"},
 		Redis:    Redis{Addrs: []string{"127.0.0.1:6379"}, Mode: "single"},
 		Events:   Events{Sink: "file"},
+		Private:  Private{ChecksPerSecond: 5},
 	}
 }
 
 // maxSlots bounds hashing.slots.
 const maxSlots = 1024
+
+// maxChecks bounds private.checks_per_second.
+const maxChecks = 10_000
 
 // maxConfig bounds a configuration file.
 const maxConfig = 1 << 20
@@ -517,6 +538,14 @@ func (c Config) check() error {
 	if !(c.Limits.PerKeyRPS >= 0) || math.IsInf(c.Limits.PerKeyRPS, 1) || c.Limits.PerKeyConcurrency < 0 { // NaN is not >= 0
 		return errors.New("configuration: limits must be numbers that are not negative")
 	}
+	if !(c.Private.ChecksPerSecond > 0) || c.Private.ChecksPerSecond > maxChecks {
+		return fmt.Errorf("configuration: private.checks_per_second must be above 0 and at most %d", maxChecks)
+	}
+	for i, l := range c.Private.Lists {
+		if l.Path == "" || l.KeyFile == "" {
+			return fmt.Errorf("configuration: private.lists[%d] needs both path and key_file", i)
+		}
+	}
 	for i, n := range c.Doctor.Neighbours {
 		if err := exposure.CheckNeighbour(n); err != nil {
 			return fmt.Errorf("configuration: doctor.neighbours[%d]: %w", i, err)
@@ -546,6 +575,9 @@ func (c *Config) resolve(base string) {
 		for j := range c.Corpora[i].SignedBy {
 			paths = append(paths, &c.Corpora[i].SignedBy[j])
 		}
+	}
+	for i := range c.Private.Lists {
+		paths = append(paths, &c.Private.Lists[i].Path, &c.Private.Lists[i].KeyFile)
 	}
 	for i := range c.Pepper.Keys {
 		paths = append(paths, &c.Pepper.Keys[i].File)

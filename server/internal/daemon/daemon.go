@@ -405,6 +405,10 @@ func (s *Server) open(ctx context.Context, c Config, dir dataDir, v *verifier.Ve
 	if err != nil {
 		return fmt.Errorf("configuration: range.anonymous_from: %w", err)
 	}
+	lists, err := openPrivate(&c)
+	if err != nil {
+		return err
+	}
 	others := false
 	for _, k := range keyring.List("*") {
 		others = others || k.Preset != identity.PresetOwner && k.Live(time.Now())
@@ -430,7 +434,7 @@ func (s *Server) open(ctx context.Context, c Config, dir dataDir, v *verifier.Ve
 		}
 	}
 	s.rpc, err = rpc.New(ctx, rpc.Config{
-		Verifier: v, Keyring: keyring, Book: s.book, Audits: s.audits, Rotate: s.rotatePepper(v), Backup: s.backup, DestroyTenant: s.destroyTenant(v), Access: access, Log: s.log, TLS: tlsConfig,
+		Verifier: v, Keyring: keyring, Book: s.book, Audits: s.audits, Private: lists, Rotate: s.rotatePepper(v), Backup: s.backup, DestroyTenant: s.destroyTenant(v), Access: access, Log: s.log, TLS: tlsConfig,
 		Hosts: c.Listen.Hosts, AnyHost: tlsConfig != nil && len(c.Listen.Hosts) == 0, Origins: c.Listen.CORSOrigins,
 		AnonymousRange: anonymous, Ready: s.unready, Envoy: c.Listen.Envoy, Browser: browser, Journal: s.journal,
 		Now: now, Installation: installation{s, v}, Observer: s.observer(),

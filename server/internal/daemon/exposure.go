@@ -368,6 +368,10 @@ func (f *facts) addFiles(c Config, dir dataDir) {
 	for _, x := range c.Corpora {
 		add("corpus "+x.Name, x.Path, false, false)
 	}
+	for i, l := range c.Private.Lists {
+		add(fmt.Sprintf("private.lists[%d].path", i), l.Path, false, false)
+		add(fmt.Sprintf("private.lists[%d].key_file", i), l.KeyFile, true, false)
+	}
 }
 
 func (f *facts) addOutgoing(c Config) {

@@ -21,7 +21,8 @@ const maxHashes = 10_000
 
 type breachService struct {
 	watchwordv1.UnimplementedBreachServiceServer
-	v *verifier.Verifier
+	v       *verifier.Verifier
+	private *Private
 }
 
 var hashKinds = map[watchwordv1.HashKind]verifier.HashKind{

@@ -86,6 +86,7 @@ var quiet = []string{
 	"AdminService/ListKeys", "AdminService/ListEvents", "AdminService/VerifyEvents", "AdminService/GetExposure", "AdminService/GetEvidence", "AdminService/ListTenants",
 	"AuditService/GetAudit", "AuditService/ListAudits", "AuditService/WatchAudit",
 	"BreachService/GetRange", "BreachService/CheckHashes", "BreachService/ListCorpora",
+	"BreachService/GetPrivateList", "BreachService/GetPrivateBucket", "BreachService/PrivateCheck",
 	"CredentialService/GetCredential", "CredentialService/VerifyPassword",
 	"LoginThrottleService/BeginAttempt", "LoginThrottleService/CompleteAttempt", "LoginThrottleService/ReportAttempt",
 	"LoginThrottleService/GetThrottleState", "LoginThrottleService/WatchSignals",

@@ -41,6 +41,8 @@ type Config struct {
 	Keyring  *identity.Keyring
 	Book     *policybook.Book
 	Audits   Audits
+	// Private are the private lists on offer; nil means none.
+	Private *Private
 	// Rotate makes a pepper key active, a new one for an empty id, and tells how
 	// many records were sealed under it and how many were not.
 	Rotate func(ctx context.Context, id string) (active string, sealed, left int, err error)
@@ -125,7 +127,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	watchwordv1.RegisterPasswordServiceServer(services, &passwordService{v: cfg.Verifier})
 	watchwordv1.RegisterCredentialServiceServer(services, &credentialService{v: cfg.Verifier})
 	watchwordv1.RegisterLoginThrottleServiceServer(services, &throttleService{v: cfg.Verifier, ending: s.ending})
-	watchwordv1.RegisterBreachServiceServer(services, &breachService{v: cfg.Verifier})
+	watchwordv1.RegisterBreachServiceServer(services, &breachService{v: cfg.Verifier, private: cfg.Private})
 	watchwordv1.RegisterPolicyServiceServer(services, &policyService{v: cfg.Verifier, book: cfg.Book})
 	watchwordv1.RegisterAuditServiceServer(services, &auditService{audits: cfg.Audits, ending: s.ending})
 	watchwordv1.RegisterAdminServiceServer(services, &adminService{keys: cfg.Keyring, rotate: cfg.Rotate, now: now, gone: cfg.Access.Gone, installation: cfg.Installation})

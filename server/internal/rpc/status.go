@@ -105,6 +105,8 @@ func statusOf(ctx context.Context, err error, id string) *status.Status {
 		return malformed("MALFORMED_REQUEST", "pageToken", ErrAuditToken.Error())
 	case errors.Is(err, ErrAuditState):
 		return with(codes.FailedPrecondition, ErrAuditState.Error(), info("AUDIT_STATE", nil))
+	case errors.Is(err, errUnknownList):
+		return with(codes.NotFound, errUnknownList.Error())
 	case errors.Is(err, verifier.ErrUnknownPolicy):
 		return with(codes.NotFound, "no such policy")
 	case errors.Is(err, policybook.ErrUnknownVersion):
