@@ -101,7 +101,7 @@ func (c *Client) privateBucket(ctx context.Context, h *private.Header, id uint32
 	if b != nil {
 		return b, nil
 	}
-	r, err := c.breaches.GetPrivateBucket(ctx, &watchwordv1.GetPrivateBucketRequest{Version: c.privateVersion.String(), Bucket: id})
+	r, err := c.breaches.GetPrivateBucket(ctx, &watchwordv1.GetPrivateBucketRequest{Version: c.privateVersion.String(), Bucket: &id})
 	if err != nil {
 		return nil, failure(err)
 	}

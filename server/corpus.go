@@ -29,6 +29,7 @@ type corpusCmd struct {
 	Key      corpusKeyCmd      `cmd:"" help:"Make a key that signs manifests."`
 	Fetch    corpusFetchCmd    `cmd:"" help:"Download range files, resuming where it stopped."`
 	Export   corpusExportCmd   `cmd:"" help:"Write an index as HASH:COUNT lines to standard output."`
+	Private  corpusPrivateCmd  `cmd:"" help:"Make lists that others ask without showing the password."`
 }
 
 // interruptible runs f with a context that a signal ends.

@@ -382,9 +382,10 @@ func (x *GetPrivateListResponse) GetHeader() []byte {
 }
 
 type GetPrivateBucketRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Version       string                 `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
-	Bucket        uint32                 `protobuf:"varint,2,opt,name=bucket,proto3" json:"bucket,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Version string                 `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
+	// As long on the wire for every bucket.
+	Bucket        *uint32 `protobuf:"fixed32,2,opt,name=bucket,proto3,oneof" json:"bucket,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -427,8 +428,8 @@ func (x *GetPrivateBucketRequest) GetVersion() string {
 }
 
 func (x *GetPrivateBucketRequest) GetBucket() uint32 {
-	if x != nil {
-		return x.Bucket
+	if x != nil && x.Bucket != nil {
+		return *x.Bucket
 	}
 	return 0
 }
@@ -842,10 +843,11 @@ const file_watchword_v1_breach_proto_rawDesc = "" +
 	"\x15GetPrivateListRequest\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\"0\n" +
 	"\x16GetPrivateListResponse\x12\x16\n" +
-	"\x06header\x18\x01 \x01(\fR\x06header\"K\n" +
+	"\x06header\x18\x01 \x01(\fR\x06header\"[\n" +
 	"\x17GetPrivateBucketRequest\x12\x18\n" +
-	"\aversion\x18\x01 \x01(\tR\aversion\x12\x16\n" +
-	"\x06bucket\x18\x02 \x01(\rR\x06bucket\"H\n" +
+	"\aversion\x18\x01 \x01(\tR\aversion\x12\x1b\n" +
+	"\x06bucket\x18\x02 \x01(\aH\x00R\x06bucket\x88\x01\x01B\t\n" +
+	"\a_bucket\"H\n" +
 	"\x18GetPrivateBucketResponse\x12\x18\n" +
 	"\arecords\x18\x01 \x01(\fR\arecords\x12\x12\n" +
 	"\x04path\x18\x02 \x03(\fR\x04path\"P\n" +
@@ -944,6 +946,7 @@ func file_watchword_v1_breach_proto_init() {
 	}
 	file_watchword_v1_options_proto_init()
 	file_watchword_v1_types_proto_init()
+	file_watchword_v1_breach_proto_msgTypes[6].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

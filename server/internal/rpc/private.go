@@ -73,6 +73,9 @@ func (s *breachService) GetPrivateBucket(_ context.Context, m *watchwordv1.GetPr
 	if err != nil {
 		return nil, err
 	}
+	if m.Bucket == nil {
+		return nil, &fieldError{"bucket", "missing"}
+	}
 	records, path, err := l.Read(m.GetBucket())
 	if err != nil {
 		return nil, &fieldError{"bucket", "the list has no such bucket"}
