@@ -133,3 +133,8 @@ func ResealFrame(file []byte) {
 	binary.LittleEndian.PutUint32(file[fileHeaderSize-4:], crcOf(file[:fileHeaderSize-4]))
 	putFooter(file[len(file)-footerSize:], file[:fileHeaderSize], file[fileHeaderSize:dataStart], uint64(len(file)))
 }
+
+// TweakLeet and LeetMaps are what is written for letters.
+const TweakLeet = tweakLeet
+
+var LeetMaps = &leetMaps

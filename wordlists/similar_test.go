@@ -106,3 +106,58 @@ func FuzzTweaks(f *testing.F) {
 		}
 	})
 }
+
+// TestStems: a stem is the same for whatever is written for a letter, and kept
+// by most tweaks.
+func TestStems(t *testing.T) {
+	stem := func(s string) string { return string(wordlists.AppendStem(nil, []byte(s))) }
+	for _, alike := range [][]string{
+		{"password", "PASSWORD", "p@ssw0rd", "Pa$$word2024!", "ｐａｓｓ", "passing"},
+		{"letmein", "1etm3in", "LETM31N!!"},
+		{"夏天快乐", "夏天快乐2024", "夏天快乐！"},
+		{"123456", "1234", "12345678"},
+		{"hello", "hell0", "Hello1"},
+		{"", ""},
+	} {
+		for _, s := range alike[1:] {
+			if stem(s) != stem(alike[0]) {
+				t.Errorf("the stems of %q and %q are %q and %q", s, alike[0], stem(s), stem(alike[0]))
+			}
+		}
+	}
+	for _, apart := range [][2]string{{"password", "mustang"}, {"1990", "1991"}, {"夏天快乐", "冬天快乐"}, {"\xff\xfe", "\xff\xfd"}} {
+		if stem(apart[0]) == stem(apart[1]) {
+			t.Errorf("%q and %q have one stem", apart[0], apart[1])
+		}
+	}
+	for i := 0; i < len(wordlists.TweakLeet); i += 2 {
+		word := []byte("xx" + wordlists.TweakLeet[i:i+1])
+		if got, want := stem("xx"+wordlists.TweakLeet[i+1:i+2]), stem(string(word)); got != want {
+			t.Errorf("%q for %q changes the stem", wordlists.TweakLeet[i+1], wordlists.TweakLeet[i])
+		}
+	}
+	for _, m := range wordlists.LeetMaps {
+		for c, letter := range m {
+			if got, want := stem("xx"+string(rune(c))), stem("xx"+string(rune(letter))); byte(c) != letter && got != want {
+				t.Errorf("%q for %q changes the stem", rune(c), letter)
+			}
+		}
+	}
+	n, kept, all := 0, 0, 0
+	for w := range wordlists.Ranked() {
+		if n++; n%100 != 0 {
+			continue
+		}
+		for tweak := range wordlists.Tweaks([]byte(w), wordlists.MaxTweaks) {
+			all++
+			if stem(string(tweak)) == stem(w) {
+				kept++
+			}
+		}
+	}
+	if share := float64(kept) / float64(all); share < 0.85 || share > 1 {
+		t.Errorf("%.3f of the tweaks keep the stem, want 0.85 or more", share)
+	} else {
+		t.Logf("%.3f of %d tweaks keep the stem", share, all)
+	}
+}

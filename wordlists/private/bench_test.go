@@ -61,6 +61,33 @@ func BenchmarkCheck(b *testing.B) {
 		b.ReportMetric(float64(down), "B-down")
 		b.ReportMetric(float64(down+h.BucketSize()+32*h.Bits), "B-down-new-bucket")
 	})
+	b.Run("told", func(b *testing.B) {
+		// How often the first guess is right of one who knows how popular each
+		// password is (as the inverse of its rank), and nothing else, the bucket,
+		// or the prefix of a range.
+		var all, buckets, ranges float64
+		first := map[uint32]bool{}
+		prefixes := map[uint32]bool{}
+		rank := 0.0
+		for w := range ranked(listed) {
+			rank++
+			all += 1 / rank
+			if id := a.Bucket(w); !first[id] {
+				first[id] = true
+				buckets += 1 / rank
+			}
+			sum := sha1.Sum(w)
+			if prefix := binary.BigEndian.Uint32(sum[:]) >> 12; !prefixes[prefix] {
+				prefixes[prefix] = true
+				ranges += 1 / rank
+			}
+		}
+		for b.Loop() {
+		}
+		b.ReportMetric(100/all, "%-nothing")
+		b.ReportMetric(100*buckets/all, "%-bucket")
+		b.ReportMetric(100*ranges/all, "%-range")
+	})
 	b.Run("range", func(b *testing.B) {
 		x := index(b)
 		sum := sha1.Sum([]byte("sunflower1"))

@@ -11,6 +11,9 @@ import (
 // Parse reads a header of any version.
 var Parse = parseHeader
 
+// Bucket gives the number of the bucket of a password in NFC.
+func (a *Asker) Bucket(pw []byte) uint32 { return bucketOf(stemHash(pw), a.list.Bits) }
+
 // FinishUnverified is Finish as it would be without its check of the proof: the
 // blinds are taken off, and RFC 9497, 3.3.1, gives the outputs.
 func FinishUnverified(q *Question, elements [][]byte, bucket *Bucket) (Result, error) {

@@ -43,10 +43,10 @@
 // # What is not detected
 //
 // A list that leaves out what it should have: the version vouches for being the
-// same list for everybody, not for being complete. Variants whose stem is
-// another one lie in other buckets and are left out: about one in forty of the
-// likeliest. Of passwords that are not listed, one in 2^59 divided by the records
-// of a bucket is taken for one that is.
+// same list for everybody, not for being complete. About one in eleven variants
+// begins otherwise than the password; it lies in another bucket and is not asked
+// for. Of passwords that are not listed, one in 2^59 divided by the records of a
+// bucket is taken for one that is, or is near to one.
 //
 // Records are made from plaintext: a digest of a password tells neither stem nor
 // variants, and a private form of a corpus of SHA-1 or NTLM digests would be a
