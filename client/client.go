@@ -86,8 +86,7 @@ type Client struct {
 	breaches    watchwordv1.BreachServiceClient
 	admin       watchwordv1.AdminServiceClient
 
-	privateVersion private.Version
-	private        privateList
+	private *privateList // nil without Options.PrivateList
 }
 
 // retries lets calls that change nothing be tried again when the server could
@@ -137,12 +136,13 @@ func New(o Options) (*Client, error) {
 	if o.Timeout == 0 {
 		o.Timeout = DefaultTimeout
 	}
-	var version private.Version
+	var list *privateList
 	if o.PrivateList != "" {
-		var err error
-		if version, err = private.ParseVersion(o.PrivateList); err != nil {
+		version, err := private.ParseVersion(o.PrivateList)
+		if err != nil {
 			return nil, err
 		}
+		list = &privateList{version: version}
 	}
 	key, err := o.key()
 	if err != nil {
@@ -171,7 +171,7 @@ func New(o Options) (*Client, error) {
 		breaches:    watchwordv1.NewBreachServiceClient(conn),
 		admin:       watchwordv1.NewAdminServiceClient(conn),
 
-		privateVersion: version,
+		private: list,
 	}, nil
 }
 

@@ -30,6 +30,8 @@ const maxBuckets = 16 << 20
 
 // privateList is what is kept of the list.
 type privateList struct {
+	version private.Version
+
 	mu      sync.Mutex
 	header  *private.Header
 	buckets map[uint32]*private.Bucket
@@ -41,7 +43,7 @@ type privateList struct {
 // What the server learns is told in the package
 // [github.com/watchword-project/watchword/wordlists/private].
 func (c *Client) PrivateCheck(ctx context.Context, password string) (found, similar bool, err error) {
-	if c.privateVersion == (private.Version{}) {
+	if c.private == nil {
 		return false, false, ErrNoPrivateList
 	}
 	h, err := c.privateHeader(ctx)
@@ -59,7 +61,7 @@ func (c *Client) PrivateCheck(ctx context.Context, password string) (found, simi
 	if err != nil {
 		return false, false, err
 	}
-	r, err := c.breaches.PrivateCheck(ctx, &watchwordv1.PrivateCheckRequest{Version: c.privateVersion.String(), Elements: q.Elements})
+	r, err := c.breaches.PrivateCheck(ctx, &watchwordv1.PrivateCheckRequest{Version: c.private.version.String(), Elements: q.Elements})
 	if err != nil {
 		return false, false, failure(err)
 	}
@@ -78,11 +80,11 @@ func (c *Client) privateHeader(ctx context.Context) (*private.Header, error) {
 	if h != nil {
 		return h, nil
 	}
-	r, err := c.breaches.GetPrivateList(ctx, &watchwordv1.GetPrivateListRequest{Version: c.privateVersion.String()})
+	r, err := c.breaches.GetPrivateList(ctx, &watchwordv1.GetPrivateListRequest{Version: c.private.version.String()})
 	if err != nil {
 		return nil, failure(err)
 	}
-	if h, err = private.ParseHeader(r.GetHeader(), c.privateVersion); err != nil {
+	if h, err = private.ParseHeader(r.GetHeader(), c.private.version); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrPrivateAnswer, err)
 	}
 	c.private.mu.Lock()
@@ -101,7 +103,7 @@ func (c *Client) privateBucket(ctx context.Context, h *private.Header, id uint32
 	if b != nil {
 		return b, nil
 	}
-	r, err := c.breaches.GetPrivateBucket(ctx, &watchwordv1.GetPrivateBucketRequest{Version: c.privateVersion.String(), Bucket: &id})
+	r, err := c.breaches.GetPrivateBucket(ctx, &watchwordv1.GetPrivateBucketRequest{Version: c.private.version.String(), Bucket: &id})
 	if err != nil {
 		return nil, failure(err)
 	}

@@ -4,6 +4,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/watchword-project/watchword/server/servertest"
+	"github.com/watchword-project/watchword/wordlists/private"
 )
 
 func TestMain(m *testing.M) {
@@ -20,17 +22,38 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs the sessions in testdata, each against a server of its own.
 func TestScripts(t *testing.T) {
+	config, version := privateList(t)
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
 		Setup: func(e *testscript.Env) error {
-			s := servertest.New(e.T().(testing.TB))
+			s := servertest.Start(e.T().(testing.TB), servertest.Options{Config: config})
+			e.Setenv("WATCHWORD_PRIVATE_LIST", version)
 			e.Setenv("WATCHWORD_ADDR", s.GRPCAddr)
 			e.Setenv("WATCHWORD_KEY_FILE", filepath.Join(s.DataDir, "admin.key"))
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"raw": raw, "firstword": firstWord},
 	})
+}
+
+// privateList makes a private list, and gives the configuration of a server that
+// has it.
+func privateList(t *testing.T) (config, version string) {
+	t.Helper()
+	key, err := private.NewKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "list.wwpr")
+	if err := os.WriteFile(path+".key", key.Text(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h, _, err := private.Build(t.Context(), path, private.BuildOptions{Words: private.Lines(strings.NewReader("sunflower\n")), Key: key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("private: {lists: [{path: %s, key_file: %s.key}]}", path, path), h.Version().String()
 }
 
 // raw writes a file of bytes that a script cannot spell: \r and \n are escapes,

@@ -6,7 +6,9 @@ package servertest_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha1"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,6 +26,7 @@ import (
 	watchwordv1 "github.com/watchword-project/watchword/api/watchword/v1"
 	"github.com/watchword-project/watchword/client"
 	"github.com/watchword-project/watchword/server/servertest"
+	"github.com/watchword-project/watchword/wordlists"
 	"github.com/watchword-project/watchword/wordlists/private"
 )
 
@@ -326,4 +329,36 @@ func serve(t testing.TB, b *between) (addr string) {
 	go s.Serve(l)
 	t.Cleanup(s.Stop)
 	return l.Addr().String()
+}
+
+// BenchmarkPrivateCheck asks a server over the loopback for a password: privately
+// with the bucket at hand, and by a range of the same list.
+func BenchmarkPrivateCheck(b *testing.B) {
+	entry, version := privateList(b, "sunflower\n"+strings.Join(manyWords(20_000), "\n"))
+	corpus := filepath.Join(b.TempDir(), "a.wwix")
+	_, err := wordlists.Build(b.Context(), wordlists.BuildOptions{Reader: strings.NewReader("sunflower\n" + strings.Join(manyWords(20_000), "\n")),
+		Out: corpus, Kind: wordlists.SHA1, From: wordlists.FromWords, Full: true, Name: "a"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	s := servertest.Start(b, servertest.Options{Config: "corpora: [{name: a, path: " + corpus + "}]\nprivate: {checks_per_second: 10000, lists: [" + entry + "]}"})
+	c := asker(b, s.GRPCAddr, s.Key, version)
+	b.Run("private", func(b *testing.B) {
+		for b.Loop() {
+			if found, _, err := c.PrivateCheck(b.Context(), "sunflower"); !found || err != nil {
+				b.Fatal(found, err)
+			}
+		}
+	})
+	b.Run("range", func(b *testing.B) {
+		raw := watchwordv1.NewBreachServiceClient(c.Conn())
+		for b.Loop() {
+			sum := sha1.Sum([]byte("sunflower"))
+			digest := strings.ToUpper(hex.EncodeToString(sum[:]))
+			r, err := raw.GetRange(b.Context(), &watchwordv1.GetRangeRequest{Prefix: digest[:5], Padding: true})
+			if err != nil || !bytes.Contains(r.GetBody(), []byte(digest[5:])) {
+				b.Fatal(err)
+			}
+		}
+	})
 }
