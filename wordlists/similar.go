@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The watchword authors
 
-//go:build !wasip1
-
 package wordlists
 
 import (

@@ -29,7 +29,8 @@ export class WatchwordError extends Error {
   }
 }
 
-export async function open(read, { list = true, expect } = {}) {
+// consistent checks what can be before anything is fetched.
+export function consistent(expect) {
   if (manifest.version !== version) {
     throw new WatchwordError("ENGINE_STALE", `this loader is of version ${version}, its manifest of ${manifest.version}`);
   }
@@ -39,15 +40,16 @@ export async function open(read, { list = true, expect } = {}) {
   if (globalThis.crypto?.subtle === undefined) {
     throw new WatchwordError("ENGINE_UNVERIFIED", "files can be verified only on pages that came over HTTPS or from this machine");
   }
+}
+
+export async function open(read, { list = true, expect } = {}) {
+  consistent(expect);
   const [packed, strength, common] = await Promise.all([
     verified(read, "engine.wasm.gz"),
     verified(read, "strength.bin"),
     list ? verified(read, "list.bin") : null,
   ]);
-  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
-  const module = await WebAssembly.compile(await new Response(stream).arrayBuffer());
-  const core = new Core();
-  await core.start(module);
+  const core = await start(packed);
   core.table(1, strength);
   if (common !== null) {
     core.table(2, common);
@@ -55,9 +57,18 @@ export async function open(read, { list = true, expect } = {}) {
   return new Engine(core, core.call("open"));
 }
 
+// start unpacks a module that is verified, and starts it.
+export async function start(packed) {
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+  const module = await WebAssembly.compile(await new Response(stream).arrayBuffer());
+  const core = new Core();
+  await core.start(module);
+  return core;
+}
+
 // verified reads a file and compares it with the manifest before anything is
 // done with it.
-async function verified(read, name) {
+export async function verified(read, name) {
   const want = manifest.files[name];
   let bytes;
   try {
@@ -234,7 +245,7 @@ function json(value, most, reason) {
   return text;
 }
 
-function secret(password) {
+export function secret(password) {
   if (typeof password !== "string") {
     throw new TypeError("a password is a string");
   }

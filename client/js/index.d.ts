@@ -125,7 +125,32 @@ export interface LoadOptions {
 /** Fetches and verifies the engine's files, and starts it. */
 export function load(options?: LoadOptions): Promise<Engine>;
 
+/** Whether a password is listed, or a near variant is. */
+export interface PrivateResult {
+  found: boolean;
+  similar: boolean;
+}
+
+export interface PrivateList {
+  readonly version: string;
+  /** Asks the list. Throws PRIVATE_ANSWER for an answer that is not the list's: nothing is known then. */
+  check(password: string): Promise<PrivateResult>;
+}
+
+export interface PrivateOptions {
+  /** Where the files are, if not beside this module. */
+  base?: string | URL;
+  /** The list's version, 64 hexadecimal digits, as its keeper gave it out: part of the page, never an answer of the service. */
+  version: string;
+  /** Sends a body to a path of the service, best through your own back end, which has the key; gives the parsed answer. */
+  post(path: string, body: string): Promise<unknown>;
+}
+
+/** Fetches and verifies the module for private checks, which the engine does without, and the header of the list. */
+export function loadPrivate(options: PrivateOptions): Promise<PrivateList>;
+
 export type Reason =
+  | "PRIVATE_ANSWER"
   | "ENGINE_UNAVAILABLE"
   | "ENGINE_UNVERIFIED"
   | "ENGINE_DIGEST"

@@ -12,5 +12,5 @@ import "embed"
 
 // Files are what a page may fetch.
 //
-//go:embed index.js engine.js manifest.js index.d.ts engine.wasm.gz LICENSE NOTICE THIRD-PARTY example
+//go:embed index.js engine.js manifest.js index.d.ts engine.wasm.gz private.js private.wasm.gz LICENSE NOTICE THIRD-PARTY example
 var Files embed.FS

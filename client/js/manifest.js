@@ -4,16 +4,20 @@
 // Made by server/browser: the files that make one engine.
 export const manifest = {
   "version": "0.1.0",
-  "id": "dc9047606a40c442620a5bc818226ea91526554448c16d59e1b201aa8da9eb66",
+  "id": "732a26835745e84eddec37aad2e47d8098ee5b8ec485e42b0409fdce03721c9e",
   "go": "go1.26.8",
   "files": {
     "engine.wasm.gz": {
-      "bytes": 1893441,
-      "sha256": "fe91976de50ab25d742c8905d6db7267518b13ce928d965472d021d1d7fd926d"
+      "bytes": 1894105,
+      "sha256": "09d5ecb42bd441f044ce7a98966324e2b186e68ec40810801ae6516343fc9a8b"
     },
     "list.bin": {
       "bytes": 1224681,
       "sha256": "280d20811aa05e0629adbfe7b39e0b8e8febcc6f3c75c8ef552bdc862f715917"
+    },
+    "private.wasm.gz": {
+      "bytes": 1578434,
+      "sha256": "666567419971c2dda4dcf412bf66f7ce354dbf3ff7083380b4f6d6523a9bc157"
     },
     "strength.bin": {
       "bytes": 3499617,

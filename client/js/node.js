@@ -6,13 +6,22 @@
 import { readFile, stat } from "node:fs/promises";
 
 import { open, WatchwordError } from "./engine.js";
+import { open as openPrivate } from "./private.js";
 
 export { WatchwordError };
 
-export function load(options = {}) {
+const reader = (options) => {
   const base = new URL(options.base ?? "./", import.meta.url);
-  return open(async (name, most) => {
+  return async (name, most) => {
     const file = new URL(name, base);
     return (await stat(file)).size > most ? null : await readFile(file);
-  }, options);
+  };
+};
+
+export function load(options = {}) {
+  return open(reader(options), options);
+}
+
+export function loadPrivate(options) {
+  return openPrivate(reader(options), options);
 }

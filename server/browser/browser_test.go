@@ -57,8 +57,8 @@ func TestInStep(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(made) != 8 {
-		t.Errorf("%d files were made, want 8 with package.json", len(made))
+	if len(made) != 9 {
+		t.Errorf("%d files were made, want 9 with package.json", len(made))
 	}
 	for _, f := range made {
 		want, got := unpacked(t, filepath.Join(dir, f.Name())), unpacked(t, filepath.Join(pkg, f.Name()))
@@ -107,7 +107,7 @@ func TestPackage(t *testing.T) {
 		}
 	}
 	readme := string(unpacked(t, pkg+"/README.md"))
-	for _, name := range []string{"engine.wasm.gz", "strength.bin", "list.bin"} {
+	for _, name := range []string{"engine.wasm.gz", "strength.bin", "list.bin", "private.wasm.gz"} {
 		info, err := os.Stat(filepath.Join(pkg, name))
 		if err != nil {
 			t.Fatal(err)

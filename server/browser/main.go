@@ -100,37 +100,42 @@ func recorded(dir string) (string, error) {
 	return string(m[1]), nil
 }
 
-// build makes the engine and gathers its tables.
+// modules are the packages of what runs in a page, as go names them from the
+// top, by the file that they make.
+var modules = map[string]string{"engine.wasm.gz": "./server/browser", "private.wasm.gz": "./server/browser/asker"}
+
+// build makes the modules and gathers the engine's tables.
 func build(toolchain string) (map[string][]byte, error) {
 	dir, err := os.MkdirTemp("", "watchword-browser-")
 	if err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	wasm := filepath.Join(dir, "engine.wasm")
-	if _, err := goCommand(toolchain, "build", "-trimpath", "-buildvcs=false", "-buildmode=c-shared", "-ldflags=-s -w", "-o", wasm, engine); err != nil {
-		return nil, err
+	files := map[string][]byte{"strength.bin": strength.Tables(), "list.bin": []byte(wordlists.Common().Table())}
+	for name, pkg := range modules {
+		wasm := filepath.Join(dir, name)
+		if _, err := goCommand(toolchain, "build", "-trimpath", "-buildvcs=false", "-buildmode=c-shared", "-ldflags=-s -w", "-o", wasm, pkg); err != nil {
+			return nil, err
+		}
+		module, err := os.ReadFile(wasm)
+		if err != nil {
+			return nil, err
+		}
+		var packed bytes.Buffer
+		z, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := z.Write(module); err != nil {
+			return nil, err
+		}
+		if err := z.Close(); err != nil {
+			return nil, err
+		}
+		files[name] = packed.Bytes()
 	}
-	module, err := os.ReadFile(wasm)
-	if err != nil {
-		return nil, err
-	}
-	var packed bytes.Buffer
-	z, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := z.Write(module); err != nil {
-		return nil, err
-	}
-	if err := z.Close(); err != nil {
-		return nil, err
-	}
-	return map[string][]byte{"engine.wasm.gz": packed.Bytes(), "strength.bin": strength.Tables(), "list.bin": []byte(wordlists.Common().Table())}, nil
+	return files, nil
 }
-
-// engine is this package, as go names it from the top.
-const engine = "./server/browser"
 
 // goCommand runs the toolchain for the engine's machine, with nothing of the
 // environment that changes what it makes.
@@ -148,10 +153,11 @@ func goCommand(toolchain string, args ...string) ([]byte, error) {
 	return out, nil
 }
 
-// licences gathers those of the libraries that are in the engine, which ask to
+// licences gathers those of the libraries that are in the modules, which ask to
 // go wherever it goes.
 func licences(toolchain string) ([]byte, error) {
-	list, err := goCommand(toolchain, "list", "-deps", "-f", "{{with .Module}}{{if not .Main}}{{.Path}}\t{{.Dir}}{{end}}{{end}}", engine)
+	list, err := goCommand(toolchain, "list", "-deps", "-f", "{{with .Module}}{{if not .Main}}{{.Path}}\t{{.Dir}}{{end}}{{end}}",
+		modules["engine.wasm.gz"], modules["private.wasm.gz"])
 	if err != nil {
 		return nil, err
 	}
@@ -159,13 +165,13 @@ func licences(toolchain string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	modules := strings.Fields(string(list))
+	found := strings.Fields(string(list))
 	dirs := map[string]string{"Go": strings.TrimSpace(string(goroot))}
-	for i := 0; i+1 < len(modules); i += 2 {
-		dirs[modules[i]] = modules[i+1]
+	for i := 0; i+1 < len(found); i += 2 {
+		dirs[found[i]] = found[i+1]
 	}
 	var b bytes.Buffer
-	b.WriteString("engine.wasm.gz holds code of the following.\n")
+	b.WriteString("engine.wasm.gz and private.wasm.gz hold code of the following.\n")
 	for _, name := range slices.Sorted(maps.Keys(dirs)) {
 		for _, file := range []string{"LICENSE", "NOTICE"} {
 			text, err := os.ReadFile(filepath.Join(dirs[name], file))
@@ -193,10 +199,12 @@ func manifest(version, toolchain string, files map[string][]byte) []byte {
 		Files   map[string]file `json:"files"`
 	}{Version: version, Go: toolchain, Files: map[string]file{}}
 	id := sha256.New()
-	for _, name := range []string{"engine.wasm.gz", "strength.bin", "list.bin"} {
+	for _, name := range []string{"engine.wasm.gz", "strength.bin", "list.bin", "private.wasm.gz"} {
 		sum := sha256.Sum256(files[name])
 		m.Files[name] = file{len(files[name]), hex.EncodeToString(sum[:])}
-		id.Write(sum[:])
+		if name != "private.wasm.gz" { // judges nothing
+			id.Write(sum[:])
+		}
 	}
 	m.ID = hex.EncodeToString(id.Sum(nil))
 	b, err := json.MarshalIndent(m, "", "  ")
