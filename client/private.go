@@ -57,6 +57,7 @@ func (c *Client) PrivateCheck(ctx context.Context, password string) (found, simi
 	if err != nil {
 		return false, false, err
 	}
+	defer q.Forget()
 	b, err := c.privateBucket(ctx, h, q.Bucket)
 	if err != nil {
 		return false, false, err

@@ -16,8 +16,8 @@ export const manifest = {
       "sha256": "280d20811aa05e0629adbfe7b39e0b8e8febcc6f3c75c8ef552bdc862f715917"
     },
     "private.wasm.gz": {
-      "bytes": 1578434,
-      "sha256": "666567419971c2dda4dcf412bf66f7ce354dbf3ff7083380b4f6d6523a9bc157"
+      "bytes": 1579332,
+      "sha256": "487e8d7194ae31312b09a10067cbfe87013aeafe8de6ed5eab92eed6978e6fbf"
     },
     "strength.bin": {
       "bytes": 3499617,

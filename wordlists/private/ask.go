@@ -98,6 +98,14 @@ func (q *Question) Finish(elements [][]byte, proof []byte, bucket *Bucket) (Resu
 	return q.look(outputs, bucket), nil
 }
 
+// Forget overwrites the password and its variants. The question is not to be
+// used again.
+func (q *Question) Forget() {
+	for _, input := range q.inputs {
+		clear(input)
+	}
+}
+
 // look looks the outputs up, of which the first is that of the password itself.
 func (q *Question) look(outputs [][]byte, bucket *Bucket) (r Result) {
 	for i, output := range outputs[:q.asked] {

@@ -80,7 +80,10 @@ func ask(list, password uint32) uint32 {
 			return nil, &fault{"MALFORMED_REQUEST", "the password is " + err.Error()}
 		}
 		asked++
-		delete(questions, asked-maxQuestions)
+		if old := questions[asked-maxQuestions]; old != nil {
+			old.Forget()
+			delete(questions, asked-maxQuestions)
+		}
 		questions[asked] = q
 		return map[string]any{"question": asked, "bucket": q.Bucket, "elements": q.Elements}, nil
 	})
@@ -95,6 +98,7 @@ func finish(list, question, n uint32) uint32 {
 		if json.Unmarshal(door.Take(n)[0], &in) != nil || q == nil {
 			return nil, &fault{"PRIVATE_ANSWER", "not an answer to an open question"}
 		}
+		defer q.Forget()
 		b, err := lists[list].Bucket(q.Bucket, in.Records, in.Path)
 		if err != nil {
 			return nil, refused(err)
