@@ -226,7 +226,7 @@ test("a module that ends is not asked again", async () => {
 test("the package is whole, and its types hold", () => {
   const packed = JSON.parse(execFileSync("npm", ["pack", "--dry-run", "--json"], { cwd: pkg, encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }))[0];
   const names = packed.files.map((f) => f.path).sort();
-  for (const want of ["LICENSE", "NOTICE", "THIRD-PARTY", "README.md", "engine.wasm.gz", "strength.bin", "list.bin", "index.js", "index.d.ts", "node.js", "example/form.html"]) {
+  for (const want of ["LICENSE", "NOTICE", "THIRD-PARTY", "README.md", "engine.wasm.gz", "private.js", "private.wasm.gz", "strength.bin", "list.bin", "index.js", "index.d.ts", "node.js", "example/form.html"]) {
     assert.ok(names.includes(want), `${want} is not in the package`);
   }
   assert.deepEqual(names.filter((n) => n.startsWith("test") || n.endsWith(".go")), []);

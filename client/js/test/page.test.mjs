@@ -324,7 +324,7 @@ test("without scripts the form is a form", async () => {
 });
 
 test("how files are served", async () => {
-  for (const [name, type] of [["index.js", "text/javascript"], ["engine.wasm.gz", "application/gzip"], ["strength.bin", "application/octet-stream"], ["list.bin", "application/octet-stream"], ["example/form.html", "text/html"], ["example/form.css", "text/css"], ["THIRD-PARTY", "text/plain"]]) {
+  for (const [name, type] of [["index.js", "text/javascript"], ["engine.wasm.gz", "application/gzip"], ["private.js", "text/javascript"], ["private.wasm.gz", "application/gzip"], ["strength.bin", "application/octet-stream"], ["list.bin", "application/octet-stream"], ["example/form.html", "text/html"], ["example/form.css", "text/css"], ["THIRD-PARTY", "text/plain"]]) {
     const a = await fetch(base + name);
     assert.equal(a.status, 200, name);
     assert.ok(a.headers.get("content-type").startsWith(type), name);

@@ -3,13 +3,16 @@
 
 // Compiled, never run: the calls of the README, and some that must not compile.
 
-import { load, WatchwordError, type Verdict } from "../index.js";
+import { load, loadPrivate, WatchwordError, type Verdict } from "../index.js";
 
 const engine = await load({ list: true, expect: "00" });
 const verdict: Verdict = engine.check("x", { policy: "cis", use: "USE_MULTI_FACTOR", locale: "zh-CN", context: { login: "a", birthDate: "2000-01-01" } });
 const part: string = "x".slice(verdict.strength.segments[0]!.from, verdict.strength.segments[0]!.to);
 engine.policy({ policy: "a", yaml: "rules: {}" }, { policy: "b", version: "1.0", yaml: "" }).check(part).violations.map((v) => v.message);
 document.createElement("input").setAttribute("passwordrules", engine.passwordRules("cis", { use: "USE_SINGLE_FACTOR" }));
+(await (await loadPrivate({ version: "00", post: async () => ({}) })).check("x")).found satisfies boolean;
+// @ts-expect-error there is no list by default
+await loadPrivate({ post: async () => ({}) });
 new WatchwordError().reason satisfies string;
 
 // @ts-expect-error a password is text

@@ -79,7 +79,7 @@ func New(prefix string) (*Handler, error) {
 	}
 	h.root = prefix + hex.EncodeToString(all.Sum(nil)[:16]) + "/"
 	integrity := map[string]string{}
-	for _, name := range []string{"index.js", "engine.js", "manifest.js"} {
+	for _, name := range []string{"index.js", "engine.js", "private.js", "manifest.js"} {
 		sum := sha512.Sum384(h.files[name])
 		integrity[name] = "sha384-" + base64.StdEncoding.EncodeToString(sum[:])
 	}

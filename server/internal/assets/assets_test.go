@@ -39,12 +39,12 @@ func TestFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	manifest := get(h, "GET", latest.Path+"manifest.js").Body.String()
-	if !strings.Contains(manifest, latest.ID) || len(latest.ID) != 64 || len(latest.Integrity) != 3 {
+	if !strings.Contains(manifest, latest.ID) || len(latest.ID) != 64 || len(latest.Integrity) != 4 {
 		t.Errorf("latest.json says %+v, the manifest %s", latest, manifest)
 	}
 	files := regexp.MustCompile(`"([a-z.]+)": \{\s+"bytes": \d+,\s+"sha256": "([0-9a-f]+)"`).FindAllStringSubmatch(manifest, -1)
-	if len(files) != 3 {
-		t.Fatalf("the manifest names %d files, want 3", len(files))
+	if len(files) != 4 {
+		t.Fatalf("the manifest names %d files, want 4", len(files))
 	}
 	for _, f := range files {
 		sent := get(h, "GET", latest.Path+f[1]).Body.Bytes()
