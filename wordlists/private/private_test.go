@@ -139,9 +139,9 @@ func TestFindsWhatIsListedAndWhatIsNear(t *testing.T) {
 // numbers in ascending order, and each with what is listed.
 func TestBucketsTellNothing(t *testing.T) {
 	k := key(t)
-	l := open(t, build(t, k, ranked(3000), 100), k)
+	l := open(t, build(t, k, ranked(1500), 100), k)
 	h := header(t, l)
-	if h.Bits < 2 || h.Records != 3000 || h.Slots > 3*3000>>h.Bits {
+	if h.Bits < 2 || h.Records != 1500 || h.Slots > 3*1500>>h.Bits {
 		t.Fatalf("%d bits, %d slots, %d records", h.Bits, h.Slots, h.Records)
 	}
 	for id := range uint32(1) << h.Bits {
@@ -156,8 +156,8 @@ func TestBucketsTellNothing(t *testing.T) {
 		}
 	}
 	n := 0
-	for w := range ranked(3000) {
-		if n++; n%60 == 0 {
+	for w := range ranked(1500) {
+		if n++; n%100 == 0 {
 			if !check(t, l, h, string(w)).Found {
 				t.Errorf("password %d is not found", n)
 			}
