@@ -10,6 +10,10 @@ import { consistent, secret, start, verified, WatchwordError } from "./engine.js
 // A request for a bucket has one length whatever the bucket's number is.
 const bucketLength = 128;
 
+// Characters of an answer before any work is done with it; the largest bucket
+// has 1.4 million.
+const maxAnswer = 4 << 20;
+
 // Buckets that are kept.
 const mostBuckets = 64;
 
@@ -20,7 +24,7 @@ export async function open(read, { version, post }) {
   }
   const core = await start(await verified(read, "private.wasm.gz"));
   const header = await asked(post, "privateList", JSON.stringify({ version }));
-  const { list } = core.call("list", [], [version, JSON.stringify(header)]);
+  const { list } = core.call("list", [], [version.slice(0, 65), bounded(header)]);
   return new PrivateList(core, list, version, post);
 }
 
@@ -30,6 +34,14 @@ async function asked(post, route, body) {
     throw new WatchwordError("PRIVATE_ANSWER", "the service gave no answer");
   }
   return answer;
+}
+
+function bounded(answer) {
+  const text = JSON.stringify(answer);
+  if (text.length > maxAnswer) {
+    throw new WatchwordError("PRIVATE_ANSWER", "the answer is too large");
+  }
+  return text;
 }
 
 class PrivateList {
@@ -53,7 +65,7 @@ class PrivateList {
       this.#buckets.get(bucket) ?? asked(this.#post, "privateBucket", JSON.stringify({ version, bucket }).padEnd(bucketLength)),
       asked(this.#post, "privateCheck", JSON.stringify({ version, elements })),
     ]);
-    const answer = JSON.stringify({ records: records.records, path: records.path, elements: evaluated.elements, proof: evaluated.proof });
+    const answer = bounded({ records: records.records, path: records.path, elements: evaluated.elements, proof: evaluated.proof });
     const result = this.#core.call("finish", [this.#list, question], [answer]);
     if (this.#buckets.size === mostBuckets) {
       this.#buckets.clear();

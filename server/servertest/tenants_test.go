@@ -290,6 +290,10 @@ func TestEveryMethodKeepsTenantsApart(t *testing.T) {
 		"BreachService/GetRange":    whole(`{"prefix":"21BD1","kind":"HASH_KIND_SHA1"}`),
 		"BreachService/CheckHashes": whole(`{"kind":"HASH_KIND_SHA1","hashes":["21BD12DC183F740EE76F27B78EB39C8AD972A757"]}`),
 		"BreachService/ListCorpora": whole(`{}`),
+		// Private lists too.
+		"BreachService/GetPrivateList":   whole(`{"version":"abababababababababababababababababababababababababababababababab"}`),
+		"BreachService/GetPrivateBucket": whole(`{"version":"abababababababababababababababababababababababababababababababab","bucket":0}`),
+		"BreachService/PrivateCheck":     whole(`{"version":"abababababababababababababababababababababababababababababababab","elements":[]}`),
 
 		"CredentialService/SetPassword": both(about(`{"subject":%q,"password":"`+plain+`","ifVersion":0}`),
 			named(`{"subject":"proven","password":"`+plain+`","proof":%q}`, proof, "no proof"),

@@ -76,6 +76,8 @@ test("an answer that is not the list's is refused by name", async () => {
     ["an identity", (route, a) => (route === "privateCheck" ? { ...a, elements: [...a.elements.slice(1), Buffer.alloc(32).toString("base64")] } : a), /not a point/],
     ["cut short", (route, a) => (route === "privateCheck" ? { ...a, elements: a.elements.slice(1) } : a), /32 elements/],
     ["10,000 elements", (route, a) => (route === "privateCheck" ? { ...a, elements: Array(10000).fill(a.elements[0]) } : a), /32 elements/],
+    ["more than an answer", (route, a) => (route === "privateBucket" ? { ...a, records: "A".repeat(20 << 20) } : a), /too large/],
+    ["more than a header", (route, a) => (route === "privateList" ? { header: "A".repeat(20 << 20) } : a), /too large/],
     ["not base64", (route, a) => (route === "privateCheck" ? { ...a, elements: ["<script>"] } : a), /not an answer/],
     ["no answer", (route, a) => (route === "privateCheck" ? null : a), /no answer/],
   ]) {
