@@ -14,8 +14,10 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/watchword-project/watchword/client"
 	"github.com/watchword-project/watchword/server/internal/daemon"
@@ -25,7 +27,11 @@ import (
 type demoCmd struct{}
 
 func (demoCmd) Run() error {
-	return interruptible(func(ctx context.Context) error { return demo(ctx, os.Stdout) })
+	return interruptible(func(ctx context.Context) error {
+		ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP) // the terminal was closed
+		defer stop()
+		return demo(ctx, os.Stdout)
+	})
 }
 
 // demo runs a server on free ports of the loopback with something in it, says

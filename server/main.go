@@ -171,8 +171,7 @@ func (s *serveCmd) Run(c *cli) error {
 		return err
 	}
 	boundGarbage()
-	log.Info("ready", "grpc", server.GRPCAddr().String(), "http", server.HTTPAddr().String(),
-		"data_dir", c.DataDir, "version", version, "took_ms", time.Since(begin).Milliseconds())
+	log.Info("ready", append(server.Doors(), "data_dir", c.DataDir, "version", version, "took_ms", time.Since(begin).Milliseconds())...)
 	var failed error
 	for running := true; running; {
 		select {

@@ -578,7 +578,7 @@ func TestForgedForwardedHeaders(t *testing.T) {
 		}, "127.0.0.1"},
 	} {
 		t.Run(x.name, func(t *testing.T) {
-			s := servertest.Start(t, servertest.Options{Config: "listen: {forward_auth: '127.0.0.1:0', " + x.listen + "}\nthrottle: {prefix_burst: 8}"})
+			s := servertest.Start(t, servertest.Options{Config: measured + "listen: {forward_auth: '127.0.0.1:0', " + x.listen + "}\nthrottle: {prefix_burst: 8}"})
 			denied := 0
 			for i := range 20 {
 				if code, _ := forward(t, s, fmt.Sprint("user ", i), "wrong", x.header(i)...); code == 429 {
@@ -588,6 +588,10 @@ func TestForgedForwardedHeaders(t *testing.T) {
 			lanes, err := s.Client.ThrottleAddress(t.Context(), x.ip)
 			if err != nil || len(lanes) == 0 || lanes[0].Failures != 8 || lanes[0].Budget != 8 || lanes[0].Verdict != "DELAY" || denied != 12 {
 				t.Errorf("%d of 20 refused, %+v, %v: want 12 refused and 8 failures held against %s", denied, lanes, err, x.ip)
+			}
+			told := seriesOf(scrape(t, s))
+			if guesses, stopped := told[`watchword_defence_total{defence="guess",outcome="detected"}`], told[`watchword_defence_total{defence="throttle",outcome="mitigated"}`]; guesses != "8" || stopped != "12" {
+				t.Errorf("the metrics tell of %s guesses and %s stopped attempts, want 8 and 12", guesses, stopped)
 			}
 		})
 	}

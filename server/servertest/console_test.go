@@ -78,6 +78,12 @@ func TestConsoleIsClosed(t *testing.T) {
 			t.Errorf("%s: %s", c.what, csp)
 		}
 	}
+	// A list of networks that leaves the loopback out would leave a page that
+	// answers every key with a refusal.
+	if _, err := servertest.TryStart(t, servertest.Options{Config: "listen: {console: '127.0.0.1:0', allow: [10.20.0.0/16]}"}); err == nil ||
+		!strings.Contains(err.Error(), "listen.console") || !strings.Contains(err.Error(), "listen.allow") {
+		t.Errorf("a console that nobody may use: %v, want a refusal", err)
+	}
 	for _, addr := range []string{"0.0.0.0:0", ":0", "[::]:0"} {
 		if _, err := servertest.TryStart(t, servertest.Options{Config: "listen: {console: '" + addr + "', allow: [127.0.0.0/8]}"}); err == nil || !strings.Contains(err.Error(), "listen.console") {
 			t.Errorf("a console on %s: %v, want a refusal", addr, err)

@@ -47,7 +47,7 @@ func shouldLimit(t *testing.T, c *client.Client, list ...*commonv3.RateLimitDesc
 
 // TestEnvoy walks the rate-limit service with a generated client.
 func TestEnvoy(t *testing.T) {
-	s := servertest.Start(t, servertest.Options{Config: "listen: {envoy: true}\nthrottle: {prefix_burst: 8}"})
+	s := servertest.Start(t, servertest.Options{Config: measured + "listen: {envoy: true}\nthrottle: {prefix_burst: 8}"})
 	_, secret, err := s.Client.CreateKey(t.Context(), client.NewKey{Name: "envoy", Scopes: []string{"throttle.attempt"}})
 	if err != nil {
 		t.Fatal(err)
@@ -100,6 +100,9 @@ func TestEnvoy(t *testing.T) {
 	}
 	over(alice)
 	over(limitOn("subject", "ALICE"))
+	if got := seriesOf(scrape(t, s))[`watchword_defence_total{defence="throttle",outcome="mitigated"}`]; got != "2" {
+		t.Errorf("the metrics tell of %s attempts that were stopped, want 2", got)
+	}
 	ok(limitOn("subject", "alice", "channel", "otp"))
 	// One refused descriptor refuses all, and costs the others nothing.
 	for range 10 {

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/watchword-project/watchword/server/internal/console"
@@ -141,7 +142,7 @@ const consoleSetting = "listen.console"
 // openConsole binds the operator's page. It stays on the loopback whatever else
 // is configured, and speaks without TLS there: a browser on this machine has
 // no client certificate to show, and nothing leaves the machine.
-func (s *Server) openConsole(ctx context.Context, c Config) error {
+func (s *Server) openConsole(ctx context.Context, c Config, allow []netip.Prefix) error {
 	if c.Listen.Console == "" {
 		return nil
 	}
@@ -150,6 +151,9 @@ func (s *Server) openConsole(ctx context.Context, c Config) error {
 	})
 	if err != nil {
 		return err
+	}
+	if own := addrPort(l).Addr().Unmap(); !identity.Within(allow, own) {
+		return errors.Join(fmt.Errorf("%s: listen.allow holds no network with %v, so nobody could use the page: add it there", consoleSetting, own), l.Close())
 	}
 	s.adapters = append(s.adapters, adapter{name: consoleSetting, listener: l, server: webServer(console.New(s.rpc.REST()), nil), plain: true})
 	return nil
@@ -196,6 +200,16 @@ func (s *Server) drainAdapters(ctx context.Context) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// Doors lists where the server listens, as attributes of a log line: each door
+// under the last part of its setting.
+func (s *Server) Doors() []any {
+	out := []any{"grpc", s.GRPCAddr().String(), "http", s.HTTPAddr().String()}
+	for _, a := range s.adapters {
+		out = append(out, a.name[strings.LastIndexByte(a.name, '.')+1:], addrPort(a.listener).String())
+	}
+	return out
 }
 
 // AdapterAddr is where the door of a setting such as listen.auth_policy is;

@@ -448,7 +448,7 @@ func (s *Server) open(ctx context.Context, c Config, dir dataDir, v *verifier.Ve
 		MaxHeaderBytes: 16 << 10,
 		ErrorLog:       slog.NewLogLogger(discard{}, slog.LevelDebug),
 	}
-	if err := s.openConsole(ctx, c); err != nil {
+	if err := s.openConsole(ctx, c, access.Allow); err != nil {
 		return errors.Join(err, ls[0].Close(), ls[1].Close(), s.closeAdapters())
 	}
 	s.admin, err = openAdmin(dir.path(socketFile), s.rpc)

@@ -163,6 +163,8 @@ var seeds = []seed{
 	{"hashing.old-calibration", "hashing: {calibrated: 2020-01-31}", nil},
 	{"corpus.none", "listen: {grpc: 192.0.2.1:9443}", nil},
 	{"oidc.plaintext", "auth: {oidc: {issuer: 'http://login.example'}}", nil},
+	{"oidc.plaintext", "auth: {oidc: {issuer: 'https://login.example', jwks_url: 'http://login.example/keys'}}", nil},
+	{"tls.expired", "auth: {oidc: {issuer: 'https://login.example', ca: {dir}/cert.pem}}", pair(-9*day, -day, 0)},
 	{"pepper.old", "", func(t *testing.T, _, data string) {
 		long := time.Now().Add(-1200 * day)
 		if err := os.Chtimes(filepath.Join(data, "pepper.key"), long, long); err != nil {

@@ -110,6 +110,9 @@ func findings(f exposure.Facts, locale string) []*watchwordv1.ExposureFinding {
 	return out
 }
 
+// errNoDataDir keeps a path that is wrong from being found without a fault.
+var errNoDataDir = errors.New("there is no such data directory, so nothing was examined: name it with --data-dir, or make it with watchword-server init")
+
 // Examine gives the findings about an installation on which no server runs. A
 // directory without keys gives those of the configuration alone.
 func Examine(ctx context.Context, c Config, dir, locale string) ([]*watchwordv1.ExposureFinding, error) {
@@ -123,6 +126,9 @@ func Examine(ctx context.Context, c Config, dir, locale string) ([]*watchwordv1.
 // atRest gives the facts of an installation on which no server runs, and shows
 // the store, if it can be opened, to also.
 func (c Config) atRest(ctx context.Context, d dataDir, also func(*keep) error) (*facts, error) {
+	if _, err := os.Stat(string(d)); errors.Is(err, fs.ErrNotExist) {
+		return nil, errNoDataDir
+	}
 	f := c.facts(ctx, d, time.Now())
 	if done, err := d.initialised(); err != nil || !done {
 		return f, err
@@ -263,8 +269,12 @@ func (f *facts) addCertificates(c Config) {
 		x.Authority = true
 		f.Certificates = append(f.Certificates, x)
 	}
-	for setting, path := range map[string]string{"redis.tls.ca": c.Redis.TLS.CA, "redis.tls.cert": c.Redis.TLS.Cert} {
-		if path != "" && c.usesRedis() {
+	others := map[string]string{"auth.oidc.ca": c.Auth.OIDC.CA}
+	if c.usesRedis() {
+		others["redis.tls.ca"], others["redis.tls.cert"] = c.Redis.TLS.CA, c.Redis.TLS.Cert
+	}
+	for setting, path := range others {
+		if path != "" {
 			f.Certificates = append(f.Certificates, readCertificate(setting, path))
 		}
 	}
@@ -388,10 +398,6 @@ func (f *facts) addOutgoing(c Config) {
 		u, err := url.Parse(o.to)
 		plain := err == nil && u.Scheme == "http" && !loopbackHost(u.Hostname())
 		f.Outgoing = append(f.Outgoing, exposure.Outgoing{Setting: o.setting, Plain: plain, Secret: o.secret})
-	}
-	if i := c.Auth.OIDC.Issuer; i != "" {
-		u, err := url.Parse(i)
-		f.Issuer = &exposure.Issuer{Plain: err == nil && u.Scheme != "https" && !loopbackHost(u.Hostname())}
 	}
 }
 

@@ -4,10 +4,12 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"time"
 
@@ -88,8 +90,9 @@ func (f *facts) addIssuer(o OIDC) {
 	if o.Issuer == "" {
 		return
 	}
-	if f.Issuer == nil {
-		f.Issuer = &exposure.Issuer{}
+	f.Issuer = &exposure.Issuer{Lifetime: o.MaxLifetime}
+	if o.JWKSFile == "" {
+		u, err := url.Parse(cmp.Or(o.JWKSURL, o.Issuer))
+		f.Issuer.Plain = err == nil && u.Scheme != "https" && !loopbackHost(u.Hostname())
 	}
-	f.Issuer.Lifetime = o.MaxLifetime
 }

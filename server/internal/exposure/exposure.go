@@ -246,9 +246,8 @@ type Outgoing struct {
 
 // Issuer is the token issuer.
 type Issuer struct {
-	Plain   bool
-	Err     string
-	KeysAge time.Duration
+	Plain bool
+	Err   string
 	// Lifetime is the longest that its tokens may live.
 	Lifetime time.Duration
 }

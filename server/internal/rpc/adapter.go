@@ -49,6 +49,7 @@ type visit struct {
 	subject string // as the caller sent it
 	verdict string // by which the login did not get its attempt
 	barred  string // outcome, where the caller was not let in
+	noticed string // by which defence, where nothing was stopped
 }
 
 func (v *visit) WriteHeader(code int) {
@@ -94,6 +95,7 @@ func (a *Adapter) serve(door string, handle func(*visit) error) http.Handler {
 			a.recordRefusal(v)
 			if a.Observer != nil {
 				a.Observer.End(r.Context(), door, codeOf(v.code), a.Now().Sub(start))
+				a.observeDefences(v)
 			}
 		}()
 		h := w.Header()
@@ -107,6 +109,19 @@ func (a *Adapter) serve(door string, handle func(*visit) error) http.Handler {
 		}
 		err = handle(v)
 	})
+}
+
+// observeDefences tells what the interceptors tell of calls.
+func (a *Adapter) observeDefences(v *visit) {
+	if v.barred != "" {
+		a.Observer.Defence("access", true)
+	}
+	if v.verdict != "" {
+		a.Observer.Defence("throttle", true)
+	}
+	if v.noticed != "" {
+		a.Observer.Defence(v.noticed, false)
+	}
 }
 
 // record is what the journal keeps of a visit.

@@ -93,6 +93,7 @@ func (f *ForwardAuth) handle(v *visit) error {
 	case err != nil:
 		return errors.Join(err, retryLater(v, http.StatusServiceUnavailable, time.Second, "logins are not possible at the moment"))
 	case !login.Match:
+		v.noticed = "guess"
 		return f.challenge(v)
 	}
 	if login.DeviceToken != "" && login.DeviceToken != cookie {
@@ -100,6 +101,7 @@ func (f *ForwardAuth) handle(v *visit) error {
 			Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode})
 	}
 	if login.MustChange {
+		v.noticed = "must_change"
 		return say(v, http.StatusForbidden, "the password must be changed first")
 	}
 	v.Header().Set(userHeader, name)

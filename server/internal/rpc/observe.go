@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	ratelimitv3 "github.com/envoyproxy/go-control-plane/envoy/service/ratelimit/v3"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -94,6 +95,10 @@ func (g *gate) observed(ctx context.Context, c *call, resp any, err error) {
 		}
 	case *watchwordv1.BeginAttemptResponse:
 		if v := m.GetVerdict(); v != watchwordv1.Verdict_VERDICT_ALLOW && v != watchwordv1.Verdict_VERDICT_UNSPECIFIED {
+			g.observer.Defence("throttle", true)
+		}
+	case *ratelimitv3.RateLimitResponse:
+		if m.GetOverallCode() == ratelimitv3.RateLimitResponse_OVER_LIMIT {
 			g.observer.Defence("throttle", true)
 		}
 	}
