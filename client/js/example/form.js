@@ -112,11 +112,11 @@ function soon() {
 password.addEventListener("input", soon);
 login.addEventListener("input", soon);
 
-show.addEventListener("click", () => {
-  const shown = password.type === "password";
+function reveal(shown) {
   password.type = shown ? "text" : "password";
   show.textContent = shown ? text.hide : text.show;
-});
+}
+show.addEventListener("click", () => reveal(password.type === "password"));
 
 form.addEventListener("submit", (event) => {
   clearTimeout(timer);
@@ -127,6 +127,7 @@ form.addEventListener("submit", (event) => {
     password.focus();
     return;
   }
+  reveal(false); // or the browser remembers it as it does any text
   event.preventDefault(); // leave this line and the next out of your page
   sent.textContent = text.sent;
 });

@@ -184,6 +184,13 @@ test("the form by keyboard", async () => {
   assert.deepEqual(await page.evaluate(() => [document.getElementById("password").type, document.getElementById("show").textContent]), ["text", "Hide"]);
   await page.keyboard.press("Space");
   assert.equal(await page.$eval("#password", (e) => e.type), "password");
+  // One that is shown when the form goes is not sent off as plain text.
+  await page.keyboard.press("Space");
+  await fill(page, "#password", "tangled lantern orbit 7 walrus");
+  await page.focus("#password");
+  await page.keyboard.press("Enter");
+  await page.waitForFunction(() => document.getElementById("sent").textContent.includes("sends nothing"));
+  assert.deepEqual(await page.evaluate(() => [document.getElementById("password").type, document.getElementById("show").textContent]), ["password", "Show"]);
   await page.close();
 });
 

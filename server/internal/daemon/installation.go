@@ -14,6 +14,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -79,6 +80,7 @@ func (i installation) VerifyEvents(context.Context) (*watchwordv1.VerifyEventsRe
 type tenants struct {
 	store  objects.Store
 	config []Tenant
+	turn   sync.Mutex // one refresh at a time: an older look never replaces a newer one
 	made   atomic.Pointer[map[string]tenant]
 	// names has the keys of their pseudonyms, and marks are the tenants that it
 	// knew to be destroyed at the start.
@@ -111,6 +113,8 @@ func newTenants(ctx context.Context, store objects.Store, config []Tenant, keys 
 
 // refresh reads the created tenants again.
 func (t *tenants) refresh(ctx context.Context) error {
+	t.turn.Lock()
+	defer t.turn.Unlock()
 	made := make(map[string]tenant)
 	for o, err := range t.store.List(ctx, kindTenant, "") {
 		if err != nil {

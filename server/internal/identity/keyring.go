@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net/netip"
 	"sort"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -29,6 +30,7 @@ const RefreshEvery = 2 * time.Second
 type Keyring struct {
 	store objects.Store
 	now   func() time.Time
+	turn  sync.Mutex // one refresh at a time: an older look never replaces a newer one
 	keys  atomic.Pointer[map[string]*entry]
 }
 
@@ -46,6 +48,8 @@ func NewKeyring(ctx context.Context, store objects.Store, now func() time.Time) 
 
 // Refresh reads all keys again. On an error the ring keeps what it knew.
 func (r *Keyring) Refresh(ctx context.Context) error {
+	r.turn.Lock()
+	defer r.turn.Unlock()
 	keys := make(map[string]*entry)
 	for o, err := range r.store.List(ctx, kindKey, "*") {
 		if err != nil {

@@ -66,13 +66,23 @@ func CheckEndpoint(text string) error {
 }
 
 // Endpoint is the collector's URL that is in force for a configured one, which
-// may be empty; it is empty when there is none.
+// may be empty; it is empty when there is none, or traces are switched off.
 func Endpoint(configured string) string {
+	if off() {
+		return ""
+	}
 	if configured != "" {
 		return configured
 	}
 	_, text := first(envTracesEndpoint, envEndpoint)
 	return text
+}
+
+// off tells whether the environment switches traces off, whatever else is set.
+func off() bool {
+	_, disabled := first(envDisabled)
+	_, kind := first(envExporter)
+	return strings.EqualFold(disabled, "true") || kind == "none"
 }
 
 // first gives the first of the variables that is set.
@@ -88,14 +98,10 @@ func first(names ...string) (name, value string) {
 // NewTraces makes the traces of one server; nil when they are off, which they
 // are unless somebody names a collector.
 func NewTraces(ctx context.Context, c TraceConfig) (*Traces, error) {
-	if _, off := first(envDisabled); strings.EqualFold(off, "true") {
+	if off() {
 		return nil, nil
 	}
-	switch _, kind := first(envExporter); kind {
-	case "", "otlp":
-	case "none":
-		return nil, nil
-	default:
+	if _, kind := first(envExporter); kind != "" && kind != "otlp" {
 		return nil, fmt.Errorf("%s: only otlp and none are known", envExporter)
 	}
 	if name, text := first(envTracesEndpoint, envEndpoint); c.Endpoint == "" {

@@ -66,6 +66,15 @@ const tests = {
     await settle(page, () => document.getElementById('key-fault').textContent !== '');
     assert.equal(await page.$eval('#key', (k) => k.value), '');
     assert.ok(await page.$eval('#nav', (n) => n.hidden));
+    // An access token is longer than any key, and travels whole.
+    await page.$eval('#key-fault', (f) => { f.textContent = ''; });
+    const asked = page.waitForRequest((r) => r.url().endsWith('/v1/policies:list'));
+    await page.focus('#key');
+    await page.keyboard.sendCharacter('t'.repeat(3000));
+    await page.keyboard.press('Enter');
+    assert.equal((await asked).headers().authorization, `Bearer ${'t'.repeat(3000)}`);
+    await settle(page, () => document.getElementById('key-fault').textContent !== '');
+    await page.$eval('#key-fault', (f) => { f.textContent = ''; });
     await enter(page, 'schlüssel');
     await settle(page, () => document.getElementById('key-fault').textContent !== '');
   },
@@ -149,10 +158,15 @@ const tests = {
       await page.keyboard.press('Tab');
       reached.push(await page.evaluate(() => document.activeElement.id || document.activeElement.getAttribute('href') || document.activeElement.textContent));
     }
-    for (const want of ['#main', '#throttle', '#exposure', 'locale', 'leave', 'policy', 'password', 'login', 'Show']) assert.ok(reached.includes(want), `${want} is not among ${reached}`);
+    for (const want of ['skip', '#throttle', '#exposure', 'locale', 'leave', 'policy', 'password', 'login', 'Show']) assert.ok(reached.includes(want), `${want} is not among ${reached}`);
     await page.focus('nav a[href="#exposure"]');
     await page.keyboard.press('Enter');
     await settle(page, () => location.hash === '#exposure' && document.querySelector('#view h2'));
+    // The way past the menu leads to what is shown, and to no other view.
+    await page.focus('#skip');
+    await page.keyboard.press('Enter');
+    await settle(page, () => document.activeElement.id === 'main');
+    assert.equal(await page.evaluate(() => location.hash), '#exposure');
     await page.focus('#leave');
     await page.keyboard.press('Enter');
     await settle(page, () => !document.getElementById('enter').hidden && document.activeElement.id === 'key');
