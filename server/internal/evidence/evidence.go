@@ -324,7 +324,10 @@ func (f *Facts) outside() bool {
 
 func doorsInForce(f *Facts) (out []text) {
 	for _, d := range f.Doors {
-		addr := cmp.Or(d.Addr.String(), "?")
+		addr := "?"
+		if d.Addr.IsValid() {
+			addr = d.Addr.String()
+		}
 		out = append(out, say("%s at %s: %s%s%s", "%s 监听 %s：%s%s%s", d.Setting, addr, yes(d.TLS, "TLS 1.2 or newer", "TLS 1.2 及以上", "without TLS", "未启用 TLS"),
 			yes(d.ClientAuth, ", client certificates demanded", "，要求客户端证书", "", ""), yes(d.Outside(), "", "", ", this machine only", "，仅限本机")))
 	}

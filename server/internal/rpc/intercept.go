@@ -223,7 +223,11 @@ func (s *admitted) RecvMsg(m any) error {
 		return err
 	}
 	if s.call.named == nil { // the first message names what the stream is about
-		s.call.named = named(m)
+		// Written only where there is something to write: a handler may receive on
+		// a goroutine of its own, which is still at it when the call is recorded.
+		if what := named(m); what != nil {
+			s.call.named = what
+		}
 	}
 	return dismissed(s.ctx)
 }
