@@ -33,7 +33,8 @@ func TestBrowserFiles(t *testing.T) {
 		{name: "on, a name of somebody else", server: on, path: "/browser/latest.json", host: "evil.example", want: 403},
 		{name: "on, both", server: on, path: "/browser/latest.json", host: "evil.example", origin: "http://evil.example", want: 403},
 		{name: "on, a page of its own asks another route", server: on, path: "/v1/passwords:check", origin: on.URL, want: 403},
-		{name: "on, beside the prefix", server: on, path: "/browser", want: 401},
+		{name: "on, without the slash", server: on, path: "/browser", want: 302},
+		{name: "on, beside the prefix", server: on, path: "/browsers", want: 401},
 		{name: "on, no file", server: on, path: "/browser/../v1/keys:list", want: 404},
 	} {
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.server.URL+c.path, nil)
@@ -51,6 +52,9 @@ func TestBrowserFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 		a.Body.Close()
+		if vary := a.Header.Get("Vary") == "Origin"; vary != (c.server == on) {
+			t.Errorf("%s: Vary %q: a cache may mix up origins", c.name, a.Header.Get("Vary"))
+		}
 		if a.StatusCode != c.want || a.Header.Get("Access-Control-Allow-Origin") != c.cors {
 			t.Errorf("%s: %d with origin %q, want %d with %q", c.name, a.StatusCode, a.Header.Get("Access-Control-Allow-Origin"), c.want, c.cors)
 		}

@@ -104,7 +104,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	switch r.URL.Path {
-	case h.prefix:
+	case h.prefix, strings.TrimSuffix(h.prefix, "/"):
 		http.Redirect(w, r, h.root+"example/form.html", http.StatusFound)
 		return
 	case h.prefix + "latest.json":

@@ -61,6 +61,7 @@ func TestFiles(t *testing.T) {
 	}{
 		{"HEAD", latest.Path + "index.js", 200},
 		{"GET", "/x/", 302},
+		{"GET", "/x", 302},
 		{"GET", latest.Path, 404},
 		{"GET", latest.Path + "js.go", 404},
 		{"GET", latest.Path + "test/page.test.mjs", 404},

@@ -158,6 +158,9 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 	h.Set("X-Request-Id", a.id)
+	if len(g.origins) > 0 { // also where none is named: a file that is kept must not serve for another origin
+		h.Add("Vary", "Origin")
+	}
 
 	if !g.hostAllowed(r.Host) || !g.ownPage(r) && !g.originAllowed(w, r) {
 		g.refuse(w, r, a, identity.ErrRefused)
@@ -176,7 +179,7 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.liveness(w, r, a, g.ready)
 		return
 	}
-	if g.browser != nil && strings.HasPrefix(r.URL.Path, BrowserPrefix) {
+	if g.browser != nil && strings.HasPrefix(r.URL.Path+"/", BrowserPrefix) {
 		g.browser.ServeHTTP(w, r)
 		return
 	}
@@ -440,7 +443,6 @@ func (g *gateway) originAllowed(w http.ResponseWriter, r *http.Request) bool {
 	}
 	w.Header().Set("Access-Control-Allow-Origin", origin)
 	w.Header().Set("Access-Control-Expose-Headers", "Retry-After, X-Request-Id")
-	w.Header().Add("Vary", "Origin")
 	return true
 }
 

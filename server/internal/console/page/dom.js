@@ -11,7 +11,7 @@ function build(e, attributes, children) {
     if (name.startsWith("on")) e.addEventListener(name.slice(2), value);
     else e.setAttribute(name, value === true ? "" : value);
   }
-  e.append(...children.flat().filter((c) => c !== undefined && c !== ""));
+  e.append(...children.flat().filter((c) => c !== undefined && c !== false && c !== ""));
   return e;
 }
 

@@ -52,6 +52,11 @@ async function shot(page, name) {
   if (shots) await page.screenshot({ path: `${shots}/${name}.png`, fullPage: true });
 }
 
+// spoken refuses values of the program where people expect words.
+function spoken(words, what) {
+  assert.doesNotMatch(words, /false|undefined|NaN|Invalid Date|\[object/, what);
+}
+
 async function wide(page, what) {
   const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
   assert.ok(over <= 0, `${what} is ${over} px wider than the page`);
@@ -113,6 +118,7 @@ const tests = {
             await settle(page, (s) => document.querySelector('main').innerText.includes(s), script);
           }
           await wide(page, `${name} ${lang} ${size}`);
+          spoken(await text(page), `${name} ${lang} ${size}`);
           await accessible(page, `${name} ${lang} ${size}`);
           await shot(page, `${name}-${lang}-${size}`);
           assert.equal(/[\u4e00-\u9fff]/.test((await text(page)).replaceAll('中文', '')), lang === 'zh-CN', `${name}: the language`);
@@ -131,6 +137,8 @@ const tests = {
     await settle(page, () => document.getElementById('password'));
     await page.type('#password', 'Kanarienvogel 7731 auf dem Dach');
     await settle(page, () => document.querySelector('#view .chip.good'));
+    await shot(page, 'accepted');
+    spoken(await text(page), 'an accepted password');
     // What is pasted over the cap goes nowhere.
     const before = seen.requests.length;
     await page.$eval('#password', (e) => { e.value = 'x'.repeat(1 << 20); e.dispatchEvent(new Event('input', { bubbles: true })); });
