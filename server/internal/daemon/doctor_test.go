@@ -276,6 +276,12 @@ func copied(t *testing.T, clean string) string {
 func TestDoctorFindsWhatWasPlanted(t *testing.T) {
 	t.Parallel()
 	clean := installed(t)
+	t.Run("keys of a token issuer that nobody is asked for", func(t *testing.T) {
+		t.Parallel()
+		dir, data := t.TempDir(), copied(t, clean)
+		put("jwks.json", "{}", 0o600)(t, dir, data)
+		check(t, examine(t, "auth: {oidc: {issuer: 'http://login.example', jwks_file: {dir}/jwks.json}}", dir, data), nil, []string{"oidc.plaintext"})
+	})
 	if found := examine(t, "", t.TempDir(), clean); len(found) > 0 {
 		t.Errorf("a clean installation has findings: %v", found)
 	}
