@@ -19,7 +19,7 @@ import (
 type policyEvidenceCmd struct {
 	Standard string `help:"Standard: mlps-l3, nist-800-63b-4, asvs-5 or pci-4.0.1." enum:"mlps-l3,nist-800-63b-4,asvs-5,pci-4.0.1" required:""`
 	Locale   string `help:"Language: en or zh-CN." enum:"en,zh-CN" default:"en"`
-	Out      string `help:"Directory to write to." type:"path" default:"."`
+	Out      string `help:"Directory to write to; made if it is not there." type:"path" default:"."`
 }
 
 func (e *policyEvidenceCmd) Run(c *cli) error {
@@ -27,6 +27,9 @@ func (e *policyEvidenceCmd) Run(c *cli) error {
 	defer cancel()
 	html, js, err := e.gather(ctx, c)
 	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(e.Out, 0o700); err != nil {
 		return err
 	}
 	base := filepath.Join(e.Out, "evidence-"+e.Standard+"."+e.Locale)
