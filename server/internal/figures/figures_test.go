@@ -97,3 +97,11 @@ func TestPage(t *testing.T) {
 		t.Errorf("the page is not what it should be:\n%s", s)
 	}
 }
+
+func TestShort(t *testing.T) {
+	for v, want := range map[float64]string{0.05714: "0.0571", 1.35: "1.35", 999: "999", 1000: "1000", 199_597: "200000", 112_956: "113000"} {
+		if got := short(v); got != want {
+			t.Errorf("short(%v) = %s, want %s", v, got, want)
+		}
+	}
+}

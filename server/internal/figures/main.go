@@ -18,6 +18,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -212,7 +213,14 @@ func (r result) Met() string {
 	return "met"
 }
 
-func short(v float64) string { return strconv.FormatFloat(v, 'g', 3, 64) }
+// short writes three digits that count, and no power of ten.
+func short(v float64) string {
+	if v < 1000 {
+		return strconv.FormatFloat(v, 'g', 3, 64)
+	}
+	digits := math.Pow10(int(math.Log10(v)) - 2)
+	return strconv.FormatFloat(math.Round(v/digits)*digits, 'f', 0, 64)
+}
 
 // table is the whole report.
 type table struct {
