@@ -131,7 +131,9 @@ func TryStart(t testing.TB, o Options) (*Server, error) {
 	}
 	s.daemon, err = daemon.Start(context.Background(), daemon.Options{
 		Config: config, DataDir: s.DataDir, Now: o.Now,
-		Log: slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		// Many tests share one disk; what a slow one does is tested with the log.
+		EventPatience: time.Minute,
+		Log:           slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	if err != nil {
 		return nil, err

@@ -97,6 +97,9 @@ type Options struct {
 	Version string
 	Log     *slog.Logger
 	Now     func() time.Time
+	// EventPatience is how long a change waits for the event log's disk before
+	// it is refused; zero means 1.8 s.
+	EventPatience time.Duration
 }
 
 // Start starts a server. When it returns nil the doors are open.
@@ -132,7 +135,7 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.openJournal(c, dir, v, o.Now); err != nil {
+	if err := s.openJournal(c, dir, v, o.Now, o.EventPatience); err != nil {
 		return nil, err
 	}
 	keyring, err := s.keyring(ctx, c, dir, fresh, o)

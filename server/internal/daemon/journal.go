@@ -231,12 +231,13 @@ func (k *subjectKeys) create(path string) ([]byte, error) {
 }
 
 // openJournal opens the event log and notes the start.
-func (s *Server) openJournal(c Config, dir dataDir, v *verifier.Verifier, now func() time.Time) error {
+func (s *Server) openJournal(c Config, dir dataDir, v *verifier.Verifier, now func() time.Time, patience time.Duration) error {
 	master, err := readKey(dir.path(signingFile))
 	if err != nil {
 		return err
 	}
 	ec := c.eventLog(dir, master, now)
+	ec.Patience = patience
 	l, err := events.Open(ec)
 	if err != nil {
 		return fmt.Errorf("configuration: events: %w", err)
