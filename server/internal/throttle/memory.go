@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/watchword-project/watchword/server/internal/mutant"
 )
 
 // MemoryConfig sizes the in-process store.
@@ -323,7 +325,7 @@ func (m *Memory) Begin(_ context.Context, r *Request) (Grant, error) {
 		g.Kind, g.Tag, g.Tagged = 0, 0, false
 		g.Twin = twin
 		g.Firm = why&(LaneWaits|LaneClosed) != 0 && p.pending == 0
-		if slot >= 0 && moved {
+		if slot >= 0 && (moved || mutant.Is(mutant.RefusalsExtend)) {
 			// Time has changed it, not the attempt: silence became a failure, or the
 			// clock went back.
 			m.save(t, s, slot, k, &p, rules, now)
