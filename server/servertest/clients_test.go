@@ -44,6 +44,7 @@ func clientScript(t *testing.T, dir, name string) string {
 // TestRangeClients runs clients of the public service, unmodified, against
 // ours.
 func TestRangeClients(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	words := append(manyWords(3000), leaked)
 	buildCorpus(t, filepath.Join(dir, "sha1.wwix"), wordlists.SHA1, words[len(words)-3:]...)

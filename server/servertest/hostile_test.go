@@ -167,7 +167,7 @@ func TestOddPathsReachNoHandler(t *testing.T) {
 // gives the share that was answered.
 func probe(t *testing.T, s *servertest.Server, attack func(stop <-chan struct{})) float64 {
 	t.Helper()
-	const calls = 50
+	const calls = 20
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(stopped)
