@@ -25,7 +25,6 @@ import (
 
 	"github.com/watchword-project/watchword/client/watchword/completion"
 	"github.com/watchword-project/watchword/server/internal/daemon"
-	"github.com/watchword-project/watchword/server/internal/mutant"
 )
 
 // version is set when a release is built.
@@ -67,7 +66,7 @@ func main() {
 		fmt.Fprintf(os.Stderr, "watchword-server: %s\nSee watchword-server --help.\n", usage(err))
 		os.Exit(2)
 	}
-	if mutant.Planted {
+	if holdsFaults {
 		fmt.Fprintln(os.Stderr, "watchword-server: this build holds faults for its own tests: build it without the tag mutants")
 		os.Exit(2)
 	}

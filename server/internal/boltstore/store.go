@@ -45,7 +45,6 @@ import (
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
 
-	"github.com/watchword-project/watchword/server/internal/mutant"
 	"github.com/watchword-project/watchword/server/internal/objects"
 	"github.com/watchword-project/watchword/server/internal/verifier"
 )
@@ -196,8 +195,8 @@ func openFile(path string, o Options) (db *bbolt.DB, err error) {
 		Timeout:      inUseWait,
 		FreelistType: bbolt.FreelistMapType,
 		PageSize:     pageSize,
-		NoSync:       o.noSync || mutant.Is(mutant.Unsynced),
-		NoGrowSync:   o.noSync || mutant.Is(mutant.Unsynced),
+		NoSync:       o.noSync || plantUnsynced,
+		NoGrowSync:   o.noSync || plantUnsynced,
 		NoStatistics: true,
 	}
 	if math.MaxInt > math.MaxInt32 {

@@ -14,8 +14,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/watchword-project/watchword/server/internal/mutant"
 )
 
 // DefaultTenant is the tenant of an installation that names none.
@@ -163,7 +161,7 @@ func (c *Caller) From(addr netip.Addr) bool {
 // addresses are unmapped and zones dropped first: a netip.Prefix contains
 // neither (CVE-2024-24790 and its kin).
 func Within(networks []netip.Prefix, addr netip.Addr) bool {
-	if !mutant.Is(mutant.MappedAddresses) {
+	if !plantMappedAddresses {
 		addr = addr.Unmap().WithZone("")
 	}
 	return addr.IsValid() && slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Contains(addr) })

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The watchword authors
 
-// Package mutant plants faults that other systems had, so that a test can be
-// seen to catch each. Only a build with the tag mutants holds them; in every
-// other one Is is false when compiling, and nothing of a fault is left.
+// Package mutant names faults that other systems had and that can be planted in
+// this one, so that a test can be seen to catch each. A package with faults
+// imports it in builds with the tag mutants only (faults_on.go); in every other
+// one they are constants that are false, and nothing of them is left.
 //
 //	go test -tags mutants -run Mutants ./server
 package mutant
+
+import "os"
 
 // Fault is a fault that can be planted.
 type Fault string
@@ -42,3 +45,9 @@ var All = []Fault{
 	ErrorsAreGuesses, RefusalsExtend, BcryptCuts, InvertedCompare, NotNormalised, UpgradeOverwrites,
 	MappedAddresses, OpenRoutes, AnyHost, FaultsRepeat, RawLines, NoAnchor, Unsynced, Formulas,
 }
+
+// planted is the fault of this process.
+var planted = Fault(os.Getenv("WATCHWORD_MUTANT"))
+
+// Is tells whether f is planted.
+func Is(f Fault) bool { return f == planted }

@@ -10,8 +10,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-
-	"github.com/watchword-project/watchword/server/internal/mutant"
 )
 
 // Scheme names a way to derive a tag from a password.
@@ -198,7 +196,7 @@ func matchPlain(p plain, password []byte) (bool, error) {
 // equal compares in constant time. Unlike subtle.ConstantTimeCompare it says
 // no to two empty tags.
 func equal(a, b []byte) bool {
-	if mutant.Is(mutant.InvertedCompare) {
+	if plantInvertedCompare {
 		return !bytes.Equal(a, b)
 	}
 	return len(b) > 0 && subtle.ConstantTimeCompare(a, b) == 1

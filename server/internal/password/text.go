@@ -15,8 +15,6 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
-
-	"github.com/watchword-project/watchword/server/internal/mutant"
 )
 
 // MaxBytes is the longest password taken, in bytes after normalisation.
@@ -72,7 +70,7 @@ func New(s string) (Text, error) {
 		}
 	}
 	b := norm.NFC.AppendString(make([]byte, 0, len(s)), s)
-	if mutant.Is(mutant.NotNormalised) {
+	if plantNotNormalised {
 		b = []byte(s)
 	}
 	if len(b) > MaxBytes {

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/watchword-project/watchword/server/internal/identity"
-	"github.com/watchword-project/watchword/server/internal/mutant"
 	"github.com/watchword-project/watchword/server/internal/password"
 	"github.com/watchword-project/watchword/server/internal/verifier"
 )
@@ -153,7 +152,7 @@ func SourceAddress(socket netip.Addr, values []string, header string, trusted []
 	for _, v := range values {
 		hops = append(hops, strings.Split(v, ",")...)
 	}
-	if mutant.Is(mutant.LeftmostHop) && len(hops) > 0 {
+	if plantLeftmostHop && len(hops) > 0 {
 		if a, ok := hopAddress(strings.TrimSpace(hops[0])); ok {
 			return a
 		}

@@ -31,7 +31,6 @@ import (
 	"github.com/watchword-project/watchword/server/internal/identity"
 
 	watchwordv1 "github.com/watchword-project/watchword/api/watchword/v1"
-	"github.com/watchword-project/watchword/server/internal/mutant"
 )
 
 // Time limits of the REST door. A stream may last; only its silences may not.
@@ -380,7 +379,7 @@ func (g *gateway) identify(r *http.Request, a *arrival) error {
 		authorization = v[0]
 	}
 	c, err := g.gate.access.authenticate(r.Context(), a.socket, authorization)
-	if err != nil && mutant.Is(mutant.OpenRoutes) {
+	if err != nil && plantOpenRoutes {
 		c, err = &identity.Caller{ID: "nobody", Tenant: identity.DefaultTenant}, nil
 	}
 	a.caller, a.authorization = c, authorization
@@ -416,7 +415,7 @@ func (g *gateway) hostAllowed(hostport string) bool {
 	if err != nil {
 		host = strings.Trim(hostport, "[]")
 	}
-	if g.anyHost || mutant.Is(mutant.AnyHost) || slices.ContainsFunc(g.hosts, func(h string) bool { return strings.EqualFold(h, host) || strings.EqualFold(h, hostport) }) {
+	if g.anyHost || plantAnyHost || slices.ContainsFunc(g.hosts, func(h string) bool { return strings.EqualFold(h, host) || strings.EqualFold(h, hostport) }) {
 		return true
 	}
 	if ip, err := netip.ParseAddr(host); err == nil {
@@ -474,7 +473,7 @@ func (g *gateway) fail(ctx context.Context, _ *runtime.ServeMux, _ runtime.Marsh
 		err = httpErr.Err
 	}
 	st := status.Convert(err)
-	if st.Code() == codes.InvalidArgument && len(st.Details()) == 0 && !mutant.Is(mutant.FaultsRepeat) {
+	if st.Code() == codes.InvalidArgument && len(st.Details()) == 0 && !plantFaultsRepeat {
 		if a := requestArrival(r.Context()); a != nil {
 			g.refuse(w, r, a, errMalformed)
 			return

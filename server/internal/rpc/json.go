@@ -12,8 +12,6 @@ import (
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
-
-	"github.com/watchword-project/watchword/server/internal/mutant"
 )
 
 // maxLine is the longest line of a streamed request in bytes.
@@ -36,7 +34,7 @@ func newJSON() *strictJSON {
 
 func (j *strictJSON) Unmarshal(data []byte, v any) error {
 	m, ok := v.(proto.Message)
-	if ok && mutant.Is(mutant.FaultsRepeat) {
+	if ok && plantFaultsRepeat {
 		return protojson.Unmarshal(data, m)
 	}
 	if !ok || (protojson.UnmarshalOptions{}).Unmarshal(data, m) != nil {

@@ -13,8 +13,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/watchword-project/watchword/server/internal/mutant"
 )
 
 // Config is what a Limiter is made of. Only Keys is required.
@@ -152,7 +150,7 @@ func (l *Limiter) address(tenant *[32]byte, ip netip.Addr, into *[3]Name) (v6 bo
 	}
 	for i, n := range bits {
 		if n > 0 {
-			if n == 64 && mutant.Is(mutant.WholeIPv6) {
+			if n == 64 && plantWholeIPv6 {
 				n = 128
 			}
 			p, _ := ip.Prefix(n) // never fails: n is within the address

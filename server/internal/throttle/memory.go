@@ -10,8 +10,6 @@ import (
 	"fmt"
 	"sync"
 	"time"
-
-	"github.com/watchword-project/watchword/server/internal/mutant"
 )
 
 // MemoryConfig sizes the in-process store.
@@ -325,7 +323,7 @@ func (m *Memory) Begin(_ context.Context, r *Request) (Grant, error) {
 		g.Kind, g.Tag, g.Tagged = 0, 0, false
 		g.Twin = twin
 		g.Firm = why&(LaneWaits|LaneClosed) != 0 && p.pending == 0
-		if slot >= 0 && (moved || mutant.Is(mutant.RefusalsExtend)) {
+		if slot >= 0 && (moved || plantRefusalsExtend) {
 			// Time has changed it, not the attempt: silence became a failure, or the
 			// clock went back.
 			m.save(t, s, slot, k, &p, rules, now)

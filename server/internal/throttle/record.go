@@ -3,8 +3,6 @@
 
 package throttle
 
-import "github.com/watchword-project/watchword/server/internal/mutant"
-
 // The records and their arithmetic. Nothing here reads a clock: every function
 // takes now, in milliseconds since 1970, and a record in any state with any now
 // gives a bounded answer. The Redis store runs the same steps as a script; a
@@ -259,7 +257,7 @@ func (p *pool) admit(r *Numbers, now int64, tag uint16, tagged, same, challenged
 	}
 	m := p.charged()
 	if until := p.latest() + r.wait(m); until > now {
-		if mutant.Is(mutant.RefusalsExtend) {
+		if plantRefusalsExtend {
 			p.last = now
 		}
 		return 0, LaneWaits, until - now
@@ -291,7 +289,7 @@ func (p *pool) charge(r *Numbers, now int64, k Kind, tag uint16, tagged bool) ui
 		for !tagged && p.find(tag, false) >= 0 {
 			tag++
 		}
-		if mutant.Is(mutant.CheckThenAct) {
+		if plantCheckThenAct {
 			return tag
 		}
 		p.add(now, tag, tagged, true)

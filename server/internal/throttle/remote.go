@@ -10,8 +10,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/watchword-project/watchword/server/internal/mutant"
 )
 
 // The shared store and what happens when it is lost.
@@ -332,7 +330,7 @@ func (l *Limiter) begin(ctx context.Context, r *Request, v6 bool) (g Grant, loca
 	if l.remote.deny {
 		return Grant{}, false, ErrStore
 	}
-	if mutant.Is(mutant.OpenWithoutStore) {
+	if plantOpenWithoutStore {
 		return Grant{Kind: Charged, At: r.Now, Tag: r.Tag, Tagged: r.Tagged}, true, nil
 	}
 	l.strict.apply(&r.Lanes, v6)

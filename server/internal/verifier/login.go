@@ -10,7 +10,6 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/watchword-project/watchword/server/internal/mutant"
 	"github.com/watchword-project/watchword/server/internal/password"
 	"github.com/watchword-project/watchword/server/internal/policy"
 	"github.com/watchword-project/watchword/server/internal/throttle"
@@ -89,7 +88,7 @@ func (v *Verifier) confirm(ctx context.Context, tenant string, who Pseudonym, te
 		// attempt back would let a guesser have hashes for nothing. It counts as
 		// a failure when it expires.
 		return nil, throttle.Result{}, err
-	case mutant.Is(mutant.ErrorsAreGuesses):
+	case plantErrorsAreGuesses:
 	case err != nil: // the fault was ours, or no hash began
 		outcome = throttle.Cancelled
 	}
@@ -132,7 +131,7 @@ func (v *Verifier) compare(ctx context.Context, tenant string, who Pseudonym, te
 	r, err = v.load(ctx, tenant, who)
 	unknown := errors.Is(err, ErrUnknownSubject)
 	switch {
-	case unknown && mutant.Is(mutant.UnknownUnhashed), err == nil && r.State == StateDisabled && mutant.Is(mutant.DisabledUnhashed):
+	case unknown && plantUnknownUnhashed, err == nil && r.State == StateDisabled && plantDisabledUnhashed:
 		return r, false, 0, nil
 	case unknown:
 		r, err = v.decoy.record()
@@ -312,7 +311,7 @@ func (v *Verifier) upgrade(ctx context.Context, r Record, text password.Text) er
 	r.LastLogin = today
 	r.Version++
 	err = stored(v.Store.Put(ctx, r))
-	if mutant.Is(mutant.UpgradeOverwrites) && errors.Is(err, ErrConflict) {
+	if plantUpgradeOverwrites && errors.Is(err, ErrConflict) {
 		newer, _ := v.Store.Get(ctx, r.Tenant, r.Subject)
 		r.Version = newer.Version + 1
 		err = stored(v.Store.Put(ctx, r))

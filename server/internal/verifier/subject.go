@@ -13,7 +13,6 @@ import (
 
 	"golang.org/x/text/unicode/norm"
 
-	"github.com/watchword-project/watchword/server/internal/mutant"
 	"github.com/watchword-project/watchword/server/internal/password"
 )
 
@@ -30,7 +29,7 @@ func Canonical(subject string, fold bool) (string, error) {
 	if len(subject) > maxSubject || !utf8.ValidString(subject) || strings.ContainsFunc(subject, unicode.IsControl) {
 		return "", ErrBadSubject
 	}
-	if mutant.Is(mutant.NamesApart) {
+	if plantNamesApart {
 		return subject, nil
 	}
 	// Folding can give a text that NFKC would compose further, and the other

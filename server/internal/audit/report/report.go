@@ -20,7 +20,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/watchword-project/watchword/server/internal/audit"
-	"github.com/watchword-project/watchword/server/internal/mutant"
 )
 
 // Format is a form of a report.
@@ -239,7 +238,7 @@ func (d *Data) csv() ([]byte, error) {
 // injection): an apostrophe goes before what begins with one of its signs, in
 // full width too.
 func safe(s string) string {
-	if mutant.Is(mutant.Formulas) {
+	if plantFormulas {
 		return s
 	}
 	r, _ := utf8.DecodeRuneInString(s)

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The watchword authors
+
+//go:build !mutants
+
+package events
+
+// No fault is planted in this build; package mutant says what each would be.
+const (
+	plantRawLines = false
+	plantNoAnchor = false
+)

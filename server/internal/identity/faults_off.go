@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The watchword authors
+
+//go:build !mutants
+
+package identity
+
+// No fault is planted in this build; package mutant says what each would be.
+const (
+	plantMappedAddresses = false
+)

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The watchword authors
+
+//go:build !mutants
+
+package verifier
+
+// No fault is planted in this build; package mutant says what each would be.
+const (
+	plantNamesApart        = false
+	plantErrorsAreGuesses  = false
+	plantUnknownUnhashed   = false
+	plantDisabledUnhashed  = false
+	plantUpgradeOverwrites = false
+)
