@@ -30,7 +30,7 @@ var floors = map[string][]string{
 	"wordlists/private":                 {"wordlists", "wordlists/internal/whole"},
 	"wordlists/mklist":                  {"wordlists"},
 	"server/internal/argon2":            nil,
-	"server/internal/console":           nil,
+	"server/internal/console":           {"server/internal/identity"},
 	"server/internal/figures":           nil,
 	"server/internal/mutant":            nil,
 	"server/internal/events":            nil,

@@ -10,11 +10,11 @@ import (
 	"bytes"
 	"embed"
 	"io/fs"
-	"net"
 	"net/http"
-	"net/netip"
 	"strings"
 	"time"
+
+	"github.com/watchword-project/watchword/server/internal/identity"
 )
 
 //go:embed page
@@ -50,7 +50,7 @@ func (c *console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("Content-Security-Policy", policy)
-	if !local(r.Host) || !ownOrigin(r) {
+	if !identity.ThisMachine(r.Host) || !ownOrigin(r) {
 		http.Error(w, "not for this host or origin", http.StatusForbidden)
 		return
 	}
@@ -79,19 +79,6 @@ func (c *console) file(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Cache-Control", "no-cache")
 	http.ServeContent(w, r, name, time.Time{}, bytes.NewReader(b))
-}
-
-// local tells whether a Host header names this machine, and not a name that a
-// stranger's page had pointed at it (DNS rebinding).
-func local(hostport string) bool {
-	host, _, err := net.SplitHostPort(hostport)
-	if err != nil {
-		host = strings.Trim(hostport, "[]")
-	}
-	if a, err := netip.ParseAddr(host); err == nil {
-		return a.Unmap().IsLoopback()
-	}
-	return strings.EqualFold(host, "localhost")
 }
 
 // ownOrigin tells whether a request is from no page, or from one of this

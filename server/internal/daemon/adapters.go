@@ -8,7 +8,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -132,7 +131,7 @@ func (s *Server) openAdapters(ctx context.Context, c Config, v *verifier.Verifie
 		if err != nil {
 			return err
 		}
-		s.adapters = append(s.adapters, adapter{name: d.name, listener: l, server: webServer(handler, t)})
+		s.adapters = append(s.adapters, adapter{name: d.name, listener: l, server: webServer(handler, t, adapterWrite)})
 	}
 	return nil
 }
@@ -155,18 +154,8 @@ func (s *Server) openConsole(ctx context.Context, c Config, allow []netip.Prefix
 	if own := addrPort(l).Addr().Unmap(); !identity.Within(allow, own) {
 		return errors.Join(fmt.Errorf("%s: listen.allow holds no network with %v, so nobody could use the page: add it there", consoleSetting, own), l.Close())
 	}
-	s.adapters = append(s.adapters, adapter{name: consoleSetting, listener: l, server: webServer(console.New(s.rpc.REST()), nil), plain: true})
+	s.adapters = append(s.adapters, adapter{name: consoleSetting, listener: l, server: webServer(console.New(s.rpc.REST()), nil, restWrite), plain: true})
 	return nil
-}
-
-// webServer is a server for one door, with its limits.
-func webServer(h http.Handler, t *tls.Config) *http.Server {
-	return &http.Server{
-		Handler: h, TLSConfig: t.Clone(), ConnContext: rpc.ConnContext,
-		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
-		MaxHeaderBytes: 16 << 10,
-		ErrorLog:       slog.NewLogLogger(discard{}, slog.LevelDebug),
-	}
 }
 
 // serveAdapters begins to answer.

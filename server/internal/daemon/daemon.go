@@ -445,12 +445,7 @@ func (s *Server) open(ctx context.Context, c Config, dir dataDir, v *verifier.Ve
 	if err != nil {
 		return errors.Join(err, ls[0].Close(), ls[1].Close(), s.closeAdapters())
 	}
-	s.http = &http.Server{
-		Handler: s.rpc.REST(), TLSConfig: tlsConfig.Clone(), ConnContext: rpc.ConnContext,
-		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 60 * time.Second, IdleTimeout: 2 * time.Minute,
-		MaxHeaderBytes: 16 << 10,
-		ErrorLog:       slog.NewLogLogger(discard{}, slog.LevelDebug),
-	}
+	s.http = webServer(s.rpc.REST(), tlsConfig, restWrite)
 	if err := s.openConsole(ctx, c, access.Allow); err != nil {
 		return errors.Join(err, ls[0].Close(), ls[1].Close(), s.closeAdapters())
 	}
@@ -470,12 +465,6 @@ func (s *Server) open(ctx context.Context, c Config, dir dataDir, v *verifier.Ve
 	s.onClose(s.drain)
 	return nil
 }
-
-// discard drops what net/http has to say: mostly handshakes of port scanners,
-// with texts of the peer in them.
-type discard struct{ slog.Handler }
-
-func (discard) Enabled(context.Context, slog.Level) bool { return false }
 
 func (s *Server) serve(f func() error) {
 	s.spawn(func() {

@@ -9,14 +9,18 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"strings"
+	"time"
 
 	"golang.org/x/net/netutil"
 
 	"github.com/watchword-project/watchword/server/internal/identity"
+	"github.com/watchword-project/watchword/server/internal/rpc"
 )
 
 func validTenant(name string) bool { return identity.ValidTenant(name) }
@@ -30,6 +34,24 @@ type door struct {
 // maxConnections bounds the connections of one door. Those beyond wait to be
 // accepted until others end, which silent ones do within seconds.
 const maxConnections = 8192
+
+// How long a caller may take to read what it asked for: the bulk methods of
+// REST answer at length, the adapters in a few bytes.
+const (
+	restWrite    = time.Minute
+	adapterWrite = 30 * time.Second
+)
+
+// webServer serves HTTP at one door, within its limits. What net/http has to
+// say is dropped: mostly handshakes of port scanners, with texts of theirs.
+func webServer(h http.Handler, t *tls.Config, write time.Duration) *http.Server {
+	return &http.Server{
+		Handler: h, TLSConfig: t.Clone(), ConnContext: rpc.ConnContext,
+		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: write, IdleTimeout: 2 * time.Minute,
+		MaxHeaderBytes: 16 << 10,
+		ErrorLog:       slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug),
+	}
+}
 
 // bind opens a door. What counts as loopback is decided on the socket that
 // came out, not on the text: names, empty hosts, zones and odd spellings of an

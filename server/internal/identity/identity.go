@@ -9,6 +9,7 @@ package identity
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"regexp"
 	"slices"
@@ -165,6 +166,26 @@ func Within(networks []netip.Prefix, addr netip.Addr) bool {
 		addr = addr.Unmap().WithZone("")
 	}
 	return addr.IsValid() && slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Contains(addr) })
+}
+
+// ThisMachine tells whether what a request calls its host, with or without a
+// port, is this machine as it calls itself: an address of the loopback, or
+// localhost. A name that a stranger had pointed at the loopback is not (DNS
+// rebinding).
+func ThisMachine(hostport string) bool {
+	host := Host(hostport)
+	if a, err := netip.ParseAddr(host); err == nil {
+		return a.Unmap().IsLoopback()
+	}
+	return strings.EqualFold(host, "localhost")
+}
+
+// Host is a host without its port and without the brackets of an address.
+func Host(hostport string) string {
+	if host, _, err := net.SplitHostPort(hostport); err == nil {
+		return host
+	}
+	return strings.Trim(hostport, "[]")
 }
 
 // ParseNetworks reads networks, or single addresses, as text. A mapped IPv6

@@ -411,17 +411,11 @@ func (g *gateway) methodAllowed(w http.ResponseWriter, r *http.Request, a *arriv
 // hostAllowed guards a loopback listener against names that a stranger's page
 // had pointed at it (DNS rebinding).
 func (g *gateway) hostAllowed(hostport string) bool {
-	host, _, err := net.SplitHostPort(hostport)
-	if err != nil {
-		host = strings.Trim(hostport, "[]")
-	}
-	if g.anyHost || plantAnyHost || slices.ContainsFunc(g.hosts, func(h string) bool { return strings.EqualFold(h, host) || strings.EqualFold(h, hostport) }) {
+	if g.anyHost || plantAnyHost || identity.ThisMachine(hostport) {
 		return true
 	}
-	if ip, err := netip.ParseAddr(host); err == nil {
-		return ip.Unmap().IsLoopback()
-	}
-	return strings.EqualFold(host, "localhost")
+	host := identity.Host(hostport)
+	return slices.ContainsFunc(g.hosts, func(h string) bool { return strings.EqualFold(h, host) || strings.EqualFold(h, hostport) })
 }
 
 // ownPage tells whether a page that this door serves asks for its files:
