@@ -6,11 +6,9 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"iter"
 	"math/rand/v2"
 	"os"
@@ -29,13 +27,12 @@ import (
 // auditServer is the server as it ships, in a process of its own that can be
 // killed and started again.
 type auditServer struct {
-	t    *testing.T
-	name string
-	args []string
-	dir  string
-	cmd  *exec.Cmd
-	gone <-chan struct{}
-	c    *client.Client
+	t      *testing.T
+	name   string
+	args   []string
+	dir    string
+	server *process
+	c      *client.Client
 }
 
 // newAuditServer prepares a server on a store, "" for the embedded one. keys are
@@ -69,47 +66,20 @@ func newAuditServer(t *testing.T, name, store string, keys *auditServer) *auditS
 
 func (s *auditServer) start() {
 	s.t.Helper()
-	s.cmd = exec.Command(s.name, s.args...)
-	pipe, in := io.Pipe()
-	s.cmd.Stderr = in
+	s.server = start(s.t, exec.Command(s.name, s.args...))
 	var err error
-	if s.gone, err = procs.Start(s.cmd); err != nil {
+	if s.c, err = client.New(client.Options{Addr: s.server.addr, KeyFile: filepath.Join(s.dir, "admin.key")}); err != nil {
 		s.t.Fatal(err)
-	}
-	addr := make(chan string, 1)
-	go func() {
-		for lines := bufio.NewScanner(pipe); lines.Scan(); {
-			if _, rest, ok := strings.Cut(lines.Text(), `"grpc":"`); ok {
-				at, _, _ := strings.Cut(rest, `"`)
-				select {
-				case addr <- at:
-				default:
-				}
-			}
-		}
-	}()
-	select {
-	case at := <-addr:
-		if s.c, err = client.New(client.Options{Addr: at, KeyFile: filepath.Join(s.dir, "admin.key")}); err != nil {
-			s.t.Fatal(err)
-		}
-	case <-s.gone:
-		s.t.Fatal("the server does not start")
-	case <-time.After(startLimit):
-		s.t.Fatal("the server is not ready")
 	}
 }
 
-// kill ends the process as a fault of the machine would: it learns nothing of
-// it.
 func (s *auditServer) kill() {
-	if s.cmd == nil {
+	if s.server == nil {
 		return
 	}
-	_ = s.cmd.Process.Kill()
-	<-s.gone
+	s.server.kill()
 	_ = s.c.Close()
-	s.cmd = nil
+	s.server = nil
 }
 
 // auditRows are rows of which every third has a password that is guessed, and
@@ -291,44 +261,18 @@ func TestAuditSurvivesKill9(t *testing.T) {
 // server that makes its progress durable a moment before its findings must be
 // seen to lose some. It runs in CI, or with WATCHWORD_LONG=1.
 func TestKill9IsNoticed(t *testing.T) {
-	if os.Getenv("CI") == "" && os.Getenv("WATCHWORD_LONG") == "" {
-		t.Skip("builds another server; set WATCHWORD_LONG=1")
-	}
+	procs.Slow(t, "builds another server")
 	const file = "internal/audit/work.go"
-	sound, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	const before = "\tname := \"p-\" + newName()\n"
-	faulty := strings.Replace(string(sound), before+"\treturn name, e.create(", before+`	go func() {
+	const before = "\tname := \"p-\" + newName()\n\treturn name, e.create("
+	const late = `	name := "p-" + newName()
+	go func() {
 		time.Sleep(200 * time.Millisecond)
 		_ = e.create(context.Background(), kindPage(a.ID), a.Tenant, name, appendFindings(nil, list, false))
 	}()
-	return name, func(context.Context, string, string, string, []byte) error { return nil }(`, 1)
+	return name, func(context.Context, string, string, string, []byte) error { return nil }(`
 	// The page that is missing must not be what ends the audit.
 	const read = "\t\tif err != nil {\n\t\t\treturn nil, err\n\t\t}\n\t\tlist, err := parseFindings(plain, false)"
-	faulty = strings.Replace(faulty, read, strings.Replace(read, "return nil, err", "continue", 1), 1)
-	if strings.Count(faulty, "continue\n") == 0 || !strings.Contains(faulty, "go func()") {
-		t.Fatal("the fault finds no place: " + file + " has changed")
-	}
-	dir := t.TempDir()
-	abs, err := filepath.Abs(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{abs: filepath.Join(dir, "work.go")}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, content := range map[string][]byte{"work.go": []byte(faulty), "overlay.json": overlay} {
-		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	bin := filepath.Join(dir, "faulty-server")
-	if b, err := exec.Command("go", "build", "-overlay", filepath.Join(dir, "overlay.json"), "-o", bin, ".").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v: %s", err, b)
-	}
+	bin := faulty(t, file, before, late, read, strings.Replace(read, "return nil, err", "continue", 1))
 	if want, got := killed(t, bin, auditRowsKilled, auditKills); cmp.Equal(want, got) {
 		t.Error("a server that loses findings was not noticed")
 	} else {
@@ -340,9 +284,7 @@ func TestKill9IsNoticed(t *testing.T) {
 // at one audit, and kills one of them in the middle: the others wait for its
 // lease to end, and take over. It runs in CI, or with WATCHWORD_LONG=1.
 func TestServersShareAnAuditAndOneIsKilled(t *testing.T) {
-	if os.Getenv("CI") == "" && os.Getenv("WATCHWORD_LONG") == "" {
-		t.Skip("waits for the lease of a dead server; set WATCHWORD_LONG=1")
-	}
+	procs.Slow(t, "waits for the lease of a dead server")
 	name := program(t)
 	stores := map[string]func(*testing.T) string{
 		"postgres": func(t *testing.T) string {
@@ -383,7 +325,7 @@ func TestServersShareAnAuditAndOneIsKilled(t *testing.T) {
 						servers[0].kill()
 					}
 				})
-				if disturbed == 1 && servers[0].cmd != nil {
+				if disturbed == 1 && servers[0].server != nil {
 					t.Error("the audit was over before a server was killed")
 				}
 				if by := awaitEvents(t, a.ID, servers...); by["audit.start OK"] != 1 || by["audit.end DONE"] != 1 {

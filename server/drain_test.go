@@ -35,17 +35,17 @@ import (
 	"github.com/watchword-project/watchword/server/internal/storetest/procs"
 )
 
-// fleet is the load on a server that is stopped and started again: logins and
+// load is the load on a server that is stopped and started again: logins and
 // batches over gRPC, passwords set and batches over REST, and somebody who
 // watches.
-type fleet struct {
+type load struct {
 	t          testing.TB
 	binary     string
 	dir        string
 	key        string
 	grpc, http string
 	conn       *grpc.ClientConn
-	server     *exec.Cmd
+	server     *process
 
 	mu   sync.Mutex
 	lost []string
@@ -53,7 +53,7 @@ type fleet struct {
 	logins, batches, sets, lines, watches atomic.Int64
 }
 
-func (f *fleet) lose(format string, a ...any) {
+func (f *load) lose(format string, a ...any) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if len(f.lost) < 100 {
@@ -61,32 +61,21 @@ func (f *fleet) lose(format string, a ...any) {
 	}
 }
 
-const fleetPassword = "a lantern on the quay 8"
+const loadPassword = "a lantern on the quay 8"
 
-// start starts the server and returns when it is ready.
-func (f *fleet) start() {
+func (f *load) start() {
 	f.t.Helper()
-	f.server = exec.Command(f.binary, "--data-dir", filepath.Join(f.dir, "data"), "--config", filepath.Join(f.dir, "config.yaml"))
-	f.server.Stderr = io.Discard
-	if err := f.server.Start(); err != nil {
-		f.t.Fatal(err)
-	}
-	for end := time.Now().Add(startLimit); !isReady(filepath.Join(f.dir, "data")); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			f.t.Fatal("the server is not ready")
-		}
-	}
+	f.server = start(f.t, exec.Command(f.binary, "--data-dir", filepath.Join(f.dir, "data"), "--config", filepath.Join(f.dir, "config.yaml")))
 }
 
-func newFleet(t testing.TB, binary string) *fleet {
-	f := &fleet{t: t, binary: binary, dir: t.TempDir()}
+func newLoad(t testing.TB, binary string) *load {
+	f := &load{t: t, binary: binary, dir: t.TempDir()}
 	f.grpc, f.http = fmt.Sprint("127.0.0.1:", procs.FreePort(t)), fmt.Sprint("127.0.0.1:", procs.FreePort(t))
 	config := fmt.Sprintf("listen: {grpc: %q, http: %q}\nhashing: {insecure_test_cost: true, memory: 1MiB, time: 1}\n", f.grpc, f.http)
 	if err := os.WriteFile(filepath.Join(f.dir, "config.yaml"), []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	f.start()
-	t.Cleanup(func() { _ = f.server.Process.Kill() })
 	key, err := os.ReadFile(filepath.Join(f.dir, "data", "admin.key"))
 	if err != nil {
 		t.Fatal(err)
@@ -106,7 +95,7 @@ func newFleet(t testing.TB, binary string) *fleet {
 	return f
 }
 
-func (f *fleet) context() (context.Context, context.CancelFunc) {
+func (f *load) context() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(metadata.AppendToOutgoingContext(context.Background(), "authorization", f.key), time.Minute)
 }
 
@@ -119,10 +108,10 @@ func answered(err error) bool {
 	return false
 }
 
-func (f *fleet) login() {
+func (f *load) login() {
 	ctx, cancel := f.context()
 	defer cancel()
-	_, err := watchwordv1.NewCredentialServiceClient(f.conn).VerifyPassword(ctx, &watchwordv1.VerifyPasswordRequest{Subject: "alice", Password: fleetPassword})
+	_, err := watchwordv1.NewCredentialServiceClient(f.conn).VerifyPassword(ctx, &watchwordv1.VerifyPasswordRequest{Subject: "alice", Password: loadPassword})
 	if !answered(err) {
 		f.lose("login: %v", err)
 		return
@@ -132,7 +121,7 @@ func (f *fleet) login() {
 
 const batchRows = 20
 
-func (f *fleet) batch() {
+func (f *load) batch() {
 	ctx, cancel := f.context()
 	defer cancel()
 	stream, err := watchwordv1.NewPasswordServiceClient(f.conn).BatchCheckPasswords(ctx)
@@ -159,7 +148,7 @@ func (f *fleet) batch() {
 
 // watch watches until the server ends the stream, which it may do only by
 // saying that it stops.
-func (f *fleet) watch() {
+func (f *load) watch() {
 	ctx, cancel := f.context()
 	defer cancel()
 	stream, err := watchwordv1.NewLoginThrottleServiceClient(f.conn).WatchSignals(ctx, &watchwordv1.WatchSignalsRequest{})
@@ -173,7 +162,7 @@ func (f *fleet) watch() {
 	f.watches.Add(1)
 }
 
-func (f *fleet) post(path, kind string, body io.Reader) (*http.Response, error) {
+func (f *load) post(path, kind string, body io.Reader) (*http.Response, error) {
 	req, err := http.NewRequest(http.MethodPost, "http://"+f.http+path, body)
 	if err != nil {
 		return nil, err
@@ -185,8 +174,8 @@ func (f *fleet) post(path, kind string, body io.Reader) (*http.Response, error) 
 
 // set stores a password over REST. An error may mean that nobody was there; what
 // became of it the event log knows.
-func (f *fleet) set(subject string) error {
-	body, err := json.Marshal(map[string]string{"subject": subject, "password": fleetPassword})
+func (f *load) set(subject string) error {
+	body, err := json.Marshal(map[string]string{"subject": subject, "password": loadPassword})
 	if err != nil {
 		return err
 	}
@@ -206,7 +195,7 @@ func (f *fleet) set(subject string) error {
 
 // stream sends a batch over REST, row by row. When the first answer has come,
 // all must.
-func (f *fleet) stream() {
+func (f *load) stream() {
 	r, w := io.Pipe()
 	go func() {
 		for i := range batchRows {
@@ -237,11 +226,11 @@ func (f *fleet) stream() {
 }
 
 // run restarts the server again and again under load, and tells what was lost.
-func (f *fleet) run(restarts int, stop syscall.Signal) []string {
+func (f *load) run(restarts int, stop syscall.Signal) []string {
 	f.t.Helper()
 	var over atomic.Bool
 	var wg sync.WaitGroup
-	load := func(n int, do func(i int)) {
+	keep := func(n int, do func(i int)) {
 		for range n {
 			wg.Go(func() {
 				for i := 0; !over.Load(); i++ {
@@ -251,33 +240,27 @@ func (f *fleet) run(restarts int, stop syscall.Signal) []string {
 		}
 	}
 	var names atomic.Int64
-	load(4, func(int) { f.login() })
-	load(2, func(int) { f.batch() })
-	load(1, func(int) { f.watch() })
-	load(4, func(int) {
+	keep(4, func(int) { f.login() })
+	keep(2, func(int) { f.batch() })
+	keep(1, func(int) { f.watch() })
+	keep(4, func(int) {
 		if f.set(fmt.Sprint("user", names.Add(1))) != nil {
 			time.Sleep(2 * time.Millisecond)
 		}
 	})
-	load(2, func(int) { f.stream() })
+	keep(2, func(int) { f.stream() })
 	for i := range restarts {
 		// A different moment each time, with all kinds of calls under way.
 		time.Sleep(time.Duration(60+i%7*11) * time.Millisecond)
-		if err := f.server.Process.Signal(stop); err != nil {
-			f.t.Fatal(err)
-		}
-		if err := f.server.Wait(); err != nil {
-			f.lose("the server ended with %v", err)
+		if !f.server.end(stop) {
+			f.lose("the server ended with %v", f.server.ProcessState)
 		}
 		f.start()
 	}
 	over.Store(true)
-	if err := f.server.Process.Signal(stop); err != nil { // ends the watch
-		f.t.Fatal(err)
-	}
 	done := make(chan struct{})
 	go func() { wg.Wait(); close(done) }()
-	_ = f.server.Wait()
+	f.server.end(stop) // and the watch with it
 	select {
 	case <-done:
 	case <-time.After(100 * time.Millisecond):
@@ -292,7 +275,7 @@ func (f *fleet) run(restarts int, stop syscall.Signal) []string {
 
 // audit holds what the event log says was begun and done against the answers
 // that arrived.
-func (f *fleet) audit() {
+func (f *load) audit() {
 	b, err := os.ReadFile(filepath.Join(f.dir, "data", "events.jsonl"))
 	if err != nil {
 		f.t.Fatal(err)
@@ -326,7 +309,7 @@ func TestRestartsLoseNothing(t *testing.T) {
 	if os.Getenv("WATCHWORD_LONG") != "" {
 		restarts = 100
 	}
-	f := newFleet(t, "watchword-server")
+	f := newLoad(t, "watchword-server")
 	for _, lost := range f.run(restarts, syscall.SIGTERM) {
 		t.Error(lost)
 	}
@@ -342,7 +325,7 @@ func TestRestartsLoseNothing(t *testing.T) {
 // WATCHWORD_LONG=1 servers that end one door without waiting, lose calls under
 // the same load, and it is seen.
 func TestLostCallsAreSeen(t *testing.T) {
-	if lost := newFleet(t, "watchword-server").run(1, syscall.SIGKILL); len(lost) < 2 { // one is its exit code
+	if lost := newLoad(t, "watchword-server").run(1, syscall.SIGKILL); len(lost) < 2 { // one is its exit code
 		t.Errorf("a server that is killed lost only %q", lost)
 	}
 	if os.Getenv("WATCHWORD_LONG") == "" {
@@ -352,37 +335,8 @@ func TestLostCallsAreSeen(t *testing.T) {
 		"gRPC": {"s.rpc.GRPC.GracefulStop()", "s.rpc.GRPC.Stop()"},
 		"REST": {"s.http.Shutdown(ctx)", "s.http.Close()"},
 	} {
-		if lost := newFleet(t, faulty(t, "internal/daemon/daemon.go", edit[0], edit[1])).run(5, syscall.SIGTERM); len(lost) == 0 {
+		if lost := newLoad(t, faulty(t, "internal/daemon/daemon.go", edit[0], edit[1])).run(5, syscall.SIGTERM); len(lost) == 0 {
 			t.Errorf("%s: a server that does not wait lost nothing", name)
 		}
 	}
-}
-
-// faulty builds the server with a fault in one of its files.
-func faulty(t *testing.T, file, good, bad string) string {
-	t.Helper()
-	dir := t.TempDir()
-	path, err := filepath.Abs(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := os.ReadFile(path)
-	if err != nil || strings.Count(string(text), good) != 1 {
-		t.Fatalf("%s does not hold %q once: %v", file, good, err)
-	}
-	edited := filepath.Join(dir, "edited.go")
-	overlay, err := json.Marshal(map[string]map[string]string{"Replace": {path: edited}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, b := range map[string][]byte{edited: []byte(strings.Replace(string(text), good, bad, 1)), filepath.Join(dir, "overlay.json"): overlay} {
-		if err := os.WriteFile(name, b, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	out := filepath.Join(dir, "server")
-	if b, err := exec.Command("go", "build", "-overlay", filepath.Join(dir, "overlay.json"), "-o", out, ".").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v: %s", err, b)
-	}
-	return out
 }

@@ -4,7 +4,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -22,58 +21,30 @@ import (
 	"github.com/watchword-project/watchword/server/internal/storetest/procs"
 )
 
-// member is one server of several, as a process of its own.
+// member is one server of several.
 type member struct {
 	program, dir, config string
-	process              *exec.Cmd
+	process              *process
 	client               atomic.Pointer[client.Client]
 }
 
 func (m *member) start(t *testing.T) {
 	t.Helper()
-	m.process = exec.Command(m.program, "--data-dir", m.dir, "--config", m.config)
-	out, err := m.process.StderrPipe()
+	m.process = start(t, exec.Command(m.program, "--data-dir", m.dir, "--config", m.config))
+	c, err := client.New(client.Options{Addr: m.process.addr, KeyFile: filepath.Join(filepath.Dir(m.config), "admin.key")})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := m.process.Start(); err != nil {
-		t.Fatal(err)
+	if old := m.client.Swap(c); old != nil {
+		_ = old.Close()
 	}
-	addr := make(chan string, 1)
-	go func() {
-		for lines := bufio.NewScanner(out); lines.Scan(); {
-			if _, rest, ok := strings.Cut(lines.Text(), `"grpc":"`); ok && strings.Contains(rest, `"http":"`) {
-				at, _, _ := strings.Cut(rest, `"`)
-				addr <- at
-			}
-		}
-	}()
-	select {
-	case at := <-addr:
-		c, err := client.New(client.Options{Addr: at, KeyFile: filepath.Join(filepath.Dir(m.config), "admin.key")})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if old := m.client.Swap(c); old != nil {
-			_ = old.Close()
-		}
-	case <-time.After(startLimit):
-		t.Fatal("the server is not ready")
-	}
-}
-
-func (m *member) kill() {
-	_ = m.process.Process.Kill()
-	_ = m.process.Wait()
 }
 
 // TestFleet runs three servers on a Redis Cluster and PostgreSQL under load,
 // and kills one of each in turn: what was acknowledged is there at the end, and
 // nobody got more than one budget more of guesses for each loss.
 func TestFleet(t *testing.T) {
-	if os.Getenv("CI") == "" && os.Getenv("WATCHWORD_LONG") == "" {
-		t.Skip("takes most of a minute; set WATCHWORD_LONG=1")
-	}
+	procs.Slow(t, "takes most of a minute")
 	pg, nodes := procs.Postgres(t), procs.RedisCluster(t, 1)
 	var addrs []string
 	for _, n := range nodes {
@@ -121,7 +92,7 @@ hashing: {insecure_test_cost: true, memory: 64KiB, time: 1, parallelism: 1, memo
 			}()
 		}
 		all[i].start(t)
-		t.Cleanup(all[i].kill)
+		t.Cleanup(all[i].process.kill)
 	}
 
 	// The load: passwords are set and tried, and victims are guessed at.
@@ -209,7 +180,7 @@ hashing: {insecure_test_cost: true, memory: 64KiB, time: 1, parallelism: 1, memo
 	}
 	time.Sleep(3 * time.Second)
 
-	all[1].kill()
+	all[1].process.kill()
 	serving("a server killed", all[0], all[2])
 	time.Sleep(time.Second)
 	all[1].start(t)

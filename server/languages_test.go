@@ -67,21 +67,8 @@ func TestOtherLanguages(t *testing.T) {
 		must(t, python, script(t, "calls.py"), s.GRPCAddr, s.Key, protoset)
 	})
 
-	install := func(t *testing.T, module string) string {
-		if os.Getenv("CI") == "" && os.Getenv("WATCHWORD_LONG") == "" {
-			t.Skip("builds another project's tool; set WATCHWORD_LONG=1")
-		}
-		cmd := exec.Command("go", "install", module)
-		cmd.Env = append(os.Environ(), "GOBIN="+dir, "GOFLAGS=-mod=mod")
-		cmd.Dir = dir
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("building %s: %v\n%s", module, err, out)
-		}
-		path, _, _ := strings.Cut(module, "@")
-		return filepath.Join(dir, filepath.Base(path))
-	}
 	t.Run("grpcurl", func(t *testing.T) {
-		grpcurl := install(t, "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3")
+		grpcurl := procs.GoTool(t, "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3")
 		const check = "watchword.v1.PasswordService/CheckPassword"
 		call := func(header string) (string, error) {
 			return run(t, grpcurl, "-plaintext", "-protoset", protoset, "-H", header, "-d", `{"password":"password"}`, s.GRPCAddr, check)
@@ -101,7 +88,7 @@ func TestOtherLanguages(t *testing.T) {
 		}
 	})
 	t.Run("grpc-health-probe", func(t *testing.T) {
-		probe := install(t, "github.com/grpc-ecosystem/grpc-health-probe@v0.4.61")
+		probe := procs.GoTool(t, "github.com/grpc-ecosystem/grpc-health-probe@v0.4.61")
 		if out := must(t, probe, "-addr="+s.GRPCAddr); !strings.Contains(out, "SERVING") {
 			t.Errorf("a server that serves: %s", out)
 		}

@@ -6,7 +6,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -73,15 +72,6 @@ func limited(t testing.TB, name string, args ...string) (c *exec.Cmd, kills func
 	return exec.Command(name, args...), nil
 }
 
-// program builds the server as it ships. This test binary would be the server
-// too, but with the race detector its memory is not what is to be held.
-func program(t testing.TB) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "watchword-server")
-	compile(t, path, ".")
-	return path
-}
-
 // victim is a server under load.
 type victim struct {
 	clients  []*client.Client
@@ -103,41 +93,20 @@ func startVictim(t testing.TB, slots int) *victim {
 		t.Fatal(err)
 	}
 	c, kills := limited(t, program(t), "--data-dir", dir, "--config", config)
-	out, err := c.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
+	p := start(t, c)
 	t.Cleanup(func() {
-		_ = c.Process.Signal(syscall.SIGTERM)
-		if err := c.Wait(); err != nil {
-			t.Errorf("the server ended with %v", err)
+		if !p.end(syscall.SIGTERM) {
+			t.Errorf("the server ended with %v", p.ProcessState)
 		}
 	})
-	addr := make(chan string, 1)
-	go func() {
-		for lines := bufio.NewScanner(out); lines.Scan(); {
-			if _, rest, ok := strings.Cut(lines.Text(), `"grpc":"`); ok && strings.Contains(rest, `"http":"`) {
-				at, _, _ := strings.Cut(rest, `"`)
-				addr <- at
-			}
+	v := &victim{pid: p.Process.Pid, kills: kills, subjects: 200}
+	for range 8 { // one connection has a hundred streams at most
+		w, err := client.New(client.Options{Addr: p.addr, KeyFile: filepath.Join(dir, "admin.key")})
+		if err != nil {
+			t.Fatal(err)
 		}
-	}()
-	v := &victim{pid: c.Process.Pid, kills: kills, subjects: 200}
-	select {
-	case at := <-addr:
-		for range 8 { // one connection has a hundred streams at most
-			w, err := client.New(client.Options{Addr: at, KeyFile: filepath.Join(dir, "admin.key")})
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { _ = w.Close() })
-			v.clients = append(v.clients, w)
-		}
-	case <-time.After(startLimit):
-		t.Fatal("the server is not ready")
+		t.Cleanup(func() { _ = w.Close() })
+		v.clients = append(v.clients, w)
 	}
 	phc, err := v.clients[0].Hash(t.Context(), victimPassword)
 	if err != nil {

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/watchword-project/watchword/server/internal/storetest/procs"
 )
@@ -37,9 +36,9 @@ func TestReadmeSession(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, start, _ := strings.Cut(string(readme), "\n## Start\n")
-	start, _, _ = strings.Cut(start, "\n## ")
-	blocks := fence.FindAllStringSubmatch(start, -1)
+	_, session, _ := strings.Cut(string(readme), "\n## Start\n")
+	session, _, _ = strings.Cut(session, "\n## ")
+	blocks := fence.FindAllStringSubmatch(session, -1)
 	if len(blocks) != 4 {
 		t.Fatalf("%d blocks of commands under Start, want 4", len(blocks))
 	}
@@ -49,20 +48,12 @@ func TestReadmeSession(t *testing.T) {
 	compile(t, filepath.Join(dir, "client.bin"), "../client/watchword")
 	server := exec.Command(filepath.Join(dir, "server.bin"))
 	server.Dir = dir
-	if err := server.Start(); err != nil {
-		t.Fatal(err)
-	}
+	p := start(t, server)
 	defer func() {
-		_ = server.Process.Signal(syscall.SIGTERM)
-		if err := server.Wait(); err != nil {
-			t.Errorf("the server ended with %v", err)
+		if !p.end(syscall.SIGTERM) {
+			t.Errorf("the server ended with %v", p.ProcessState)
 		}
 	}()
-	for end := time.Now().Add(startLimit); !isReady(filepath.Join(dir, "watchword-data")); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("the server is not ready")
-		}
-	}
 
 	script := `go() { [ "$1 $2" = "run ./client/watchword" ] || return 9; shift 2; ./client.bin "$@"; echo "exit $?"; }` + "\n"
 	for _, b := range blocks[1:] {
@@ -89,12 +80,5 @@ func TestReadmeSession(t *testing.T) {
 			t.Fatalf("no %q where the README leads one to expect it, in:\n%s", want, out)
 		}
 		rest = after
-	}
-}
-
-func compile(t testing.TB, out, pkg string) {
-	t.Helper()
-	if b, err := exec.Command("go", "build", "-o", out, pkg).CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v: %s", err, b)
 	}
 }

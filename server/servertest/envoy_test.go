@@ -26,6 +26,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/watchword-project/watchword/client"
+	"github.com/watchword-project/watchword/server/internal/storetest/procs"
 	"github.com/watchword-project/watchword/server/servertest"
 )
 
@@ -201,22 +202,13 @@ const clientCmd = "github.com/envoyproxy/ratelimit/src/client_cmd@v1.4.1-0.20260
 // identifies itself by certificate. Building it takes a minute, so it runs in
 // CI, or with WATCHWORD_LONG=1.
 func TestEnvoyClientCmd(t *testing.T) {
-	if os.Getenv("CI") == "" && os.Getenv("WATCHWORD_LONG") == "" {
-		t.Skip("builds another project's client; set WATCHWORD_LONG=1")
-	}
-	bin := t.TempDir()
-	install := exec.Command("go", "install", clientCmd)
-	install.Env = append(os.Environ(), "GOBIN="+bin, "GOFLAGS=-mod=mod")
-	install.Dir = bin
-	if out, err := install.CombinedOutput(); err != nil {
-		t.Fatalf("building client_cmd: %v\n%s", err, out)
-	}
+	program := procs.GoTool(t, clientCmd)
 	dir := certificates(t, "envoy.internal")
 	s := servertest.Start(t, servertest.Options{Config: place(t, readmeExample(t, "envoy.yaml"),
 		"server.crt", dir+"/server.crt", "server.key", dir+"/server.key", "ca.crt", dir+"/ca.crt")})
 	command := strings.Fields(strings.ReplaceAll(place(t, readmeExample(t, "client_cmd"), "127.0.0.1:9443", s.GRPCAddr), "\\\n", " "))
 	ask := func() string {
-		cmd := exec.Command(filepath.Join(bin, command[0]), command[1:]...)
+		cmd := exec.Command(filepath.Join(filepath.Dir(program), command[0]), command[1:]...)
 		cmd.Dir = dir
 		out, err := cmd.CombinedOutput()
 		if err != nil {

@@ -22,6 +22,7 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -37,6 +38,31 @@ func Missing(t testing.TB, what string) {
 		t.Fatalf("%s, which this test needs", what)
 	}
 	t.Skipf("%s: not tested", what)
+}
+
+// Slow skips a test that takes long, for the reason given, unless the
+// environment says CI or WATCHWORD_LONG.
+func Slow(t testing.TB, why string) {
+	t.Helper()
+	if os.Getenv("CI") == "" && os.Getenv("WATCHWORD_LONG") == "" {
+		t.Skipf("%s; set WATCHWORD_LONG=1", why)
+	}
+}
+
+// GoTool builds a command of another project, at the version that follows an @,
+// and returns its path. It is slow.
+func GoTool(t testing.TB, pkg string) string {
+	t.Helper()
+	Slow(t, "builds another project's tool")
+	dir := t.TempDir()
+	install := exec.Command("go", "install", pkg)
+	install.Env = append(os.Environ(), "GOBIN="+dir, "GOFLAGS=-mod=mod")
+	install.Dir = dir
+	if out, err := install.CombinedOutput(); err != nil {
+		t.Fatalf("building %s: %v\n%s", pkg, err, out)
+	}
+	name, _, _ := strings.Cut(pkg, "@")
+	return filepath.Join(dir, filepath.Base(name))
 }
 
 // Find returns the path of a program, from PATH or one of the globs, of which
