@@ -236,14 +236,14 @@ func TestLegacyRowsDoNotShowInTime(t *testing.T) {
 		}
 		return time.Since(begin)
 	}
-	var known, unknown time.Duration
-	for i := range 5 {
-		known += ask("slow", i)
-		unknown += ask("nobody", i)
+	// The least of each: what the machine does beside makes the others longer.
+	known, unknown := time.Hour, time.Hour
+	for i := range 9 {
+		known, unknown = min(known, ask("slow", i)), min(unknown, ask("nobody", i))
 	}
 	// One bcrypt of cost 8 takes ten milliseconds or more, one hash at the test's
 	// cost less than one: without the wait the quotient is far below a half.
 	if q := float64(unknown) / float64(known); q < 0.8 || q > 1.25 {
-		t.Errorf("five answers took %v for a legacy row and %v for nobody", known, unknown)
+		t.Errorf("an answer took %v for a legacy row and %v for nobody", known, unknown)
 	}
 }

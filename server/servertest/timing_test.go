@@ -77,7 +77,7 @@ func measure(sample sampler, count int, planted time.Duration) float64 {
 // of microseconds would show. A planted difference must be seen.
 func TestTimeTellsNothing(t *testing.T) {
 	const limit = 4.5
-	count, planted := 6_000, 40*time.Microsecond
+	count, planted := 4_000, 50*time.Microsecond
 	if os.Getenv("WATCHWORD_LONG") != "" {
 		count, planted = 100_000, 10*time.Microsecond
 	}
