@@ -4,12 +4,12 @@
 // Made by server/browser: the files that make one engine.
 export const manifest = {
   "version": "0.1.0",
-  "id": "732a26835745e84eddec37aad2e47d8098ee5b8ec485e42b0409fdce03721c9e",
+  "id": "00d29c11c64d018cfd9a3b0c4b01c6e539b6fec96c8d626802e717747d7498aa",
   "go": "go1.26.8",
   "files": {
     "engine.wasm.gz": {
-      "bytes": 1894105,
-      "sha256": "09d5ecb42bd441f044ce7a98966324e2b186e68ec40810801ae6516343fc9a8b"
+      "bytes": 1894123,
+      "sha256": "4f65dd7948ba73c24479e625dd79dbf30130c03aab2fd37fd886c1b0d18d2fcd"
     },
     "list.bin": {
       "bytes": 1224681,
