@@ -84,12 +84,7 @@ type adapter struct {
 }
 
 // openAdapters binds the adapters' doors and makes what answers behind them.
-func (s *Server) openAdapters(ctx context.Context, c Config, v *verifier.Verifier, t *tls.Config, exposed func() error, now func() time.Time) (err error) {
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, s.closeAdapters())
-		}
-	}()
+func (s *Server) openAdapters(ctx context.Context, c Config, v *verifier.Verifier, t *tls.Config, exposed func() error, now func() time.Time) error {
 	allow, err := identity.ParseNetworks(c.Listen.Allow)
 	if err != nil {
 		return fmt.Errorf("configuration: listen.allow: %w", err)
@@ -170,9 +165,14 @@ func (s *Server) serveAdapters(t *tls.Config) {
 	}
 }
 
-// closeAdapters closes doors at which nobody was answered yet.
-func (s *Server) closeAdapters() error {
+// closeDoors closes what was bound and where nobody was answered yet.
+func (s *Server) closeDoors() error {
 	var errs []error
+	for _, l := range []net.Listener{s.grpcL, s.httpL} {
+		if l != nil {
+			errs = append(errs, l.Close())
+		}
+	}
 	for _, a := range s.adapters {
 		errs = append(errs, a.listener.Close())
 	}

@@ -394,7 +394,12 @@ func (c Config) doors() []door {
 }
 
 // open binds and serves the doors.
-func (s *Server) open(ctx context.Context, c Config, dir dataDir, v *verifier.Verifier, keyring *identity.Keyring, access *rpc.Access, now func() time.Time) error {
+func (s *Server) open(ctx context.Context, c Config, dir dataDir, v *verifier.Verifier, keyring *identity.Keyring, access *rpc.Access, now func() time.Time) (err error) {
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.closeDoors())
+		}
+	}()
 	certs, err := newCertificates(c, now)
 	if err != nil {
 		return err
@@ -420,20 +425,16 @@ func (s *Server) open(ctx context.Context, c Config, dir dataDir, v *verifier.Ve
 	if err := s.openAdapters(ctx, c, v, tlsConfig, exposed, now); err != nil {
 		return err
 	}
-	var ls [2]net.Listener
+	doors := []*net.Listener{&s.grpcL, &s.httpL}
 	for i, d := range c.doors() {
-		if ls[i], err = bind(ctx, d, exposed); err != nil {
-			if ls[0] != nil {
-				ls[0].Close()
-			}
-			return errors.Join(err, s.closeAdapters())
+		if *doors[i], err = bind(ctx, d, exposed); err != nil {
+			return err
 		}
 	}
-	s.grpcL, s.httpL = ls[0], ls[1]
 	var browser http.Handler
 	if c.Listen.Browser {
 		if browser, err = assets.New(rpc.BrowserPrefix); err != nil {
-			return errors.Join(err, ls[0].Close(), ls[1].Close(), s.closeAdapters())
+			return err
 		}
 	}
 	s.rpc, err = rpc.New(ctx, rpc.Config{
@@ -443,15 +444,15 @@ func (s *Server) open(ctx context.Context, c Config, dir dataDir, v *verifier.Ve
 		Now: now, Installation: installation{s, v}, Observer: s.observer(),
 	})
 	if err != nil {
-		return errors.Join(err, ls[0].Close(), ls[1].Close(), s.closeAdapters())
+		return err
 	}
 	s.http = webServer(s.rpc.REST(), tlsConfig, restWrite)
 	if err := s.openConsole(ctx, c, access.Allow); err != nil {
-		return errors.Join(err, ls[0].Close(), ls[1].Close(), s.closeAdapters())
+		return err
 	}
 	s.admin, err = openAdmin(dir.path(socketFile), s.rpc)
 	if err != nil {
-		return errors.Join(err, ls[0].Close(), ls[1].Close(), s.closeAdapters())
+		return err
 	}
 	s.serveAdapters(tlsConfig)
 	s.serve(func() error { return s.rpc.GRPC.Serve(s.grpcL) })
