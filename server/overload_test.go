@@ -319,6 +319,9 @@ func BenchmarkOverload(b *testing.B) {
 		if other := append(ten.other, floor.other...); len(other) > 0 {
 			b.Fatal(other[0])
 		}
+		if len(ten.shed) == 0 {
+			b.Fatal("nobody was refused")
+		}
 		service := time.Duration(float64(slots) / capacity * float64(time.Second))
 		add("goodput-10x/1x", ten.goodput/one.goodput)
 		add("p99/limit", float64(p99(ten.served))/float64(500*time.Millisecond+2*service))
