@@ -26,7 +26,7 @@ type calibrateCmd struct {
 	Quick     bool          `help:"Measure each candidate for a tenth of the time."`
 	JSON      bool          `help:"Print JSON."`
 	Check     bool          `help:"Measure only the parameters of the configuration; exit 3 when they are over the targets."`
-	Write     string        `help:"Write the proposal to this file as a configuration." type:"path"`
+	Write     string        `help:"Write the proposal to this new file as a configuration." type:"path"`
 }
 
 // exitError is an error with an exit status of its own.
@@ -55,6 +55,11 @@ func (k *calibrateCmd) Run(c *cli) error {
 		want.Only = []password.Params{config.Hashing.Params()}
 		want.MemoryBudget = int64(config.Hashing.MemoryBudget)
 	}
+	if k.Write != "" { // better to hear it before a minute of measuring
+		if _, err := os.Lstat(k.Write); err == nil {
+			return fmt.Errorf("%s exists, and may be the configuration in use: name a new file, or copy what is proposed from the output", k.Write)
+		}
+	}
 	return interruptible(func(ctx context.Context) error {
 		p, err := password.Calibrate(ctx, want, password.DetectMachine(os.DirFS("/")))
 		if err != nil {
@@ -75,7 +80,7 @@ func (k *calibrateCmd) Run(c *cli) error {
 		case p.Choice == nil:
 			return errors.New(p.Missing)
 		case k.Write != "":
-			return os.WriteFile(k.Write, []byte(proposal(p)), 0o600)
+			return writeNew(k.Write, []byte(proposal(p)), 0o600)
 		}
 		return nil
 	})

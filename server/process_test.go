@@ -10,9 +10,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"google.golang.org/grpc/codes"
 
 	"github.com/watchword-project/watchword/server/internal/storetest/procs"
 )
@@ -22,6 +25,9 @@ type process struct {
 	*exec.Cmd
 	addr   string // of its gRPC door
 	exited <-chan struct{}
+
+	mu      sync.Mutex
+	refused []time.Duration // how long it says that each refusal for want of capacity took
 }
 
 // start starts a server and returns when it says that it is ready.
@@ -39,9 +45,17 @@ func start(t testing.TB, cmd *exec.Cmd) *process {
 	ready := make(chan string, 1)
 	go func() {
 		for lines := bufio.NewScanner(log); lines.Scan(); {
-			var line struct{ Msg, GRPC string }
-			if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "ready" {
+			var line struct {
+				Msg, GRPC, Code string
+				Took            float64 `json:"took_ms"`
+			}
+			switch err := json.Unmarshal(lines.Bytes(), &line); {
+			case err == nil && line.Msg == "ready":
 				ready <- line.GRPC
+			case err == nil && line.Code == codes.ResourceExhausted.String():
+				p.mu.Lock()
+				p.refused = append(p.refused, time.Duration(line.Took*1e6))
+				p.mu.Unlock()
 			}
 		}
 	}()
@@ -53,6 +67,15 @@ func start(t testing.TB, cmd *exec.Cmd) *process {
 		t.Fatal("the server is not ready")
 	}
 	return p
+}
+
+// refusals gives how long it says that each refusal took since it was last asked.
+func (p *process) refusals() []time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	last := p.refused
+	p.refused = nil
+	return last
 }
 
 // kill ends the server as a fault of the machine would: it learns nothing of it.

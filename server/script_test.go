@@ -23,7 +23,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"watchword-server": main})
+	testscript.Main(m, map[string]func(){"watchword-server": main, "bare-server": runBare})
 }
 
 // TestScripts runs the sessions in testdata: what an operator types, as typed.

@@ -181,6 +181,12 @@ func TestConfiguredPeppers(t *testing.T) {
 	dir := s.DataDir
 	set(t, s, "alice", goodPassword)
 	s.Stop()
+	asked := fmt.Sprintf("{id: one, command: [cat, %q], state: active}", one)
+	s = servertest.Start(t, servertest.Options{Config: list(asked), DataDir: dir})
+	if login, err := s.Client.Verify(t.Context(), "alice", goodPassword, client.Source{}); err != nil || !login.Match {
+		t.Errorf("under the key that a program prints: %v, %v", login.Match, err)
+	}
+	s.Stop()
 
 	refused := func(why, config string) {
 		t.Helper()
@@ -198,6 +204,10 @@ func TestConfiguredPeppers(t *testing.T) {
 	refused("no key is active", list(entry("one", one, "decrypt-only", "")))
 	refused("two keys are active", list(entry("one", one, "active", ""), entry("two", two, "active", "")))
 	refused("a hash is left under a retired key", list(entry("one", one, "retired", ""), entry("two", two, "active", sm4)))
+
+	refused("the program prints another key", list(strings.Replace(asked, one, two, 1)))
+	refused("the program fails", list("{id: one, command: ['false'], state: active}"))
+	refused("there is both a file and a program", list(entry("one", one, "active", fmt.Sprintf(", command: [cat, %q]", one))))
 
 	both := list(entry("one", one, "decrypt-only", ""), entry("two", two, "active", sm4))
 	s = servertest.Start(t, servertest.Options{Config: both, DataDir: dir})

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/crypto/bcrypt"
+
 	"github.com/watchword-project/watchword/client"
 	"github.com/watchword-project/watchword/server/servertest"
 )
@@ -147,6 +149,69 @@ func TestUnknownAndWrongAreOneAnswer(t *testing.T) {
 	if want, _ := ask("nobody-else", goodPassword); right != want || hashes != 1 {
 		t.Errorf("the right password of a disabled credential: %d hashes and\n%s, want\n%s", hashes, right, want)
 	}
+}
+
+// TestRefusalsTellNothing asks for logins while the only slot is busy: known,
+// unknown, disabled and deleted subjects are refused with one answer, which says
+// when to come back, and nothing is hashed for any of them.
+func TestRefusalsTellNothing(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t, servertest.Options{Config: "hashing: {slots: 1, queue_wait: 1ms}"})
+	for _, subject := range []string{"alice", "disabled", "deleted"} {
+		set(t, s, subject, goodPassword)
+	}
+	if err := errors.Join(s.Client.SetState(t.Context(), "disabled", "DISABLED"), s.Client.Delete(t.Context(), "deleted")); err != nil {
+		t.Fatal(err)
+	}
+	slow, err := bcrypt.GenerateFromPassword([]byte(goodPassword), 11)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code, answer := s.Post("/v1/credentials:import", fmt.Sprintf(`{"subject":"slow","phc":%q}`, slow)); code != 200 || strings.Contains(answer, `"reason"`) {
+		t.Fatalf("import: %d %s", code, answer)
+	}
+	variable := regexp.MustCompile(`(X-Request-Id|Date|Retry-After|Content-Length):\[[^]]*\]|"requestId": ?"[0-9a-f]+"|"retryDelay": ?"[0-9.]+s"`)
+	for range 20 { // until the slow login outlasts the questions
+		before := s.Hashes()
+		over := make(chan error, 1)
+		go func() {
+			_, err := s.Client.Verify(t.Context(), "slow", goodPassword, client.Source{})
+			over <- err
+		}()
+		for s.Hashes() == before {
+			time.Sleep(time.Millisecond)
+		}
+		answers := map[string]string{}
+		for _, subject := range []string{"alice", "nobody", "disabled", "deleted", "slow"} {
+			req, _ := http.NewRequest(http.MethodPost, s.URL+"/v1/credentials:verify",
+				strings.NewReader(fmt.Sprintf(`{"subject":%q,"password":%q}`, subject, goodPassword)))
+			req.Header.Set("Authorization", "Bearer "+s.Key)
+			req.Header.Set("Content-Type", "application/json")
+			code, h, body := s.Do(req)
+			answers[subject] = fmt.Sprint(code, h, body)
+		}
+		hashes, running := s.Hashes()-before, len(over) == 0
+		if err := <-over; err != nil {
+			t.Fatalf("the login that held the slot: %v", err)
+		}
+		if !running {
+			continue
+		}
+		want := variable.ReplaceAllString(answers["nobody"], "")
+		for subject, got := range answers {
+			if !strings.HasPrefix(got, "429") || !strings.Contains(got, "HASH_CAPACITY") || !strings.Contains(got, "Retry-After") {
+				t.Errorf("%s was not refused and told when to come back: %s", subject, got)
+			}
+			if got = variable.ReplaceAllString(got, ""); got != want {
+				t.Errorf("%s is refused with\n%s\nand nobody with\n%s", subject, got, want)
+			}
+		}
+		if hashes != 1 {
+			t.Errorf("%d hashes were begun, want only that of the login that held the slot", hashes)
+		}
+		return
+	}
+	t.Error("no login was slow enough to be asked beside")
 }
 
 // TestBadTextsTellNothing asks with texts that are no password: known,

@@ -257,6 +257,14 @@ func (pf pageFile) leaf(root uint64, key []byte, seen map[uint64][]element) (id 
 	return 0, nil, corrupt("a tree is too deep")
 }
 
+// announce has the system read a page ahead. The pages of a level lie anywhere
+// in the file, and a disk reads many at once in little more time than one.
+func (in *inspector) announce(id uint64) {
+	if id < in.pages {
+		readAhead(in.f, int64(id)*pageSize, pageSize)
+	}
+}
+
 // readMarked reads a page and marks it with its overflow.
 func (in *inspector) readMarked(id uint64) (page, error) {
 	p, err := in.read(id)
@@ -352,6 +360,9 @@ func (in *inspector) tree(root uint64) error {
 	level := []uint64{root}
 	for range depth {
 		var next []uint64
+		for _, id := range level {
+			in.announce(id) // one after the other, each would wait for the disk
+		}
 		for _, id := range level {
 			children, err := in.branch(id)
 			if err != nil {

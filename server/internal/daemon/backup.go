@@ -172,7 +172,7 @@ func Restore(ctx context.Context, dir string, keys []PepperKey, identity string,
 // made under.
 func (d dataDir) holds(ctx context.Context, configured []PepperKey, checks map[string]string) error {
 	p := &peppers{dir: d, keys: configured}
-	list, err := p.configured()
+	list, err := p.configured(ctx)
 	if len(configured) == 0 {
 		list, err = p.files()
 	}

@@ -338,6 +338,11 @@ type Pepper struct {
 type PepperKey struct {
 	ID   string `yaml:"id"`
 	File string `yaml:"file"`
+	// Command, in place of File, is a program with its arguments that prints
+	// what the file would hold: one that asks a key management service, or has a
+	// security module unwrap the key. It is run without a shell, at the start, and
+	// by the commands that need the key.
+	Command []string `yaml:"command"`
 	// State is active, decrypt-only or retired.
 	State string `yaml:"state"`
 	// Cipher is aes-256-gcm (default), or sm4-gcm where the law asks for it. It

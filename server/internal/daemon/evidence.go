@@ -100,7 +100,7 @@ func (c Config) evidence(f *facts, dir dataDir, made map[string]tenant, inForce 
 	e := &evidence.Facts{Facts: f.Facts, Store: c.Store.Kind, Webhook: c.Webhook.URL != "", Embedded: wordlists.Common().Len()}
 	e.Pepper = evidence.Pepper{Keys: len(c.Pepper.Keys), Beside: len(c.Pepper.Keys) == 0}
 	for _, k := range c.Pepper.Keys {
-		e.Pepper.Beside = e.Pepper.Beside || filepath.Dir(k.File) == string(dir)
+		e.Pepper.Beside = e.Pepper.Beside || k.File != "" && filepath.Dir(k.File) == string(dir)
 	}
 	if len(c.Pepper.Keys) == 0 {
 		e.Pepper.Keys = len(f.peppers)

@@ -49,7 +49,7 @@ type peppers struct {
 // password wrong.
 func openPepper(ctx context.Context, dir dataDir, keys []PepperKey, store objects.Store) (*peppers, error) {
 	p := &peppers{dir: dir, keys: keys, store: store}
-	list, err := p.configured()
+	list, err := p.configured(ctx)
 	if len(keys) == 0 {
 		list, err = p.local(ctx)
 	}
@@ -63,7 +63,7 @@ func openPepper(ctx context.Context, dir dataDir, keys []PepperKey, store object
 func (p *peppers) Ring() *pepper.Keyring { return p.ring.Load() }
 
 // configured gives the keys that the configuration names.
-func (p *peppers) configured() ([]pepper.Key, error) {
+func (p *peppers) configured(ctx context.Context) ([]pepper.Key, error) {
 	states := map[string]pepper.State{"active": pepper.Active, "decrypt-only": pepper.DecryptOnly, "retired": pepper.Retired}
 	var out []pepper.Key
 	for i, k := range p.keys {
@@ -73,7 +73,7 @@ func (p *peppers) configured() ([]pepper.Key, error) {
 		}
 		key := pepper.Key{ID: k.ID, State: state}
 		if state != pepper.Retired {
-			secret, err := pepper.ReadFile(k.File)
+			secret, err := k.secret(ctx)
 			if err != nil {
 				return nil, fmt.Errorf("configuration: pepper.keys[%d]: %w", i, err)
 			}
@@ -89,6 +89,17 @@ func (p *peppers) configured() ([]pepper.Key, error) {
 		out = append(out, key)
 	}
 	return out, nil
+}
+
+// secret reads the key from where the configuration says.
+func (k PepperKey) secret(ctx context.Context) (pepper.Secret, error) {
+	switch {
+	case k.File != "" && len(k.Command) > 0:
+		return pepper.Secret{}, errors.New("file and command exclude each other")
+	case len(k.Command) > 0:
+		return pepper.RunCommand(ctx, k.Command)
+	}
+	return pepper.ReadFile(k.File)
 }
 
 // local gives the keys of the data directory.

@@ -25,6 +25,7 @@ const (
 	sharedPkg   = "./server/internal/redisthrottle"
 	auditPkg    = "./server/internal/audit"
 	servicePkg  = "./server/servertest"
+	doorPkg     = "./server"
 )
 
 // kernels in the order in which they are preferred.
@@ -45,6 +46,10 @@ var rows = []row{
 	{What: "argon2id, 19 MiB, 2 passes", Peer: "libargon2 with AVX2, memory reused", pkg: libraryPkg, tags: "libargon2", bench: "BenchmarkVersusLibrary/*/m=19MiB,t=2,p=1", unit: "x-reuse", atLeast: 1.3},
 	{What: "argon2id, 19 MiB, 2 passes", Peer: "libargon2 with AVX2, as shipped", pkg: libraryPkg, tags: "libargon2", bench: "BenchmarkVersusLibrary/*/m=19MiB,t=2,p=1", unit: "x-own", atLeast: 1.8},
 	{What: "hashes a second at ten times what the machine can do", Peer: "at what it can do", pkg: hashingPkg, bench: "BenchmarkOverload", unit: "goodput-10x/1x", atLeast: .9},
+	{What: "refusal at the gRPC door at ten times what the machine can do, 99th percentile, ms", pkg: doorPkg, bench: "BenchmarkOverload", unit: "shed-p99-ms", atMost: 5},
+	{What: "the same", Peer: "a gRPC server with nothing behind it, beside as many hashes", pkg: doorPkg, bench: "BenchmarkOverload", unit: "shed-p99/bare"},
+	{What: "login on 100,000 credentials, less a hash", Peer: "on 10,000", pkg: keepingPkg, bench: "BenchmarkScale", unit: "verify-ratio", atMost: 2},
+	{What: "password set on 100,000 credentials, less a hash", Peer: "on 10,000", pkg: keepingPkg, bench: "BenchmarkScale", unit: "set-ratio", atMost: 2},
 
 	{What: "attempts a second in process, one thread", Peer: "golang.org/x/time/rate, one limit", pkg: countersPkg, bench: "BenchmarkCore/threads=1", unit: "x-faster"},
 	{What: "attempts a second in Redis, all lanes, 256 callers", Peer: "redis_rate, one limit", pkg: sharedPkg, bench: "BenchmarkDecision/single/callers=256", unit: "x-rate1", atLeast: 1.5},

@@ -17,24 +17,30 @@ import (
 func TestHashesGiveWay(t *testing.T) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	before, err := unix.Getpriority(unix.PRIO_PROCESS, 0)
+	before, err := unix.SchedGetAttr(0, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	p := password.NewPool(1, 1<<20, time.Minute, time.Millisecond)
 	defer p.Close()
-	var within int
+	var within *unix.SchedAttr
 	err = p.Do(t.Context(), password.Interactive, 1, password.Text{}, func([]byte) {
-		within, err = unix.Getpriority(unix.PRIO_PROCESS, 0)
+		within, err = unix.SchedGetAttr(0, 0)
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The system call gives 20 less the nice value: more is sooner.
-	if within >= before && before > 1 {
-		t.Errorf("a hash has priority %d, its caller %d", within, before)
+	if within.Nice <= before.Nice && before.Nice < 19 {
+		t.Errorf("a hash has nice value %d, its caller %d", within.Nice, before.Nice)
 	}
-	if after, _ := unix.Getpriority(unix.PRIO_PROCESS, 0); after != before {
-		t.Errorf("the caller has priority %d, and had %d", after, before)
+	if within.Policy != unix.SCHED_BATCH {
+		t.Errorf("a hash has scheduling policy %d, want SCHED_BATCH", within.Policy)
+	}
+	// A kernel that does not know slices tells none.
+	if before.Runtime > 0 && within.Runtime <= before.Runtime {
+		t.Errorf("a hash has a time slice of %d ns, its caller %d: it would not give way before its end", within.Runtime, before.Runtime)
+	}
+	if after, err := unix.SchedGetAttr(0, 0); err != nil || *after != *before {
+		t.Errorf("the caller has %+v, and had %+v, %v", after, before, err)
 	}
 }

@@ -15,8 +15,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/emmansun/gmsm/sm3"
 	"github.com/emmansun/gmsm/sm4"
@@ -138,17 +140,60 @@ func ReadFile(path string) (Secret, error) {
 	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
 		return Secret{}, fmt.Errorf("pepper key file: %w", err)
 	}
-	return parseSecret(path, string(b[:n]))
+	s, err := parseSecret(string(b[:n]))
+	if err != nil {
+		return Secret{}, fmt.Errorf("pepper key file %s %w", path, err)
+	}
+	return s, nil
 }
 
-func parseSecret(path, text string) (Secret, error) {
+// commandTime is how long a program may take to print a key.
+const commandTime = 30 * time.Second
+
+// RunCommand runs a program with its arguments and reads from its standard
+// output what ReadFile reads from a file: for keys that a key management
+// service or a security module gives out. What else it says is not shown, since
+// it may be about the key.
+func RunCommand(ctx context.Context, argv []string) (Secret, error) {
+	ctx, cancel := context.WithTimeout(ctx, commandTime)
+	defer cancel()
+	var out head
+	defer clear(out.b[:])
+	c := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	c.Stdout = &out
+	c.WaitDelay = time.Second // for what it may leave behind with its output open
+	if err := c.Run(); err != nil {
+		return Secret{}, fmt.Errorf("pepper key command %s: %w", argv[0], errors.Join(err, ctx.Err()))
+	}
+	s, err := parseSecret(string(out.b[:out.n]))
+	if err != nil {
+		return Secret{}, fmt.Errorf("pepper key command %s %w", argv[0], err)
+	}
+	return s, nil
+}
+
+// head keeps the beginning of what is written to it, enough to see that it is
+// longer than a secret with its line end.
+type head struct {
+	b [2*SecretBytes + 3]byte
+	n int
+}
+
+func (h *head) Write(p []byte) (int, error) {
+	h.n += copy(h.b[h.n:], p)
+	return len(p), nil
+}
+
+// parseSecret reads the digits of a secret. Its errors go on after the name of
+// what held them.
+func parseSecret(text string) (Secret, error) {
 	text = strings.TrimSuffix(strings.TrimSuffix(text, "\n"), "\r")
 	var s Secret
 	if len(text) != 2*SecretBytes || strings.ToLower(text) != text {
-		return Secret{}, fmt.Errorf("pepper key file %s does not hold %d lower-case hexadecimal digits", path, 2*SecretBytes)
+		return Secret{}, fmt.Errorf("does not hold %d lower-case hexadecimal digits", 2*SecretBytes)
 	}
 	if _, err := hex.Decode(s.b[:], []byte(text)); err != nil {
-		return Secret{}, fmt.Errorf("pepper key file %s does not hold %d lower-case hexadecimal digits", path, 2*SecretBytes)
+		return Secret{}, fmt.Errorf("does not hold %d lower-case hexadecimal digits", 2*SecretBytes)
 	}
 	// 32 random bytes have at least 16 different ones but for a chance of
 	// less than 2⁻⁵⁴: fewer are a placeholder.
@@ -157,7 +202,7 @@ func parseSecret(path, text string) (Secret, error) {
 		distinct[c] = true
 	}
 	if len(distinct) < SecretBytes/2 {
-		return Secret{}, fmt.Errorf("pepper key file %s does not hold a random key: make one with openssl rand -hex %d", path, SecretBytes)
+		return Secret{}, fmt.Errorf("does not hold a random key: make one with openssl rand -hex %d", SecretBytes)
 	}
 	return s, nil
 }

@@ -9,9 +9,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/watchword-project/watchword/server/internal/pepper"
 )
@@ -233,6 +235,50 @@ func TestNewKeyringRefuses(t *testing.T) {
 		if _, err := pepper.NewKeyring(keys); err == nil || !strings.Contains(err.Error(), problem) {
 			t.Errorf("NewKeyring = %v, want %q", err, problem)
 		}
+	}
+}
+
+func TestKeyCommands(t *testing.T) {
+	if _, err := exec.LookPath("sh"); err != nil {
+		t.Skip("no shell to make programs of")
+	}
+	path := filepath.Join(t.TempDir(), "pepper")
+	made, err := pepper.CreateFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	digits := strings.TrimSpace(string(text))
+	for name, c := range map[string]struct {
+		argv []string
+		ok   bool
+	}{
+		"prints the key":          {[]string{"cat", path}, true},
+		"prints without line end": {[]string{"printf", digits}, true},
+		"no shell":                {[]string{"cat", path + "; echo"}, false},
+		"fails after printing":    {[]string{"sh", "-c", "cat " + path + "; exit 1"}, false},
+		"prints more":             {[]string{"cat", path, path}, false},
+		"prints without end":      {[]string{"sh", "-c", "cat " + path + "; head -c 10000000 /dev/zero"}, false},
+		"prints nothing":          {[]string{"true"}, false},
+		"prints to the wrong end": {[]string{"sh", "-c", "cat " + path + " >&2"}, false},
+		"is not there":            {[]string{path + ".missing"}, false},
+		"leaves something behind": {[]string{"sh", "-c", "sleep 3 & cat " + path}, false},
+	} {
+		got, err := pepper.RunCommand(t.Context(), c.argv)
+		if (err == nil) != c.ok || (c.ok && got != made) {
+			t.Errorf("%s: RunCommand = %v, %v, want success: %v and the key", name, got, err, c.ok)
+		}
+		if err != nil && strings.Contains(err.Error(), digits[:8]) {
+			t.Errorf("%s: the error repeats the key: %v", name, err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(50*time.Millisecond, cancel)
+	if _, err := pepper.RunCommand(ctx, []string{"sleep", "60"}); !errors.Is(err, context.Canceled) {
+		t.Errorf("a program that hangs: %v, want the context's error", err)
 	}
 }
 
