@@ -65,7 +65,7 @@ func New(s string) (Text, error) {
 		return Text{}, ErrEncoding
 	}
 	for _, r := range s {
-		if unicode.Is(unicode.Cc, r) {
+		if unicode.IsControl(r) { // category Cc, all of which is Latin-1
 			return Text{}, ErrControl
 		}
 	}
