@@ -227,7 +227,7 @@ func (g *gateway) serveRoute(w http.ResponseWriter, r *http.Request, a *arrival)
 		return
 	}
 	if !rt.stream && !rt.watch {
-		g.serveUnary(w, r, a, rt)
+		g.serveUnary(w, r, a, rt.method)
 		return
 	}
 	control := http.NewResponseController(w)
@@ -266,9 +266,9 @@ func (g *gateway) serveRoute(w http.ResponseWriter, r *http.Request, a *arrival)
 
 // serveUnary answers a route whose request and answer are one object each.
 // Nothing but the body of the request gets as far as the method.
-func (g *gateway) serveUnary(w http.ResponseWriter, r *http.Request, a *arrival, rt route) {
+func (g *gateway) serveUnary(w http.ResponseWriter, r *http.Request, a *arrival, method string) {
 	ctx := withArrival(r.Context(), a)
-	answer, err := g.invoke(ctx, rt.method, func(m any) error {
+	answer, err := g.invoke(ctx, method, func(m any) error {
 		if err := g.json.NewDecoder(http.MaxBytesReader(w, r.Body, maxMessage)).Decode(m); err != nil {
 			return status.Error(codes.InvalidArgument, err.Error())
 		}
