@@ -4,12 +4,12 @@
 // Made by server/browser: the files that make one engine.
 export const manifest = {
   "version": "0.1.0",
-  "id": "00d29c11c64d018cfd9a3b0c4b01c6e539b6fec96c8d626802e717747d7498aa",
+  "id": "b197f368e1c5a6f5e63fe9770602c19a4a2167d49a45d1399e781379a230ea4b",
   "go": "go1.26.8",
   "files": {
     "engine.wasm.gz": {
-      "bytes": 1894123,
-      "sha256": "4f65dd7948ba73c24479e625dd79dbf30130c03aab2fd37fd886c1b0d18d2fcd"
+      "bytes": 1894602,
+      "sha256": "89596cb4b1ca6f5a0f359bc6fd04195d57c22b22aac2a0845227bafb1ffd383e"
     },
     "list.bin": {
       "bytes": 1224681,

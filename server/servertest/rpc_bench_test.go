@@ -42,7 +42,7 @@ func (e checkEcho) CheckPassword(context.Context, *watchwordv1.CheckPasswordRequ
 // stream takes than a call of its own.
 func BenchmarkCheckPassword(b *testing.B) {
 	const callers, total, rounds = 16, 3200, 9
-	s := servertest.New(b)
+	s := servertest.Start(b, servertest.Options{LogTo: io.Discard})
 	passwords := manyWords(total)
 	ctx := metadata.AppendToOutgoingContext(b.Context(), "authorization", "Bearer "+s.Key)
 	stub := func(addr string) watchwordv1.PasswordServiceClient {
@@ -58,14 +58,11 @@ func BenchmarkCheckPassword(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	listen := func() net.Listener {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			b.Fatal(err)
-		}
-		return l
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
 	}
-	bare, l := grpc.NewServer(), listen()
+	bare := grpc.NewServer()
 	watchwordv1.RegisterPasswordServiceServer(bare, checkEcho{answer: answer})
 	go func() { _ = bare.Serve(l) }()
 	b.Cleanup(bare.Stop)
@@ -77,9 +74,6 @@ func BenchmarkCheckPassword(b *testing.B) {
 	if err := watchwordv1.RegisterPasswordServiceHandlerClient(b.Context(), mux, watchwordv1.NewPasswordServiceClient(&channel)); err != nil {
 		b.Fatal(err)
 	}
-	web, front := &http.Server{Handler: mux}, listen()
-	go func() { _ = web.Serve(front) }()
-	b.Cleanup(func() { _ = web.Close() })
 
 	overGRPC := func(c watchwordv1.PasswordServiceClient) func(int) error {
 		return func(n int) error {
@@ -118,7 +112,7 @@ func BenchmarkCheckPassword(b *testing.B) {
 	}
 
 	grpcEcho, grpcOurs := &racer{begin: overGRPC(theirs)}, &racer{begin: overGRPC(ours)}
-	restEcho, restOurs := &racer{begin: overREST("http://" + front.Addr().String())}, &racer{begin: overREST(s.URL)}
+	restEcho, restOurs := &racer{begin: overREST(bareWeb(b, mux))}, &racer{begin: overREST(s.URL)}
 	var next atomic.Int64
 	var rows []float64
 	for range rounds {

@@ -11,7 +11,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -123,6 +122,19 @@ func bareServer(b *testing.B) string {
 	return l.Addr().String()
 }
 
+// bareWeb is an HTTP server with the limits of ours; it returns its URL.
+func bareWeb(b *testing.B, h http.Handler) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	s := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: time.Minute,
+		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10}
+	go func() { _ = s.Serve(l) }()
+	b.Cleanup(func() { _ = s.Close() })
+	return "http://" + l.Addr().String()
+}
+
 // BenchmarkBeginAttempt compares BeginAttempt over gRPC, with the counters in
 // process and in Redis, with a bare gRPC server that answers the same bytes:
 // rounds in turns, medians. ops/echo is the share of the echo's calls a second,
@@ -175,11 +187,6 @@ func BenchmarkBeginAttempt(b *testing.B) {
 // latency.
 func BenchmarkBeginAttemptREST(b *testing.B) {
 	ours := servertest.Start(b, servertest.Options{LogTo: io.Discard})
-	serve := func(mux *runtime.ServeMux) string {
-		s := httptest.NewServer(mux)
-		b.Cleanup(s.Close)
-		return s.URL
-	}
 	inside, dialled := runtime.NewServeMux(), runtime.NewServeMux()
 	err := errors.Join(
 		watchwordv1.RegisterLoginThrottleServiceHandlerServer(b.Context(), inside, echoed()),
@@ -210,7 +217,7 @@ func BenchmarkBeginAttemptREST(b *testing.B) {
 			return err
 		}
 	}
-	all := []*racer{{begin: post(ours.URL)}, {begin: post(serve(inside))}, {begin: post(serve(dialled))}}
+	all := []*racer{{begin: post(ours.URL)}, {begin: post(bareWeb(b, inside))}, {begin: post(bareWeb(b, dialled))}}
 	var next atomic.Int64
 	contest(b, all, 64, &next)
 	took, _, p99 := all[0].medians()

@@ -58,9 +58,10 @@ func Estimate(m *strength.Model, text, previous password.Text, c policy.Context)
 	} else {
 		e = m.Of(text.Reveal(), m.NewHints(known))
 	}
-	out := &policy.Estimate{GuessesLog10: e.GuessesLog10, Score: e.Score}
-	for _, s := range e.Segments() {
-		out.Segments = append(out.Segments, policy.Segment{Kind: s.Kind.String(), Start: s.Start, End: s.End})
+	out := &policy.Estimate{GuessesLog10: e.GuessesLog10, Score: e.Score, Segments: make([]policy.Segment, e.Len())}
+	for i := range out.Segments {
+		s := e.Segment(i)
+		out.Segments[i] = policy.Segment{Kind: s.Kind.String(), Start: s.Start, End: s.End}
 	}
 	return out
 }

@@ -64,12 +64,19 @@ func New(s string) (Text, error) {
 	case !utf8.ValidString(s):
 		return Text{}, ErrEncoding
 	}
+	ascii := true
 	for _, r := range s {
-		if unicode.Is(unicode.Cc, r) {
+		if unicode.IsControl(r) { // category Cc, all of which is Latin-1
 			return Text{}, ErrControl
 		}
+		ascii = ascii && r < utf8.RuneSelf
 	}
-	b := norm.NFC.AppendString(make([]byte, 0, len(s)), s)
+	b := make([]byte, 0, len(s))
+	if ascii { // its own normal form
+		b = append(b, s...)
+	} else {
+		b = norm.NFC.AppendString(b, s)
+	}
 	if plantNotNormalised {
 		b = []byte(s)
 	}

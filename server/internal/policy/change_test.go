@@ -38,6 +38,11 @@ func TestProof(t *testing.T) {
 	if err := proof(t).Verify(key, token, expires.Add(-time.Second)); err != nil {
 		t.Fatal(err)
 	}
+	// What an earlier version of the program handed out is good for this one.
+	const before = "AQAAAABoTuGAAsexn4P_NmDy3D8QmYDDg-MxjjMfc_y1zlsGDDH6mkHqsyaUo9KeERmD36cdeDeG"
+	if got := proof(t).Sign([]byte("key"), time.Unix(1_750_000_000, 0)); got != before {
+		t.Errorf("Sign() = %q, want %q", got, before)
+	}
 	if len(token) > 100 || strings.ContainsAny(token, "+/=") {
 		t.Errorf("token of %d characters is not fit for a form", len(token))
 	}

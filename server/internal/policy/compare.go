@@ -74,6 +74,10 @@ var walks = []string{"qwertyuiop[]", "asdfghjkl;'", "zxcvbnm,./", "1234567890-="
 func sequences(s []rune) []stretch {
 	var out []stretch
 	for i := 0; i+2 < len(s); {
+		if !goesOn(s[i], s[i+1]) { // most pairs, which begin nothing
+			i++
+			continue
+		}
 		best := stretch{start: i, end: i + 1}
 		k := i + 1
 		for k < len(s) && s[k] == s[i] {
@@ -115,6 +119,23 @@ var places = func() (out [][128]int8) {
 			at[w[i]] = int8(i + 1)
 		}
 		out = append(out, at)
+	}
+	return out
+}()
+
+// goesOn tells whether a sequence or a run may go from a to b.
+func goesOn(a, b rune) bool {
+	return a-b <= 1 && b-a <= 1 || a < 128 && b < 128 && beside[a][b>>6]>>(b&63)&1 != 0
+}
+
+// beside holds, for each ASCII character, those that stand beside it in a walk.
+var beside = func() (out [128][2]uint64) {
+	for _, w := range walks {
+		for i := range len(w) - 1 {
+			a, b := w[i], w[i+1]
+			out[a][b>>6] |= 1 << (b & 63)
+			out[b][a>>6] |= 1 << (a & 63)
+		}
 	}
 	return out
 }()

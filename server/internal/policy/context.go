@@ -94,7 +94,9 @@ func (c Context) tokens() (t tokens, ignored int) {
 	each(kindName, c.Names...)
 	each(kindPhone, c.Phones...)
 	each(kindWord, c.Words...)
-	t.birthDate(c.BirthDate)
+	if c.BirthDate != "" {
+		t.birthDate(c.BirthDate)
+	}
 	return t, ignored
 }
 

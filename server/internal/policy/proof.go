@@ -64,8 +64,8 @@ func (p Proof) Sign(key []byte, expires time.Time) string {
 	b := make([]byte, 0, proofBytes)
 	b = append(b, proofForm)
 	b = binary.BigEndian.AppendUint64(b, uint64(expires.Unix()))
-	b = append(b, p.side(key)...)
-	return base64.RawURLEncoding.EncodeToString(append(b, p.whole(key, b)...))
+	b = p.side(b, key)
+	return base64.RawURLEncoding.EncodeToString(p.whole(b, key, b))
 }
 
 // Verify tells whether token was made by Sign for the same proof and is
@@ -77,43 +77,79 @@ func (p Proof) Verify(key []byte, token string, now time.Time) error {
 		return ErrProofMismatch
 	}
 	head, mac := b[:proofBytes-sha256.Size], b[proofBytes-sha256.Size:]
-	if !hmac.Equal(mac, p.whole(key, head)) {
+	if !hmac.Equal(mac, p.whole(nil, key, head)) {
 		return ErrProofMismatch
 	}
 	expires := binary.BigEndian.Uint64(head[1:9])
-	if now.Unix() < 0 || uint64(now.Unix()) >= expires || !hmac.Equal(head[9:], p.side(key)) {
+	if now.Unix() < 0 || uint64(now.Unix()) >= expires || !hmac.Equal(head[9:], p.side(nil, key)) {
 		return ErrProofStale
 	}
 	return nil
 }
 
-// side is the MAC of what the judging side contributed.
-func (p Proof) side(key []byte) []byte {
-	return mac(key, "watchword/proof/side/1", []byte(p.Tenant), []byte(p.Policy), []byte(p.Version), []byte(p.State))[:16]
+// side appends the MAC of what the judging side contributed.
+func (p Proof) side(to, key []byte) []byte {
+	return messageOf("watchword/proof/side/1", p.Tenant, p.Policy, p.Version, p.State).mac(to, key)[:len(to)+16]
 }
 
-// whole is the MAC over the head of the token and what the caller
+// whole appends the MAC over the head of the token and what the caller
 // contributed. The judging side enters through the head.
-func (p Proof) whole(key, head []byte) []byte {
-	fields := [][]byte{head, []byte(p.Tenant), {byte(p.Use), byte(p.Purpose)}, p.Text.Reveal(), []byte(p.Context.Login), []byte(p.Context.BirthDate)}
-	for _, list := range [][]string{p.Context.Emails, p.Context.Names, p.Context.Phones, p.Context.Words} {
-		fields = append(fields, binary.BigEndian.AppendUint64(nil, uint64(len(list))))
+func (p Proof) whole(to, key, head []byte) []byte {
+	const label = "watchword/proof/1"
+	lists := [...][]string{p.Context.Emails, p.Context.Names, p.Context.Phones, p.Context.Words}
+	plain := p.Text.Reveal()
+	// Room for all, so that no append leaves a copy of the password behind.
+	room := 7*lengthBytes + len(label) + len(head) + len(p.Tenant) + 2 + len(plain) + len(p.Context.Login) + len(p.Context.BirthDate)
+	for _, list := range lists {
+		room += 2 * lengthBytes
 		for _, s := range list {
-			fields = append(fields, []byte(s))
+			room += lengthBytes + len(s)
 		}
 	}
-	return mac(key, "watchword/proof/1", fields...)
+	m := make(message, 0, room)
+	m.text(label)
+	m.bytes(head)
+	m.text(p.Tenant)
+	m.bytes([]byte{byte(p.Use), byte(p.Purpose)})
+	m.bytes(plain)
+	m.text(p.Context.Login)
+	m.text(p.Context.BirthDate)
+	for _, list := range lists {
+		m.length(lengthBytes)
+		m.length(len(list))
+		for _, s := range list {
+			m.text(s)
+		}
+	}
+	return m.mac(to, key)
 }
 
-// mac is HMAC-SHA-256 over fields, each with its length before it, so that no
-// two lists of fields run together to the same bytes.
-func mac(key []byte, label string, fields ...[]byte) []byte {
-	h := hmac.New(sha256.New, key)
-	h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(label))))
-	h.Write([]byte(label))
-	for _, f := range fields {
-		h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(f))))
-		h.Write(f)
+// message is what a MAC is over: fields, each with its length before it, so
+// that no two lists of fields run together to the same bytes.
+type message []byte
+
+const lengthBytes = 8
+
+func messageOf(fields ...string) message {
+	room := lengthBytes * len(fields)
+	for _, s := range fields {
+		room += len(s)
 	}
-	return h.Sum(nil)
+	m := make(message, 0, room)
+	for _, s := range fields {
+		m.text(s)
+	}
+	return m
+}
+
+func (m *message) length(n int)   { *m = binary.BigEndian.AppendUint64(*m, uint64(n)) }
+func (m *message) text(s string)  { m.length(len(s)); *m = append(*m, s...) }
+func (m *message) bytes(b []byte) { m.length(len(b)); *m = append(*m, b...) }
+
+// mac appends the HMAC-SHA-256 of m, and overwrites m.
+func (m message) mac(to, key []byte) []byte {
+	defer clear(m)
+	h := hmac.New(sha256.New, key)
+	h.Write(m)
+	return h.Sum(to)
 }

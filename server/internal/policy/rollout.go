@@ -130,7 +130,7 @@ func (r Rollout) Pick(key []byte, subject string) (enforced, shadow string) {
 		return r.Current, ""
 	}
 	if subject != "" && r.Percent > 0 {
-		h := mac(key, "watchword/rollout/1", []byte(r.Name), []byte(r.Candidate), []byte(subject))
+		h := messageOf("watchword/rollout/1", r.Name, r.Candidate, subject).mac(nil, key)
 		// A 64-bit number modulo 100 favours none of them by more than 2^-57.
 		if binary.BigEndian.Uint64(h)%100 < uint64(r.Percent) {
 			return r.Candidate, ""

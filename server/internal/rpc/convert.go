@@ -232,14 +232,28 @@ func strengthOf(e policy.Estimate) *watchwordv1.Strength {
 	return &watchwordv1.Strength{GuessesLog10: e.GuessesLog10, Score: int32(e.Score), Segments: segmentsOf(e.Segments)}
 }
 
+// segmentKinds are the kinds of the contract as the rooms below spell them.
+var segmentKinds = func() map[string]watchwordv1.SegmentKind {
+	table := make(map[string]watchwordv1.SegmentKind)
+	for n, name := range watchwordv1.SegmentKind_name {
+		short := strings.TrimPrefix(name, "SEGMENT_KIND_")
+		table[short], table[strings.ToLower(short)] = watchwordv1.SegmentKind(n), watchwordv1.SegmentKind(n)
+	}
+	return table
+}()
+
 func segmentsOf(list []policy.Segment) []*watchwordv1.Segment {
-	var out []*watchwordv1.Segment
-	for _, s := range list {
-		kind, known := watchwordv1.SegmentKind_value["SEGMENT_KIND_"+strings.ToUpper(s.Kind)]
+	if len(list) == 0 {
+		return nil
+	}
+	all, out := make([]watchwordv1.Segment, len(list)), make([]*watchwordv1.Segment, len(list))
+	for i, s := range list {
+		kind, known := segmentKinds[s.Kind]
 		if !known { // a rule's own word for something the caller gave: login, email, dictionary, …
-			kind = int32(watchwordv1.SegmentKind_SEGMENT_KIND_CONTEXT)
+			kind = watchwordv1.SegmentKind_SEGMENT_KIND_CONTEXT
 		}
-		out = append(out, &watchwordv1.Segment{Kind: watchwordv1.SegmentKind(kind), Start: int32(s.Start), End: int32(s.End)})
+		all[i].Kind, all[i].Start, all[i].End = kind, int32(s.Start), int32(s.End)
+		out[i] = &all[i]
 	}
 	return out
 }

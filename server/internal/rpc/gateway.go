@@ -51,14 +51,15 @@ type route struct {
 }
 
 // gateway is the REST door. It identifies the caller and checks the scope
-// before it reads a byte of the body, then hands over to grpc-gateway, whose
-// calls run through the same interceptors as those over gRPC.
+// before it reads a byte of the body, then runs the method through the same
+// interceptors as calls over gRPC: a unary one on the goroutine of its request,
+// a stream by way of grpc-gateway and a channel within the process.
 type gateway struct {
 	gate    *gate
-	mux     http.Handler
+	mux     http.Handler // of streams
+	unary   map[string]unaryMethod
 	routes  map[string]route
 	json    *strictJSON
-	breach  watchwordv1.BreachServiceClient
 	hosts   []string
 	origins []string
 	anyHost bool
@@ -69,7 +70,7 @@ type gateway struct {
 }
 
 func newGateway(ctx context.Context, s *Server, cfg Config) (*gateway, error) {
-	g := &gateway{gate: s.gate, json: newJSON(), hosts: cfg.Hosts, origins: cfg.Origins, anyHost: cfg.AnyHost,
+	g := &gateway{gate: s.gate, unary: s.unary, json: newJSON(), hosts: cfg.Hosts, origins: cfg.Origins, anyHost: cfg.AnyHost,
 		anon: cfg.AnonymousRange, ready: cfg.Ready, browser: cfg.Browser}
 	mux := runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, g.json),
@@ -94,7 +95,7 @@ func newGateway(ctx context.Context, s *Server, cfg Config) (*gateway, error) {
 			return nil, fmt.Errorf("registering routes: %w", err)
 		}
 	}
-	g.mux, g.breach = mux, watchwordv1.NewBreachServiceClient(ch)
+	g.mux = mux
 	routes, err := readRoutes(s.gate.scopes, s.streams, s.watches)
 	g.routes = routes
 	return g, err
@@ -225,6 +226,10 @@ func (g *gateway) serveRoute(w http.ResponseWriter, r *http.Request, a *arrival)
 		g.refuse(w, r, a, err)
 		return
 	}
+	if !rt.stream && !rt.watch {
+		g.serveUnary(w, r, a, rt.method)
+		return
+	}
 	control := http.NewResponseController(w)
 	if rt.stream {
 		// Over HTTP/1.1 the first answers go out while the last rows come in.
@@ -237,12 +242,9 @@ func (g *gateway) serveRoute(w http.ResponseWriter, r *http.Request, a *arrival)
 		defer answers.end()
 		w = answers
 	} else {
-		r.Body = http.MaxBytesReader(w, r.Body, maxMessage)
-	}
-	if rt.watch {
 		// The answer may last, so the time limits of the connection go as soon as
 		// the request has been read under them.
-		body, err := io.ReadAll(r.Body)
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxMessage))
 		if err != nil {
 			g.refuse(w, r, a, errMalformed)
 			return
@@ -260,6 +262,42 @@ func (g *gateway) serveRoute(w http.ResponseWriter, r *http.Request, a *arrival)
 	}
 	delete(r.Header, "Authorization")
 	g.mux.ServeHTTP(w, r.WithContext(withArrival(r.Context(), a)))
+}
+
+// serveUnary answers a route whose request and answer are one object each.
+// Nothing but the body of the request gets as far as the method.
+func (g *gateway) serveUnary(w http.ResponseWriter, r *http.Request, a *arrival, method string) {
+	ctx := withArrival(r.Context(), a)
+	answer, err := g.invoke(ctx, method, func(m any) error {
+		if err := g.json.NewDecoder(http.MaxBytesReader(w, r.Body, maxMessage)).Decode(m); err != nil {
+			return status.Error(codes.InvalidArgument, err.Error())
+		}
+		return nil
+	})
+	if err != nil {
+		g.fail(ctx, nil, nil, w, r, err)
+		return
+	}
+	body, err := g.json.Marshal(answer)
+	if err != nil {
+		g.refuse(w, r, a, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(body)
+}
+
+// unaryMethod is a method as its service registered it.
+type unaryMethod struct {
+	service any
+	handler grpc.MethodHandler
+}
+
+// invoke runs a unary method behind the interceptor that calls over gRPC pass.
+// decode fills the request.
+func (g *gateway) invoke(ctx context.Context, method string, decode func(any) error) (any, error) {
+	m := g.unary[method]
+	return m.handler(m.service, ctx, decode, g.gate.unary)
 }
 
 // flushDelay is how long the answer to a row may wait for the next one, so that
@@ -356,17 +394,26 @@ func (w *watchWriter) FlushError() error {
 }
 
 func checkBody(r *http.Request, stream bool) error {
-	media, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	charset := strings.ToLower(params["charset"])
-	switch {
-	case err != nil, len(r.Header.Values("Content-Type")) != 1,
-		media != "application/json" && (!stream || media != "application/x-ndjson"),
-		charset != "" && charset != "utf-8":
+	switch coding := r.Header.Get("Content-Encoding"); {
+	case !takesMedia(r.Header.Values("Content-Type"), stream):
 		return &fieldError{fault: "the content type is not the one this route takes"}
-	case r.Header.Get("Content-Encoding") != "" && r.Header.Get("Content-Encoding") != "identity":
+	case coding != "" && coding != "identity":
 		return &fieldError{fault: "the content encoding is not taken"}
 	}
 	return nil
+}
+
+func takesMedia(named []string, stream bool) bool {
+	if len(named) != 1 {
+		return false
+	}
+	if named[0] == "application/json" { // as nearly everybody spells it
+		return true
+	}
+	media, params, err := mime.ParseMediaType(named[0])
+	charset := strings.ToLower(params["charset"])
+	return err == nil && (media == "application/json" || stream && media == "application/x-ndjson") &&
+		(charset == "" || charset == "utf-8")
 }
 
 func (g *gateway) identify(r *http.Request, a *arrival) error {
@@ -468,18 +515,13 @@ func (g *gateway) fail(ctx context.Context, _ *runtime.ServeMux, _ runtime.Marsh
 	}
 	st := status.Convert(err)
 	if st.Code() == codes.InvalidArgument && len(st.Details()) == 0 && !plantFaultsRepeat {
-		if a := requestArrival(r.Context()); a != nil {
+		if a := requestArrival(ctx); a != nil {
 			g.refuse(w, r, a, errMalformed)
 			return
 		}
 		st = statusOf(ctx, errMalformed, "")
 	}
 	g.write(w, runtime.HTTPStatusFromCode(st.Code()), st)
-}
-
-func requestArrival(ctx context.Context) *arrival {
-	a, _ := ctx.Value(arrivalKey{}).(*arrival)
-	return a
 }
 
 func (g *gateway) streamFault(ctx context.Context, err error) *status.Status {

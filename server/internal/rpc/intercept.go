@@ -283,8 +283,12 @@ func (g *gate) finish(ctx context.Context, c *call, resp any, err error) error {
 		level = slog.LevelError
 		attrs = append(attrs, slog.String("error", err.Error()))
 	}
-	if !slices.Contains(open, c.method) {
-		g.log.LogAttrs(ctx, level, "request", attrs...)
+	if h := g.log.Handler(); !slices.Contains(open, c.method) && h.Enabled(ctx, level) {
+		// As LogAttrs, without a look at the stack for the place in the source,
+		// which is always this one.
+		line := slog.NewRecord(time.Now(), level, "request", 0)
+		line.AddAttrs(attrs...)
+		_ = h.Handle(ctx, line)
 	}
 	if st.Code() != codes.OK {
 		resp = nil

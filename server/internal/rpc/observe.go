@@ -116,9 +116,12 @@ func (g *gate) traceHeaders(h http.Header) http.Header {
 	if g.observer == nil {
 		return nil
 	}
-	out := http.Header{}
+	var out http.Header
 	for _, name := range []string{"Traceparent", "Tracestate"} {
 		if v := h.Get(name); v != "" {
+			if out == nil {
+				out = http.Header{}
+			}
 			out.Set(name, v)
 		}
 	}

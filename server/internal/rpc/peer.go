@@ -25,8 +25,8 @@ type socket struct {
 }
 
 // arrival is what the REST door learned of a call. It travels as a context
-// value through the in-process channel, so no header or metadata of the
-// caller can forge it.
+// value, within the process, so no header or metadata of the caller can forge
+// it.
 type arrival struct {
 	socket
 	caller *identity.Caller
@@ -44,11 +44,17 @@ func withArrival(ctx context.Context, a *arrival) context.Context {
 
 // arrivalOf gives what the REST door learned, or nil for a call over gRPC.
 func arrivalOf(ctx context.Context) *arrival {
-	outer := inprocgrpc.ClientContext(ctx)
-	if outer == nil {
-		return nil
+	if a := requestArrival(ctx); a != nil {
+		return a
 	}
-	a, _ := outer.Value(arrivalKey{}).(*arrival)
+	if outer := inprocgrpc.ClientContext(ctx); outer != nil { // of a stream
+		return requestArrival(outer)
+	}
+	return nil
+}
+
+func requestArrival(ctx context.Context) *arrival {
+	a, _ := ctx.Value(arrivalKey{}).(*arrival)
 	return a
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/watchword-project/watchword/server/internal/identity"
 
@@ -45,7 +46,10 @@ func (g *gateway) serveRange(w http.ResponseWriter, r *http.Request, a *arrival)
 	if r.URL.Query().Get("mode") == "ntlm" {
 		req.Kind = watchwordv1.HashKind_HASH_KIND_NTLM
 	}
-	resp, err := g.breach.GetRange(withArrival(r.Context(), a), req)
+	answer, err := g.invoke(withArrival(r.Context(), a), watchwordv1.BreachService_GetRange_FullMethodName, func(m any) error {
+		proto.Merge(m.(proto.Message), req)
+		return nil
+	})
 	if err != nil {
 		if status.Code(err) == codes.InvalidArgument {
 			plain(w, http.StatusBadRequest, "The hash prefix was not in a valid format")
@@ -54,6 +58,7 @@ func (g *gateway) serveRange(w http.ResponseWriter, r *http.Request, a *arrival)
 		g.fail(r.Context(), nil, nil, w, r, err)
 		return
 	}
+	resp := answer.(*watchwordv1.GetRangeResponse)
 	h := w.Header()
 	h.Set("Cache-Control", "private, no-cache")
 	h.Add("Vary", "Accept-Encoding, Add-Padding")

@@ -86,6 +86,7 @@ type Server struct {
 	admin   *grpc.Server
 	gate    *gate
 	local   *inprocgrpc.Channel
+	unary   map[string]unaryMethod
 	streams map[string]bool // methods whose request is a stream
 	watches map[string]bool // methods whose answer alone is one
 	ending  chan struct{}
@@ -96,7 +97,7 @@ type Server struct {
 // New builds both doors. It fails when a method of the contract declares no
 // scope.
 func New(ctx context.Context, cfg Config) (*Server, error) {
-	s := &Server{health: health.NewServer(), local: &inprocgrpc.Channel{}, streams: map[string]bool{},
+	s := &Server{health: health.NewServer(), local: &inprocgrpc.Channel{}, unary: map[string]unaryMethod{}, streams: map[string]bool{},
 		watches: map[string]bool{}, ending: make(chan struct{}),
 		gate: &gate{access: cfg.Access, log: cfg.Log, journal: cfg.Journal, observer: cfg.Observer}}
 	opts := []grpc.ServerOption{
@@ -136,6 +137,9 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 		s.admin.RegisterService(d, impl)
 		s.local.RegisterService(d, impl)
 		s.health.SetServingStatus(d.ServiceName, healthpb.HealthCheckResponse_NOT_SERVING)
+		for _, m := range d.Methods {
+			s.unary["/"+d.ServiceName+"/"+m.MethodName] = unaryMethod{service: impl, handler: m.Handler}
+		}
 		for _, st := range d.Streams {
 			name := "/" + d.ServiceName + "/" + st.StreamName
 			s.streams[name], s.watches[name] = st.ClientStreams, !st.ClientStreams

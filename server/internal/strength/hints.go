@@ -65,6 +65,9 @@ func NewHints(c Context) *Hints { return builtin().NewHints(c) }
 
 // NewHints is the package function NewHints with these tables.
 func (m *Model) NewHints(c Context) *Hints {
+	if c.Login == "" && c.BirthDate == "" && len(c.Emails)+len(c.Names)+len(c.Phones)+len(c.Words)+len(c.Previous) == 0 {
+		return nil
+	}
 	h := &Hints{model: m}
 	left := MaxHintWords
 	each := func(add func([]rune), texts ...string) {
