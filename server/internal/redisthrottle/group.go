@@ -5,9 +5,9 @@ package redisthrottle
 
 import (
 	"context"
-	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -27,7 +27,8 @@ type call struct {
 // out goes with the next one. There is no timer; a call that finds a pipeline
 // free goes at once, alone, and its caller sends it.
 type group struct {
-	run func([]*call)
+	run      func([]*call)
+	patience time.Duration // of a call that waits for its turn
 
 	mu    sync.Mutex
 	out   int
@@ -40,6 +41,8 @@ const (
 	queueMost  = 1 << 14
 )
 
+// do has the call sent and returns its answer. No caller waits for longer than
+// the group's patience, or than it takes to send two batches.
 func (g *group) do(ctx context.Context, c *call) (string, error) {
 	g.mu.Lock()
 	if g.out < groupLanes {
@@ -62,12 +65,16 @@ func (g *group) do(ctx context.Context, c *call) (string, error) {
 	c.done = make(chan struct{})
 	g.queue = append(g.queue, c)
 	g.mu.Unlock()
+	late := time.NewTimer(g.patience)
+	defer late.Stop()
 	select {
 	case <-c.done:
 		return c.text, c.err
+	// The call may yet be sent and charge; the caller only stops waiting.
 	case <-ctx.Done():
-		// The call may yet be sent and charge; the caller only stops waiting.
 		return "", ctx.Err()
+	case <-late.C:
+		return "", context.DeadlineExceeded
 	}
 }
 
@@ -107,28 +114,38 @@ func (s *Store) send(batch []*call) {
 // exchange runs the calls and returns those that met a server without the script.
 func (s *Store) exchange(ctx context.Context, batch []*call, inFull bool) (unknown []*call) {
 	one := func(p redis.Cmdable, calls []*call) *redis.Cmd {
-		keys := make([]string, 0, 8*len(calls))
-		args := make([]any, 1, 1+2*len(calls))
-		for _, c := range calls {
-			keys = append(keys, c.keys...)
-			set := slices.Index(args, any(c.rules))
-			if set < 0 {
-				set = len(args)
-				args = append(args, c.rules)
+		keys, rules := calls[0].keys, calls[0].rules
+		args := make([]any, 1, 1+len(calls))
+		for i, c := range calls {
+			if i > 0 {
+				keys = append(keys, c.keys...)
 			}
-			c.packed[rulesAt] = byte(set)
-		}
-		args[0] = len(args) - 1
-		for _, c := range calls {
+			at := 0
+			for at < len(rules) && rules[at:at+rulesSize] != c.rules {
+				at += rulesSize
+			}
+			if at == len(rules) {
+				rules += c.rules
+			}
+			c.packed[rulesAt] = byte(at / rulesSize)
 			args = append(args, c.packed)
 		}
+		args[0] = rules
 		if inFull {
 			return p.Eval(ctx, calls[0].script.text, keys, args...)
 		}
 		return p.EvalSha(ctx, calls[0].script.sha, keys, args...)
 	}
 	book := func(calls []*call, cmd *redis.Cmd) {
-		answers, err := cmd.StringSlice()
+		var answers []string
+		var err error
+		if len(calls) > 1 {
+			answers, err = cmd.StringSlice()
+		} else if answer, e := cmd.Text(); e == nil {
+			answers = []string{answer}
+		} else {
+			err = e
+		}
 		if err == nil && len(answers) != len(calls) {
 			err = errShort
 		}
