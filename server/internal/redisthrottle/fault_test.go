@@ -355,7 +355,7 @@ func TestLostAnswerChargesOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := open(t, throttle.Config{}, store)
-	direct := open(t, throttle.Config{}, connect(t, redisthrottle.Config{Addrs: []string{s.addr()}}))
+	direct := open(t, throttle.Config{}, connect(t, redisthrottle.Config{Addrs: []string{s.addr()}, Timeout: 500 * time.Millisecond}))
 	guess(t, l, 99) // the script is known and the connections are open
 	failures := func(n int) int {
 		st, err := direct.State(t.Context(), throttle.Query{Subject: subject(n)})

@@ -28,6 +28,7 @@ type call struct {
 // free goes at once, alone, and its caller sends it.
 type group struct {
 	run      func([]*call)
+	most     int           // calls in one pipeline, so that none keeps a server busy for long
 	patience time.Duration // of a call that waits for its turn
 
 	mu    sync.Mutex
@@ -36,8 +37,7 @@ type group struct {
 }
 
 const (
-	groupLanes = 2  // pipelines at a time
-	groupMost  = 32 // calls in one, so that none keeps a server busy for long
+	groupLanes = 2 // pipelines at a time
 	queueMost  = 1 << 14
 )
 
@@ -81,7 +81,7 @@ func (g *group) do(ctx context.Context, c *call) (string, error) {
 func (g *group) drain() {
 	for {
 		g.mu.Lock()
-		n := min(len(g.queue), groupMost)
+		n := min(len(g.queue), g.most)
 		if n == 0 {
 			g.out--
 			g.mu.Unlock()

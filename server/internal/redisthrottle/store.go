@@ -172,7 +172,10 @@ func Open(c Config) (*Store, error) {
 	default:
 		return nil, errors.New("redis throttle: no such mode (single, sentinel, cluster)")
 	}
-	s.group.run, s.group.patience = s.send, 4*s.timeout
+	s.group.run, s.group.most, s.group.patience = s.send, 32, 4*s.timeout
+	if s.cluster != nil {
+		s.group.most = 64 // a call there is half a decision
+	}
 	return s, nil
 }
 
