@@ -405,6 +405,15 @@ func TestLostAnswerChargesOnce(t *testing.T) {
 	}
 }
 
+// TestHungServerHoldsOneBatchUp: who waits behind calls that nobody answers is
+// told so with them, and does not wait for a time limit of his own.
+func TestHungServerHoldsOneBatchUp(t *testing.T) {
+	const callers, pipelines = 100, 2
+	if batches, late := redisthrottle.Hang(callers); batches > pipelines || late != callers {
+		t.Errorf("%d batches sent and %d of %d calls ended, want %d and all", batches, late, callers, pipelines)
+	}
+}
+
 // TestAnswersOutOfStep gives a connection one answer too many, so that every
 // later command on it would read the one before.
 func TestAnswersOutOfStep(t *testing.T) {

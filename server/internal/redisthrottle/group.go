@@ -5,6 +5,9 @@ package redisthrottle
 
 import (
 	"context"
+	"errors"
+	"net"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -48,14 +51,11 @@ func (g *group) do(ctx context.Context, c *call) (string, error) {
 	if g.out < groupLanes {
 		g.out++
 		g.mu.Unlock()
-		g.run([]*call{c})
-		g.mu.Lock()
-		if len(g.queue) > 0 {
+		alone := []*call{c}
+		g.run(alone)
+		if g.more(alone) {
 			go g.drain()
-		} else {
-			g.out--
 		}
-		g.mu.Unlock()
 		return c.text, c.err
 	}
 	if len(g.queue) >= queueMost {
@@ -65,15 +65,15 @@ func (g *group) do(ctx context.Context, c *call) (string, error) {
 	c.done = make(chan struct{})
 	g.queue = append(g.queue, c)
 	g.mu.Unlock()
-	late := time.NewTimer(g.patience)
-	defer late.Stop()
+	patience := time.NewTimer(g.patience)
+	defer patience.Stop()
 	select {
 	case <-c.done:
 		return c.text, c.err
 	// The call may yet be sent and charge; the caller only stops waiting.
 	case <-ctx.Done():
 		return "", ctx.Err()
-	case <-late.C:
+	case <-patience.C:
 		return "", context.DeadlineExceeded
 	}
 }
@@ -94,7 +94,37 @@ func (g *group) drain() {
 		for _, c := range batch {
 			close(c.done)
 		}
+		if !g.more(batch) {
+			return
+		}
 	}
+}
+
+// more reports whether there is something to send after a batch; if not, its
+// pipeline is free. If none of the batch was answered in time, what waits
+// behind it would not be either: it gets the same error at once, unsent, so
+// that a server that hangs holds nobody up for longer than one batch.
+func (g *group) more(sent []*call) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !slices.ContainsFunc(sent, func(c *call) bool { return !late(c.err) }) {
+		for _, c := range g.queue {
+			c.err = sent[0].err
+			close(c.done)
+		}
+		g.queue = nil
+	}
+	if len(g.queue) == 0 {
+		g.out--
+		return false
+	}
+	return true
+}
+
+// late reports whether an error is that of waiting in vain.
+func late(err error) bool {
+	var e net.Error
+	return errors.As(err, &e) && e.Timeout()
 }
 
 // send runs a batch: in one script call where all keys live together, in a
