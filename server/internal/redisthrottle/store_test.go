@@ -257,7 +257,7 @@ func TestScriptAgreesWithGo(t *testing.T) {
 	run(deep, 2000)
 	noKeyWithoutTTL(t, srv)
 	for done := 0; done < short && !t.Failed(); done += 20_000 {
-		srv.do("flushall")
+		srv.do("flushall", "async")
 		run(deep+min(short, done+20_000), 30)
 	}
 	t.Logf("%d histories, %d steps", min(int(next.Load()), deep+short), steps.Load())
