@@ -36,8 +36,8 @@ type contestant struct {
 // and three rates, with redis_rate, which holds one limit in one call, on the
 // same server and in the same run: rounds in turns, medians. A ratio x-… over 1
 // says how much better ours is, a ratio under 1 of the others likewise.
-// In the cluster form the server is a cluster of itself alone, and a decision
-// two round trips.
+// In the cluster form the server is a cluster of itself alone, a decision two
+// round trips, and redis_rate on a client for clusters too.
 func BenchmarkDecision(b *testing.B) {
 	for _, mode := range []string{"single", "cluster"} {
 		var s *server
@@ -50,13 +50,18 @@ func BenchmarkDecision(b *testing.B) {
 		}
 		store := connect(b, redisthrottle.Config{Mode: mode, Addrs: []string{s.addr()}, Timeout: 500 * time.Millisecond})
 		for _, callers := range []int{16, 256} {
-			b.Run(fmt.Sprintf("%s/callers=%d", mode, callers), func(b *testing.B) { decisions(b, s, store, callers) })
+			b.Run(fmt.Sprintf("%s/callers=%d", mode, callers), func(b *testing.B) { decisions(b, s, store, callers, mode == "cluster") })
 		}
 	}
 }
 
-func decisions(b *testing.B, s *server, store *redisthrottle.Store, callers int) {
-	client := redis.NewClient(&redis.Options{Addr: s.addr(), PoolSize: 64})
+func decisions(b *testing.B, s *server, store *redisthrottle.Store, callers int, cluster bool) {
+	var client redis.UniversalClient
+	if cluster {
+		client = redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{s.addr()}, PoolSize: 64})
+	} else {
+		client = redis.NewClient(&redis.Options{Addr: s.addr(), PoolSize: 64})
+	}
 	defer client.Close()
 	limiter := redis_rate.NewLimiter(client)
 	limit := redis_rate.Limit{Rate: 3, Period: time.Minute, Burst: 30}

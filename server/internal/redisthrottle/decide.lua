@@ -5,24 +5,23 @@
 
 local call, pack, unstruct, max = redis.call, struct.pack, struct.unpack, math.max
 local KEYS, ARGV = KEYS, ARGV
-local answers, sets, set, base, lanes, run = {}, tonumber(ARGV[1]), 0, 0
+local answers, rules, set, base, lanes, run = {}, ARGV[1], 0, 0
 local ladders -- the rules of the guess lanes, on demand
 local slowCost, pairCost, pairRoom, nearCost, nearRoom, middleCost, middleRoom, farCost, farRoom
 local time = call('TIME') -- the server's own, one for all
 time = time[1] * 1000 + math.floor(time[2] / 1000)
-for decision = 2 + sets, #ARGV do
+for decision = 2, #ARGV do
   local packed = ARGV[decision]
-  local op, keys, rules, now, channel, device, tag, flags, echo, near, middle, rest =
+  local op, keys, own, now, channel, device, tag, flags, echo, near, middle, rest =
     unstruct('<BBBI6BI4I2BI4c4c4', packed)
-  if rules ~= set then
-    set, ladders = rules, nil
+  own = 1 + own * RULES
+  if own ~= set then
+    set, ladders = own, nil
     slowCost, pairCost, pairRoom, nearCost, nearRoom, middleCost, middleRoom, farCost, farRoom =
-      unstruct('<I6I6I6I6I6I6I6I6I6', ARGV[1 + rules])
+      unstruct('<I6I6I6I6I6I6I6I6I6', rules, own)
   end
   if now == 0 then now = time end
-  -- A clock that is not the server's is shift ahead of it; nothing on an
-  -- address lasts longer than most.
-  local shift, most, answer = now - time, now + max(nearRoom, middleRoom, farRoom)
+  local most, answer = now + max(nearRoom, middleRoom, farRoom) -- nothing on an address lasts longer
   near = near ~= '\0\0\0\0' and near
   middle = middle ~= '\0\0\0\0' and middle
 
@@ -53,7 +52,7 @@ for decision = 2 + sets, #ARGV do
       end
       if record or known then
         lanes = lanes or subjects()
-        ladders = ladders or lanes.rules(ARGV[1 + rules])
+        ladders = ladders or lanes.rules(rules, own)
         p = lanes.ask(record, ladders[known], now, tag, tagged, flags % 16 >= 8, spare, challenged or known, pair, pairCost, pairRoom)
         kind, why, retry, number, tagged, twin, firm = p.kind, p.why, p.retry, p.number, p.tagged, p.twin, p.firm
       end
@@ -97,17 +96,17 @@ for decision = 2 + sets, #ARGV do
       else
         book = front .. (book == '' and pack('<I6I6', 0, 0) or book)
       end
-      put(address, book, latest + GRACE - shift)
+      put(address, book, latest - now)
     elseif back then
       if farCost > 0 then far = math.min(far, now + farRoom) end
-      put(address, pack('<BI6I6', 1, far, latest) .. book, max(latest, now) + GRACE - shift)
+      put(address, pack('<BI6I6', 1, far, latest) .. book, max(latest - now, 0))
     end
     if op == RATES then
       answer = pack('<I4I4I6', echo, why, retry)
     else
       if not go then kind, tagged = 0, false end
       if p then
-        number = lanes.book(p, key, ladders[known], now, go, shift)
+        number = lanes.book(p, key, ladders[known], now, go)
         if p.closed == 1 then
           none = lanes.noneOpen(KEYS[base + 1], KEYS[base + keys - (device ~= 0 and 1 or 0)], now, channel)
         end
@@ -120,7 +119,7 @@ for decision = 2 + sets, #ARGV do
           value = value .. pack('<I6I6c4I6', 0, 0, pair, now + pairCost)
           till = max(till, now + pairCost)
         end
-        put(key, value, till + GRACE - shift)
+        put(key, value, till - now)
       end
       answer = pack('<I4I4I6BI2BBI6BBB', echo, why, retry, kind, go and number or 0, tagged and 1 or 0, known and 1 or 0,
         now, go and 0 or twin, firm, none)
@@ -134,9 +133,9 @@ for decision = 2 + sets, #ARGV do
         lanes.operations(run)
       end
     end
-    if lanes then ladders = ladders or lanes.rules(ARGV[1 + rules]) end
+    if lanes then ladders = ladders or lanes.rules(rules, own) end
     local x = {
-      now = now, shift = shift, most = most, channel = channel, device = device, tag = tag, tagged = flags % 2 >= 1, echo = echo,
+      now = now, most = most, channel = channel, device = device, tag = tag, tagged = flags % 2 >= 1, echo = echo,
       near = near, middle = middle, packed = packed, rest = rest, rules = ladders, address = flags >= 16,
       pairCost = pairCost, pairRoom = pairRoom, nearCost = nearCost, nearRoom = nearRoom,
       middleCost = middleCost, middleRoom = middleRoom, farCost = farCost, farRoom = farRoom,
@@ -144,7 +143,7 @@ for decision = 2 + sets, #ARGV do
     for i = 1, keys do x[i] = KEYS[base + i] end
     answer = run[op](x)
   end
-  answers[decision - 1 - sets] = answer
+  answers[decision - 1] = answer
   base = base + keys
 end
-return answers
+return answers[2] and answers or answers[1]

@@ -3,7 +3,13 @@
 
 package redisthrottle
 
-import "strings"
+import (
+	"context"
+	"os"
+	"strings"
+	"sync"
+	"time"
+)
 
 // UseCallersClock makes the scripts take the time from the request, so that
 // they can be compared with the in-process store.
@@ -15,4 +21,40 @@ func (s *Store) PlantFault(piece, by string) bool {
 	found := text != s.whole.text
 	s.whole = scriptOf(text)
 	return found
+}
+
+// Hang sends that many calls at once to a server that never answers, and says
+// how many batches were sent and how many calls met the time limit.
+func Hang(callers int) (batches, late int) {
+	var mu sync.Mutex
+	g := group{most: 1, patience: time.Hour}
+	hung := make(chan struct{})
+	g.run = func(batch []*call) {
+		mu.Lock()
+		batches++
+		mu.Unlock()
+		<-hung
+		for _, c := range batch {
+			c.err = os.ErrDeadlineExceeded
+		}
+	}
+	var wg sync.WaitGroup
+	for range callers {
+		wg.Go(func() {
+			_, err := g.do(context.Background(), new(call))
+			mu.Lock()
+			defer mu.Unlock()
+			if os.IsTimeout(err) {
+				late++
+			}
+		})
+	}
+	for waiting := 0; waiting < callers-groupLanes; time.Sleep(time.Millisecond) {
+		g.mu.Lock()
+		waiting = len(g.queue)
+		g.mu.Unlock()
+	}
+	close(hung)
+	wg.Wait()
+	return batches, late
 }

@@ -5,9 +5,12 @@ package redisthrottle
 
 import (
 	"context"
+	"errors"
+	"net"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -27,7 +30,9 @@ type call struct {
 // out goes with the next one. There is no timer; a call that finds a pipeline
 // free goes at once, alone, and its caller sends it.
 type group struct {
-	run func([]*call)
+	run      func([]*call)
+	most     int           // calls in one pipeline, so that none keeps a server busy for long
+	patience time.Duration // of a call that waits for its turn
 
 	mu    sync.Mutex
 	out   int
@@ -35,24 +40,22 @@ type group struct {
 }
 
 const (
-	groupLanes = 2  // pipelines at a time
-	groupMost  = 32 // calls in one, so that none keeps a server busy for long
+	groupLanes = 2 // pipelines at a time
 	queueMost  = 1 << 14
 )
 
+// do has the call sent and returns its answer. No caller waits for longer than
+// the group's patience, or than it takes to send two batches.
 func (g *group) do(ctx context.Context, c *call) (string, error) {
 	g.mu.Lock()
 	if g.out < groupLanes {
 		g.out++
 		g.mu.Unlock()
-		g.run([]*call{c})
-		g.mu.Lock()
-		if len(g.queue) > 0 {
+		alone := []*call{c}
+		g.run(alone)
+		if g.more(alone) {
 			go g.drain()
-		} else {
-			g.out--
 		}
-		g.mu.Unlock()
 		return c.text, c.err
 	}
 	if len(g.queue) >= queueMost {
@@ -62,19 +65,23 @@ func (g *group) do(ctx context.Context, c *call) (string, error) {
 	c.done = make(chan struct{})
 	g.queue = append(g.queue, c)
 	g.mu.Unlock()
+	patience := time.NewTimer(g.patience)
+	defer patience.Stop()
 	select {
 	case <-c.done:
 		return c.text, c.err
+	// The call may yet be sent and charge; the caller only stops waiting.
 	case <-ctx.Done():
-		// The call may yet be sent and charge; the caller only stops waiting.
 		return "", ctx.Err()
+	case <-patience.C:
+		return "", context.DeadlineExceeded
 	}
 }
 
 func (g *group) drain() {
 	for {
 		g.mu.Lock()
-		n := min(len(g.queue), groupMost)
+		n := min(len(g.queue), g.most)
 		if n == 0 {
 			g.out--
 			g.mu.Unlock()
@@ -87,7 +94,37 @@ func (g *group) drain() {
 		for _, c := range batch {
 			close(c.done)
 		}
+		if !g.more(batch) {
+			return
+		}
 	}
+}
+
+// more reports whether there is something to send after a batch; if not, its
+// pipeline is free. If none of the batch was answered in time, what waits
+// behind it would not be either: it gets the same error at once, unsent, so
+// that a server that hangs holds nobody up for longer than one batch.
+func (g *group) more(sent []*call) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !slices.ContainsFunc(sent, func(c *call) bool { return !late(c.err) }) {
+		for _, c := range g.queue {
+			c.err = sent[0].err
+			close(c.done)
+		}
+		g.queue = nil
+	}
+	if len(g.queue) == 0 {
+		g.out--
+		return false
+	}
+	return true
+}
+
+// late reports whether an error is that of waiting in vain.
+func late(err error) bool {
+	var e net.Error
+	return errors.As(err, &e) && e.Timeout()
 }
 
 // send runs a batch: in one script call where all keys live together, in a
@@ -107,28 +144,38 @@ func (s *Store) send(batch []*call) {
 // exchange runs the calls and returns those that met a server without the script.
 func (s *Store) exchange(ctx context.Context, batch []*call, inFull bool) (unknown []*call) {
 	one := func(p redis.Cmdable, calls []*call) *redis.Cmd {
-		keys := make([]string, 0, 8*len(calls))
-		args := make([]any, 1, 1+2*len(calls))
-		for _, c := range calls {
-			keys = append(keys, c.keys...)
-			set := slices.Index(args, any(c.rules))
-			if set < 0 {
-				set = len(args)
-				args = append(args, c.rules)
+		keys, rules := calls[0].keys, calls[0].rules
+		args := make([]any, 1, 1+len(calls))
+		for i, c := range calls {
+			if i > 0 {
+				keys = append(keys, c.keys...)
 			}
-			c.packed[rulesAt] = byte(set)
-		}
-		args[0] = len(args) - 1
-		for _, c := range calls {
+			at := 0
+			for at < len(rules) && rules[at:at+rulesSize] != c.rules {
+				at += rulesSize
+			}
+			if at == len(rules) {
+				rules += c.rules
+			}
+			c.packed[rulesAt] = byte(at / rulesSize)
 			args = append(args, c.packed)
 		}
+		args[0] = rules
 		if inFull {
 			return p.Eval(ctx, calls[0].script.text, keys, args...)
 		}
 		return p.EvalSha(ctx, calls[0].script.sha, keys, args...)
 	}
 	book := func(calls []*call, cmd *redis.Cmd) {
-		answers, err := cmd.StringSlice()
+		var answers []string
+		var err error
+		if len(calls) > 1 {
+			answers, err = cmd.StringSlice()
+		} else if answer, e := cmd.Text(); e == nil {
+			answers = []string{answer}
+		} else {
+			err = e
+		}
 		if err == nil && len(answers) != len(calls) {
 			err = errShort
 		}

@@ -172,7 +172,10 @@ func Open(c Config) (*Store, error) {
 	default:
 		return nil, errors.New("redis throttle: no such mode (single, sentinel, cluster)")
 	}
-	s.group.run = s.send
+	s.group.run, s.group.most, s.group.patience = s.send, 32, 4*s.timeout
+	if s.cluster != nil {
+		s.group.most = 64 // a call there is half a decision
+	}
 	return s, nil
 }
 
@@ -260,7 +263,7 @@ func (n *numbers) rules() string {
 	if k == nil {
 		k = &noRules
 	}
-	b := put48(make([]byte, 0, 6+4*(6+6)+2*(2+2+5*6)), u.SlowCost)
+	b := put48(make([]byte, 0, rulesSize), u.SlowCost)
 	for _, l := range [4]throttle.Limit{n.pair, limits[0], limits[1], limits[2]} {
 		b = put48(put48(b, l.Cost), l.Room)
 	}
@@ -274,8 +277,10 @@ func (n *numbers) rules() string {
 	return string(b)
 }
 
-// rulesAt is where a packed operation names its set of rules.
-const rulesAt = 2
+const (
+	rulesSize = 6 + 4*(6+6) + 2*(2+2+5*6)
+	rulesAt   = 2 // where a packed operation names its set of rules
+)
 
 func (n *numbers) pack(op byte, keys int) []byte {
 	b := append(make([]byte, 0, 64), op, byte(keys), 0)
@@ -330,8 +335,6 @@ const (
 
 // call runs one operation and returns its answer behind the echo.
 func (s *Store) call(ctx context.Context, op byte, keys []string, n *numbers, tail ...byte) (*reply, error) {
-	ctx, cancel := context.WithTimeout(ctx, 4*s.timeout)
-	defer cancel()
 	n.echo = s.echo.Add(1)
 	c := &call{script: s.whole, keys: keys, rules: n.rules(), packed: append(n.pack(op, len(keys)), tail...)}
 	if s.cluster != nil && (op == opRates || op == opRefund || op == opBooked || op == opClear) {

@@ -107,7 +107,7 @@ subjects = function()
     return p, moved
   end
 
-  local function save(key, p, now, shift)
+  local function save(key, p, now)
     local all, youngest, book = p.g, 0, p.book
     local n = #all
     local neutral = n == 0 and p.last == 0 and p.slow == 0 and p.rep == 0 and p.fails == 0 and p.closed == 0
@@ -131,7 +131,7 @@ subjects = function()
       end
       s = s .. struct.pack('<I4I2', what, g.tag)
     end
-    put(key, s .. book, till + GRACE - shift)
+    put(key, s .. book, till - now)
   end
 
   local function find(p, number, tagged)
@@ -182,12 +182,12 @@ subjects = function()
   local lanes = {}
 
   -- rules reads the rules of unknown devices' lanes, and of a known one's under true.
-  function lanes.rules(packed)
+  function lanes.rules(packed, set)
     local function ladder(from)
-      local free, close, first, longest, slowCost, slowRoom, pending = struct.unpack('<I2I2I6I6I6I6I6', packed, from)
+      local free, close, first, longest, slowCost, slowRoom, pending = struct.unpack('<I2I2I6I6I6I6I6', packed, set + from)
       return {free = free, close = close, first = first, longest = longest, slowCost = slowCost, slowRoom = slowRoom, pending = pending}
     end
-    return {[false] = ladder(55), [true] = ladder(89)}
+    return {[false] = ladder(54), [true] = ladder(88)}
   end
 
   -- ask says what a record has against a guess, and against its address if pair
@@ -215,9 +215,9 @@ subjects = function()
 
   -- book charges what ask allowed, if go says so, and keeps what time has
   -- changed. It returns the number under which the guess is kept.
-  function lanes.book(p, key, r, now, go, shift)
+  function lanes.book(p, key, r, now, go)
     if not go then
-      if p.moved then save(key, p, now, shift) end
+      if p.moved then save(key, p, now) end
       return 0
     end
     local number, tagged = p.number, p.tagged
@@ -233,7 +233,7 @@ subjects = function()
       p.rep = math.max(p.rep, now) + REPEAT_COST
     end
     if p.pair then p.book = enter('', p.book, p.entry, p.pair, p.rate, 1, PAIRS, now) end
-    save(key, p, now, shift)
+    save(key, p, now)
     return number
   end
 
@@ -279,7 +279,7 @@ subjects = function()
         out[i + 1] = struct.pack('<I4I2B', d.id, d.day, d.closed)
         last = math.max(last, d.day)
       end
-      put(key, table.concat(out), math.max((last + 1) * DAY, x.now) + GRACE - x.shift)
+      put(key, table.concat(out), math.max((last + 1) * DAY - x.now, 0))
     end
 
     local function finish(x, p, r, kind, o)
@@ -380,7 +380,7 @@ subjects = function()
       end
       local closedIt = p.closed == 1 and not wasClosed
       if not onList and x.pairCost > 0 and pair ~= '\0\0\0\0' then settlePair(x, p, pair, kind, o, reported) end
-      save(key, p, now, x.shift)
+      save(key, p, now)
       if not onList and x.address then run.settleAddress(x, x[3], kind, o, reported) end
       local enrolled = 0
       if enrol ~= 0 or closedIt and onList then
@@ -431,7 +431,7 @@ subjects = function()
       -- KEYS: list, then guess lanes. What addresses have used up stays.
       for i = 2, #x do
         local s = redis.call('GET', x[i])
-        if s then save(x[i], fresh(load(s).book), x.now, x.shift) end
+        if s then save(x[i], fresh(load(s).book), x.now) end
       end
       local l = lanes.list(x[1])
       for _, d in ipairs(l) do d.closed = 0 end

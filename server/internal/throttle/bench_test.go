@@ -203,6 +203,9 @@ func BenchmarkMemory(b *testing.B) {
 			}
 		}
 		b.ReportMetric(float64(kept)/float64(subjects/100)*100, "%kept")
+		if grown*10_000_000/int64(subjects) > 2<<30 || refused > 0 || kept < subjects/100 {
+			b.Error("ten million subjects do not fit in 2 GiB")
+		}
 		runtime.KeepAlive(store)
 	}
 }

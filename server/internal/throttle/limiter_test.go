@@ -8,6 +8,7 @@ import (
 	"flag"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -311,6 +312,63 @@ func TestSameWrongPasswordIsOneGuess(t *testing.T) {
 	}
 	if admitted > 100 {
 		t.Errorf("%d repetitions admitted at once, want at most 100", admitted)
+	}
+	c.step(25 * time.Hour)
+	guess(t, l, a, 1)
+	if s := state(t, l, a.Subject); len(s.Lanes) != 1 || s.Lanes[0].Failures != 2 {
+		t.Errorf("the same wrong password a day later: %+v, want two failures", s)
+	}
+}
+
+// TestTenantLane: beyond a tenant's rate of failures its unknown devices, and
+// nobody else, are asked for a challenge.
+func TestTenantLane(t *testing.T) {
+	c := newClock()
+	rules, err := throttle.ProfileRules("nist")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules.Tenant = throttle.Rate{Burst: 10, Every: time.Minute}
+	l := open(t, throttle.Config{Now: c.now, Rules: &rules}, nil)
+	owner := throttle.Attempt{Tenant: "one", Subject: [16]byte{99}, Tag: []byte("right")}
+	settle := func(d throttle.Decision, o throttle.Outcome) throttle.Result {
+		t.Helper()
+		if d.Verdict != throttle.Allow {
+			t.Fatalf("%v %v, want ALLOW", d.Verdict, d.Reasons)
+		}
+		r, err := l.Finish(t.Context(), "one", d.Token, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	// What is right, or was never tried, gives back what it booked.
+	for range 20 {
+		owner.Device = settle(begin(t, l, throttle.Attempt{Tenant: "one", Subject: owner.Subject, Tag: owner.Tag}), throttle.Success).DeviceToken
+		settle(begin(t, l, throttle.Attempt{Tenant: "one", Subject: [16]byte{98}, Tag: []byte{1}}), throttle.Cancelled)
+	}
+	wrong := func(n int) throttle.Attempt {
+		return throttle.Attempt{Tenant: "one", Subject: [16]byte{1, byte(n)}, Tag: []byte{byte(n)}}
+	}
+	for n := range 10 {
+		settle(begin(t, l, wrong(n)), throttle.BadSecret)
+	}
+	d := begin(t, l, wrong(10))
+	if d.Verdict != throttle.Challenge || !slices.Equal(d.Reasons, []string{"TENANT_RATE"}) {
+		t.Errorf("the eleventh failure: %v %v, want CHALLENGE for TENANT_RATE", d.Verdict, d.Reasons)
+	}
+	passed := wrong(11)
+	passed.ChallengePassed = true
+	for name, a := range map[string]throttle.Attempt{
+		"after a challenge": passed, "a known device": owner, "another tenant": {Tenant: "two", Subject: [16]byte{1}},
+	} {
+		if d := begin(t, l, a); d.Verdict != throttle.Allow {
+			t.Errorf("%s: %v %v, want ALLOW", name, d.Verdict, d.Reasons)
+		}
+	}
+	c.step(2 * time.Minute)
+	if d := begin(t, l, wrong(12)); d.Verdict != throttle.Allow {
+		t.Errorf("two minutes later: %v %v, want ALLOW", d.Verdict, d.Reasons)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"math/bits"
 	"sync"
 	"sync/atomic"
+	"unsafe"
 )
 
 // ways is how many records share a bucket: a byte of each of their keys makes
@@ -44,13 +45,20 @@ type shard[R any] struct {
 	// more holds what did not fit into the cells of a table of pools, at most mostMore.
 	more     map[uint64]extra
 	mostMore int
-	_        [8]byte // keeps the locks of neighbours on different cache lines
+	// filled is called when so many more slots were taken.
+	left   int
+	filled func()
+	_      [48]byte // keeps the locks of neighbours on different cache lines
 }
 
 type slot[R any] struct {
 	key uint64
 	rec R
 }
+
+// A table larger than hugeTable bytes is put on huge pages once a 32nd of it is
+// taken: by then nearly all of its small pages are in use anyway.
+const hugeTable = 8 << 20
 
 // newTable makes room for n records. The memory is touched, and so counted by
 // the system, only as records come.
@@ -61,10 +69,15 @@ func newTable[R any](id uint8, n int, track bool) *table[R] {
 	}
 	t := &table[R]{shards: make([]shard[R], shards), mask: uint64(shards - 1), id: id}
 	buckets := (n + shards*ways - 1) / (shards * ways)
+	all := make([]slot[R], shards*buckets*ways)
+	if int64(len(all))*int64(unsafe.Sizeof(all[0])) > hugeTable {
+		// Any shard stands for all.
+		t.shards[0].left, t.shards[0].filled = buckets*ways/32, func() { go hugePages(all) }
+	}
 	for i := range t.shards {
 		s := &t.shards[i]
 		s.hints = make([]uint64, buckets)
-		s.slots = make([]slot[R], buckets*ways)
+		s.slots = all[i*buckets*ways:][: buckets*ways : buckets*ways]
 		s.mostMore = buckets
 		s.track = track
 		if track {
@@ -150,6 +163,9 @@ func (s *shard[R]) place(key uint64, debt func(uint64, *R) int64, gone func(uint
 func (s *shard[R]) take(i int, key uint64) int {
 	s.slots[i].key = key
 	s.hints[i/ways] |= hint(key) << (i % ways * 8)
+	if s.left--; s.left == 0 && s.filled != nil {
+		s.filled()
+	}
 	return i
 }
 
