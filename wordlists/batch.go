@@ -17,7 +17,7 @@ const (
 	// batchBlock is how many keys' lines are asked for at once. The addresses
 	// are requested back to back, since a core waits for the translation of as
 	// many as its window of instructions holds, and a whole look-up fills that.
-	batchBlock = 32
+	batchBlock = 64
 	// batchChunk is how many keys are handled at a time.
 	batchChunk = 256
 	// sortLeast is the batch size from which ordering pays, as long as the
@@ -136,10 +136,10 @@ func (c *chunk) count(dst []uint32, keys []Key, order []ordered) error {
 	}
 	n := c.n
 	c.nAgain, c.nAside = 0, 0
-	prefetchAll(c.homes[:min(n, batchBlock)])
+	prefetchAll(c.homes[:min(n, batchBlock)], lineSize)
 	for at := -batchBlock; at < n; at += batchBlock {
 		if from := at + 2*batchBlock; from < n {
-			prefetchAll(c.homes[from:min(n, from+batchBlock)])
+			prefetchAll(c.homes[from:min(n, from+batchBlock)], lineSize)
 		}
 		if from := at + batchBlock; from < n && !c.aim(from, min(n, from+batchBlock)) {
 			return ErrCorrupt
@@ -174,7 +174,7 @@ func (c *chunk) aim(from, to int) bool {
 		start, end := runOf(lineWord(c.homes[i]))
 		within = c.want(i, start, end, (start+c.rems[i]*(end-start)>>36)/slotsPerLine) && within
 	}
-	prefetchAll(c.wants[from:to])
+	prefetchAll(c.wants[from:to], 0)
 	return within
 }
 
