@@ -51,6 +51,10 @@ func (x *Index) CountBatch(dst []uint32, keys []Key) (err error) {
 		for i := range keys[:n] {
 			order[i&(batchChunk-1)] = ordered{keys[i].head(), uint32(i)}
 		}
+		// The keys of the next chunk come from far too.
+		for i := n; i < min(len(keys), n+batchChunk); i += lineSize / len(Key{}) {
+			prefetch(unsafe.Pointer(&keys[i]))
+		}
 		if err := c.count(dst, keys, order[:n]); err != nil {
 			return err
 		}
