@@ -123,7 +123,9 @@
 // 1.13 times. The benchmarks measure look-ups as multiples of one random
 // memory access to the same file, beside FastFilter/xorfilter and sorted
 // searches, and say which of the figures that the format was designed for are
-// met:
+// met. How far ahead of a search an index is depends on the processor, which
+// guesses where the search goes on and reads ahead; searches are measured
+// without that too:
 //
 //	go test ./wordlists -run '^$' -bench . -benchtime 1x -v -wordlists.n 50000000
 //

@@ -243,12 +243,20 @@ func (x *Index) countSlow(key *Key, s *hotSegment, id, home, rem uint64) (best u
 	return best, found, nil
 }
 
+// dirWord is the directory word of a group, which must be below s.groups()+1.
+func (s *hotSegment) dirWord(group uint64) uint64 {
+	return binary.LittleEndian.Uint64((*[8]byte)(pointer(s.end() + uintptr(group*8)))[:])
+}
+
+// groups is the number of groups of lines; the directory has a word more.
+func (s *hotSegment) groups() uint64 { return (s.stored + groupLines - 1) / groupLines }
+
 // dir returns a checked directory word's exception offset and rank.
-func (c *coldSegment) dir(id, group uint64) (offset, rank uint64, ok bool) {
-	if group >= c.sec.groups {
+func (s *hotSegment) dir(id, group uint64) (offset, rank uint64, ok bool) {
+	if group > s.groups() {
 		return 0, 0, false
 	}
-	w := binary.LittleEndian.Uint64(c.head[c.sec.dir+group*8:])
+	w := s.dirWord(group)
 	if w>>dirCheckShift != dirCheck(w, id, group) {
 		return 0, 0, false
 	}
@@ -256,13 +264,13 @@ func (c *coldSegment) dir(id, group uint64) (offset, rank uint64, ok bool) {
 }
 
 // exceptions returns the checked list of a group, without its check byte.
-func (c *coldSegment) exceptions(id, group uint64) ([]byte, bool) {
-	from, _, ok := c.dir(id, group)
-	to, _, ok2 := c.dir(id, group+1)
-	if !ok || !ok2 || from > to || to > uint64(c.row.excBytes) {
+func (s *hotSegment) exceptions(id, group uint64) ([]byte, bool) {
+	from, _, ok := s.dir(id, group)
+	to, _, ok2 := s.dir(id, group+1)
+	if !ok || !ok2 || from > to || to > uint64(s.aside) {
 		return nil, false
 	}
-	b := c.head[c.sec.exc+from : c.sec.exc+to]
+	b := unsafe.Slice((*byte)(pointer(s.exceptionAt(from))), to-from)
 	if len(b) == 0 {
 		return b, true
 	}
@@ -270,19 +278,23 @@ func (c *coldSegment) exceptions(id, group uint64) ([]byte, bool) {
 	return b, sum == exceptionCheck(b, id, group)
 }
 
+// exceptionAt is the address of an offset in the exceptions.
+func (s *hotSegment) exceptionAt(offset uint64) uintptr {
+	return s.end() + uintptr((s.groups()+1)*8+offset)
+}
+
 // expectException asks at once for the directory's word of a slot and for what
 // lies where its exception should be if they are spread evenly, rather than for
 // one when the other has come.
 func (s *hotSegment) expectException(slot uint64) {
-	groups := (s.stored+groupLines-1)/groupLines + 1
-	prefetch(pointer(s.end() + uintptr(slot/groupSlots*8)))
-	near := slot / groupSlots * uint64(s.aside) / groups
-	prefetchRun(pointer(s.end() + uintptr(groups*8+near)))
+	group := slot / groupSlots
+	prefetch(pointer(s.end() + uintptr(group*8)))
+	prefetchRun(pointer(s.exceptionAt(group * uint64(s.aside) / (s.groups() + 1))))
 }
 
 // exception finds the count of a slot that says its count is kept aside.
 func (x *Index) exception(id, p uint64) (uint32, bool, error) {
-	b, ok := x.cold[id].exceptions(id, p/groupSlots)
+	b, ok := x.hot[id].exceptions(id, p/groupSlots)
 	if !ok {
 		return 0, false, ErrCorrupt
 	}
@@ -302,7 +314,7 @@ func (x *Index) exception(id, p uint64) (uint32, bool, error) {
 
 // rank is the number of entries before a home line's run.
 func (x *Index) rank(id, home uint64) (uint64, error) {
-	_, rank, ok := x.cold[id].dir(id, home/groupLines)
+	_, rank, ok := x.hot[id].dir(id, home/groupLines)
 	if !ok {
 		return 0, ErrCorrupt
 	}

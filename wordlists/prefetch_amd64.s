@@ -19,15 +19,19 @@ TEXT ·prefetchRun(SB), NOSPLIT, $0-8
 	PREFETCHT0 128(AX)
 	RET
 
-// func prefetchAll(lines []uintptr)
-TEXT ·prefetchAll(SB), NOSPLIT, $0-24
+// func prefetchAll(lines []uintptr, also uintptr)
+//
+// Into the second-level cache: fewer can be on their way to the first.
+TEXT ·prefetchAll(SB), NOSPLIT, $0-32
 	MOVQ lines_base+0(FP), AX
 	MOVQ lines_len+8(FP), CX
+	MOVQ also+24(FP), DX
 	TESTQ CX, CX
 	JZ   done
 next:
 	MOVQ (AX), BX
-	PREFETCHT0 (BX)
+	PREFETCHT1 (BX)
+	PREFETCHT1 (BX)(DX*1)
 	ADDQ $8, AX
 	DECQ CX
 	JNZ  next

@@ -19,13 +19,16 @@ TEXT ·prefetchRun(SB), NOSPLIT, $0-8
 	PRFM 128(R0), PLDL1KEEP
 	RET
 
-// func prefetchAll(lines []uintptr)
-TEXT ·prefetchAll(SB), NOSPLIT, $0-24
+// func prefetchAll(lines []uintptr, also uintptr)
+TEXT ·prefetchAll(SB), NOSPLIT, $0-32
 	MOVD lines_base+0(FP), R0
 	MOVD lines_len+8(FP), R1
+	MOVD also+24(FP), R3
 	CBZ  R1, done
 next:
 	MOVD.P 8(R0), R2
+	PRFM (R2), PLDL1KEEP
+	ADD  R3, R2
 	PRFM (R2), PLDL1KEEP
 	SUB  $1, R1
 	CBNZ R1, next

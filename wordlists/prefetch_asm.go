@@ -19,7 +19,8 @@ func prefetch(p unsafe.Pointer)
 //go:noescape
 func prefetchRun(p unsafe.Pointer)
 
-// prefetchAll is prefetch for many addresses, one right after the other.
+// prefetchAll is prefetch for many addresses, one right after the other, and
+// for what lies so many bytes behind each.
 //
 //go:noescape
-func prefetchAll(lines []uintptr)
+func prefetchAll(lines []uintptr, also uintptr)

@@ -11,4 +11,4 @@ func prefetch(unsafe.Pointer) {}
 
 func prefetchRun(unsafe.Pointer) {}
 
-func prefetchAll([]uintptr) {}
+func prefetchAll([]uintptr, uintptr) {}

@@ -359,7 +359,7 @@ func (w *walker) run() error {
 		}
 		n := uint32(v&15) + 1
 		if v&15 == countInRow {
-			if n, ok = w.exc.count(c, w.id, start); !ok {
+			if n, ok = w.exc.count(w.cur.s, w.id, start); !ok {
 				return ErrCorrupt
 			}
 		}
@@ -405,7 +405,7 @@ func (w *walker) plain() error {
 // count to this one.
 func (x *Index) walkPositions(prefix uint32, straddling bool, emit func(pos uint64, n uint32)) error {
 	id := uint64(prefix) / perSegment
-	s, c := &x.hot[id], &x.cold[id]
+	s := &x.hot[id]
 	if s.homes == 0 {
 		w := walker{x: x, prefix: prefix}
 		for w.next() {
@@ -440,7 +440,7 @@ func (x *Index) walkPositions(prefix uint32, straddling bool, emit func(pos uint
 			}
 			n := uint32(v&15) + 1
 			if v&15 == countInRow {
-				if n, ok = exc.count(c, id, p); !ok {
+				if n, ok = exc.count(s, id, p); !ok {
 					return ErrCorrupt
 				}
 			}
@@ -468,9 +468,9 @@ type exceptionCursor struct {
 	open  bool
 }
 
-func (e *exceptionCursor) count(c *coldSegment, id, p uint64) (uint32, bool) {
+func (e *exceptionCursor) count(s *hotSegment, id, p uint64) (uint32, bool) {
 	if g := p / groupSlots; !e.open || e.group != g {
-		list, ok := c.exceptions(id, g)
+		list, ok := s.exceptions(id, g)
 		if !ok {
 			return 0, false
 		}

@@ -56,7 +56,7 @@ next:
 	SHLQ $8, R8
 	ORQ  BX, AX
 	ORQ  R8, AX
-	MOVQ AX, (DI)
+	ANDQ AX, (DI)
 	ADDQ $8, DI
 	ADDQ $8, SI
 	ADDQ $8, DX

@@ -40,6 +40,10 @@ func TestScanLikePortable(t *testing.T) {
 			binary.LittleEndian.PutUint64(line[56:], word)
 			binary.LittleEndian.PutUint64(line[56:], word|lineSum(line, seeds[i])<<checkShift)
 		}
+		for i := range n {
+			got[i] = r.Uint64()
+			want[i] = got[i]
+		}
 		matchAll(got[:n], lines[:n], rems[:n])
 		matchEach(want[:n], lines[:n], rems[:n])
 		if got != want {

@@ -150,7 +150,7 @@ func (x *Index) walkLines(id int, h *segmentHeader) error {
 			return ErrCorrupt
 		}
 		if home%groupLines == 0 {
-			if _, rank, ok := c.dir(seg, home/groupLines); !ok || rank != entries {
+			if _, rank, ok := s.dir(seg, home/groupLines); !ok || rank != entries {
 				return ErrCorrupt
 			}
 		}
@@ -177,7 +177,7 @@ func (x *Index) walkLines(id int, h *segmentHeader) error {
 					if len(exc) > 0 {
 						return ErrCorrupt
 					}
-					if exc, ok = c.exceptions(seg, g); !ok {
+					if exc, ok = s.exceptions(seg, g); !ok {
 						return ErrCorrupt
 					}
 					group = g
