@@ -68,10 +68,11 @@ func (f *load) start() {
 	f.server = start(f.t, exec.Command(f.binary, "--data-dir", filepath.Join(f.dir, "data"), "--config", filepath.Join(f.dir, "config.yaml")))
 }
 
-func newLoad(t testing.TB, binary string) *load {
+// newLoad starts a server, with further lines of configuration.
+func newLoad(t testing.TB, binary, more string) *load {
 	f := &load{t: t, binary: binary, dir: t.TempDir()}
 	f.grpc, f.http = fmt.Sprint("127.0.0.1:", procs.FreePort(t)), fmt.Sprint("127.0.0.1:", procs.FreePort(t))
-	config := fmt.Sprintf("listen: {grpc: %q, http: %q}\nhashing: {insecure_test_cost: true, memory: 1MiB, time: 1}\n", f.grpc, f.http)
+	config := fmt.Sprintf("listen: {grpc: %q, http: %q}\nhashing: {insecure_test_cost: true, memory: 1MiB, time: 1}\n%s", f.grpc, f.http, more)
 	if err := os.WriteFile(filepath.Join(f.dir, "config.yaml"), []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -309,7 +310,7 @@ func TestRestartsLoseNothing(t *testing.T) {
 	if os.Getenv("WATCHWORD_LONG") != "" {
 		restarts = 100
 	}
-	f := newLoad(t, "watchword-server")
+	f := newLoad(t, "watchword-server", "")
 	for _, lost := range f.run(restarts, syscall.SIGTERM) {
 		t.Error(lost)
 	}
@@ -325,7 +326,7 @@ func TestRestartsLoseNothing(t *testing.T) {
 // WATCHWORD_LONG=1 servers that end one door without waiting, lose calls under
 // the same load, and it is seen.
 func TestLostCallsAreSeen(t *testing.T) {
-	if lost := newLoad(t, "watchword-server").run(1, syscall.SIGKILL); len(lost) < 2 { // one is its exit code
+	if lost := newLoad(t, "watchword-server", "").run(1, syscall.SIGKILL); len(lost) < 2 { // one is its exit code
 		t.Errorf("a server that is killed lost only %q", lost)
 	}
 	if os.Getenv("WATCHWORD_LONG") == "" {
@@ -335,7 +336,7 @@ func TestLostCallsAreSeen(t *testing.T) {
 		"gRPC": {"s.rpc.GRPC.GracefulStop()", "s.rpc.GRPC.Stop()"},
 		"REST": {"s.http.Shutdown(ctx)", "s.http.Close()"},
 	} {
-		if lost := newLoad(t, faulty(t, "internal/daemon/daemon.go", edit[0], edit[1])).run(5, syscall.SIGTERM); len(lost) == 0 {
+		if lost := newLoad(t, faulty(t, "internal/daemon/daemon.go", edit[0], edit[1]), "").run(5, syscall.SIGTERM); len(lost) == 0 {
 			t.Errorf("%s: a server that does not wait lost nothing", name)
 		}
 	}
