@@ -15,8 +15,8 @@ import (
 )
 
 // damageable is a corpus with every section: dense segments, with a mean of so
-// many entries to a range, and thin ones, large
-// counts, tails, and a segment that is stored plain.
+// many entries to a range, and thin ones, large counts, tails, and a segment
+// that is stored plain.
 func damageable(t testing.TB, mean float64) ([]entry, []byte) {
 	t.Helper()
 	all := generateIn(30, mean, wordlists.SHA1, 0, 5, 0xfff)
