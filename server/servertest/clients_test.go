@@ -4,6 +4,7 @@
 package servertest_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -104,4 +105,35 @@ func TestKeePassXC(t *testing.T) {
 	if !strings.Contains(out, "'first' has been leaked 301 times") || strings.Contains(out, "'second'") {
 		t.Errorf("keepassxc-cli analyze: %s", out)
 	}
+}
+
+// TestKratos has Ory Kratos's own validator of passwords ask our range service.
+// Its sources are built, which takes minutes: it runs with WATCHWORD_KRATOS=1.
+func TestKratos(t *testing.T) {
+	if os.Getenv("WATCHWORD_KRATOS") == "" {
+		t.Skip("builds Ory Kratos; set WATCHWORD_KRATOS=1")
+	}
+	const module = "github.com/ory/kratos@v1.3.1"
+	dir := t.TempDir()
+	download := exec.Command("go", "mod", "download", "-json", module)
+	download.Dir = dir // outside our module
+	out, err := download.Output()
+	var at struct{ Dir string }
+	if err = errors.Join(err, json.Unmarshal(out, &at)); err != nil {
+		t.Fatalf("%s: %v: %s", module, err, out)
+	}
+	// A copy, with its own go.mod and go.sum, and one command more.
+	src := filepath.Join(dir, "kratos")
+	if err := errors.Join(os.CopyFS(src, os.DirFS(at.Dir)), os.Mkdir(filepath.Join(src, "watchword"), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	clientScript(t, filepath.Join(src, "watchword"), "kratos.go")
+	finish(t, src, "go", "build", "-mod=readonly", "-o", "probe", "./watchword")
+
+	buildCorpus(t, filepath.Join(dir, "a.wwix"), wordlists.SHA1, append(manyWords(300), leaked)...)
+	certify(t, dir, 1)
+	s := servertest.Start(t, servertest.Options{Config: fmt.Sprintf(
+		"corpora: [{name: a, path: %[1]s/a.wwix}]\nrange: {anonymous_from: [127.0.0.1]}\nlisten: {tls: {cert: %[1]s/cert.pem, key: %[1]s/cert.key}}", dir)})
+	t.Setenv("SSL_CERT_FILE", filepath.Join(dir, "cert.pem"))
+	finish(t, dir, filepath.Join(src, "probe"), strings.Replace(s.URL, "https://127.0.0.1", "localhost", 1), leaked, "301")
 }
