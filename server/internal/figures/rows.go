@@ -40,7 +40,7 @@ var rows = []row{
 	{What: "estimates a second", Peer: "ccojocar/zxcvbn-go", pkg: strengthPkg, bench: "BenchmarkOf", unit: "x-ccojocar", atLeast: 30},
 	{What: "estimates a second, one thread", pkg: strengthPkg, bench: "BenchmarkOf", unit: "passwords/s", atLeast: 60_000},
 	{What: "estimate, 99th percentile, µs", pkg: strengthPkg, bench: "BenchmarkOf", unit: "p99-µs", atMost: 100},
-	{What: "judgement by a policy, with the estimate and nine words about the person, ns", pkg: policyPkg, bench: "BenchmarkJudge/usual", unit: "ns/op"},
+	{What: "judgement by the default policy, knowing the name, birthday and contacts of the person, ns", pkg: policyPkg, bench: "BenchmarkJudge/usual", unit: "ns/op"},
 
 	{What: "look-up of a listed password, time", Peer: "one random line of the same file", pkg: corporaPkg, bench: "BenchmarkLatency/hit", unit: "x-floor", time: "1x", atMost: 1.35},
 	{What: "size of the corpus file", Peer: "the information bound", pkg: corporaPkg, bench: "BenchmarkLatency/hit", unit: "x-bound", time: "1x", atMost: 1.25},

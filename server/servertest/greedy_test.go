@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The watchword authors
+
+package servertest_test
+
+import (
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/watchword-project/watchword/client"
+	"github.com/watchword-project/watchword/server/servertest"
+)
+
+// TestGreedyTenant has three tenants log people in, of which one has two hundred
+// callers and never waits. Bounded by limits.per_key_concurrency it is told when
+// to come back, and the other two are served as if they were alone. Without the
+// bound, which is the control, it takes the hashing queue from them.
+func TestGreedyTenant(t *testing.T) {
+	t.Parallel()
+	const logins = 6
+	for _, c := range []struct {
+		name, limits string
+		fair         bool
+	}{
+		{"bounded", "limits: {per_key_concurrency: 2}\n", true},
+		{"unbounded", "", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			// Hashes are slow and the queue is long, so that it is the number of
+			// callers that fills it, however busy the machine is.
+			s := servertest.Start(t, servertest.Options{ProductionCost: true, Config: c.limits +
+				"tenants: [{name: greedy}, {name: one}, {name: other}]\nhashing: {slots: 1, time: 6, queue_wait: 2s}\n"})
+			// A connection has a hundred streams at most.
+			of := func(tenant string, connections int) (all []*client.Client) {
+				_, secret, err := s.Client.CreateKey(t.Context(), client.NewKey{Name: "login", Tenant: tenant, Scopes: []string{"credential.write", "credential.verify"}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				for range connections {
+					all = append(all, s.ClientWith(secret))
+				}
+				if _, err := all[0].Set(t.Context(), "alice", goodPassword, client.SetOptions{}); err != nil {
+					t.Fatal(err)
+				}
+				return all
+			}
+			greedy, polite := of("greedy", 3), append(of("one", 1), of("other", 1)...)
+			// login gives whether it was served; whoever is refused is told for how long.
+			login := func(c *client.Client) bool {
+				got, err := c.Verify(t.Context(), "alice", goodPassword, client.Source{})
+				var busy *client.BusyError
+				if err != nil && (!errors.As(err, &busy) || busy.RetryAfter <= 0) || err == nil && !got.Match {
+					t.Errorf("%v, %v", got.Match, err)
+				}
+				return err == nil
+			}
+			var over atomic.Bool
+			var calls, callers sync.WaitGroup
+			var refusedGreedy atomic.Int64
+			for i := range 200 {
+				callers.Go(func() {
+					for !over.Load() {
+						if !login(greedy[i%len(greedy)]) {
+							refusedGreedy.Add(1)
+							time.Sleep(20 * time.Millisecond)
+						}
+					}
+				})
+			}
+			var served, refused [2]atomic.Int64
+			for i, c := range polite {
+				calls.Go(func() {
+					for range logins {
+						if login(c) {
+							served[i].Add(1)
+						} else {
+							refused[i].Add(1)
+						}
+						time.Sleep(20 * time.Millisecond)
+					}
+				})
+			}
+			calls.Wait()
+			over.Store(true)
+			callers.Wait()
+			t.Logf("%d and %d of %d served; the greedy tenant was refused %d times", served[0].Load(), served[1].Load(), logins, refusedGreedy.Load())
+			for i := range polite {
+				switch n := refused[i].Load(); {
+				case c.fair && n > 0:
+					t.Errorf("a tenant that never had more than one call under way was refused %d of %d times", n, logins)
+				case !c.fair && n == 0:
+					t.Errorf("without a bound nobody was refused: the load was none")
+				}
+			}
+			if refusedGreedy.Load() == 0 {
+				t.Error("the greedy tenant was never refused")
+			}
+		})
+	}
+}
