@@ -4,6 +4,8 @@
 package servertest_test
 
 import (
+	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +15,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/watchword-project/watchword/client"
 	"github.com/watchword-project/watchword/server/internal/storetest/procs"
 	"github.com/watchword-project/watchword/server/servertest"
 	"github.com/watchword-project/watchword/wordlists"
@@ -104,6 +107,57 @@ func TestKeePassXC(t *testing.T) {
 	out := run("database\n", "analyze", "-q", "-H", "hashes.txt", "db.kdbx")
 	if !strings.Contains(out, "'first' has been leaked 301 times") || strings.Contains(out, "'second'") {
 		t.Errorf("keepassxc-cli analyze: %s", out)
+	}
+}
+
+// TestArgon2Program exchanges PHC strings with the reference's own program: what
+// it wrote lets people in here, and what we write it writes as well.
+func TestArgon2Program(t *testing.T) {
+	program := procs.Find(t, "argon2")
+	s := servertest.New(t)
+	encoded := func(password, salt string, args ...string) string {
+		t.Helper()
+		cmd := exec.Command(program, append([]string{salt}, append(args, "-e")...)...)
+		cmd.Stdin = strings.NewReader(password)
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("argon2 %q: %v", args, err)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	for i, args := range [][]string{{"-id", "-t", "2", "-k", "1024", "-p", "1"}, {"-i", "-t", "3", "-k", "512", "-p", "2", "-l", "24"}, {"-d", "-t", "1", "-k", "256", "-p", "4", "-v", "10"}} {
+		phc, subject := encoded(goodPassword, "saltsaltsalt", args...), fmt.Sprint("theirs", i)
+		for password, want := range map[string]bool{goodPassword: true, goodPassword + "x": false} {
+			if got, err := s.Client.VerifyHash(t.Context(), password, phc); err != nil || got.Match != want {
+				t.Errorf("VerifyHash of %s = %v, %v, want %v", phc, got.Match, err, want)
+			}
+		}
+		code, answer := s.Post("/v1/credentials:import", fmt.Sprintf(`{"subject":%q,"phc":%q}`, subject, phc))
+		if login, err := s.Client.Verify(t.Context(), subject, goodPassword, client.Source{}); err != nil || !login.Match {
+			t.Errorf("a login by %s: %v, %v (import: %d %s)", phc, login.Match, err, code, answer)
+		}
+	}
+	for done := 0; done < 3; {
+		ours, err := s.Client.Hash(t.Context(), goodPassword)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var m, passes, lanes int
+		parts := strings.Split(ours, "$")
+		if _, err := fmt.Sscanf(parts[3], "m=%d,t=%d,p=%d", &m, &passes, &lanes); err != nil {
+			t.Fatalf("%s: %v", ours, err)
+		}
+		salt, err := base64.RawStdEncoding.DecodeString(parts[4])
+		if err != nil {
+			t.Fatalf("%s: %v", ours, err)
+		}
+		if bytes.IndexByte(salt, 0) >= 0 {
+			continue // it takes the salt as an argument
+		}
+		if theirs := encoded(goodPassword, string(salt), "-id", "-t", fmt.Sprint(passes), "-k", fmt.Sprint(m), "-p", fmt.Sprint(lanes)); theirs != ours {
+			t.Errorf("argon2 writes %s, we %s", theirs, ours)
+		}
+		done++
 	}
 }
 
