@@ -277,9 +277,17 @@ func (f *load) run(restarts int, stop syscall.Signal) []string {
 // audit holds what the event log says was begun and done against the answers
 // that arrived.
 func (f *load) audit() {
-	b, err := os.ReadFile(filepath.Join(f.dir, "data", "events.jsonl"))
+	files, err := filepath.Glob(filepath.Join(f.dir, "data", "events.jsonl*"))
 	if err != nil {
 		f.t.Fatal(err)
+	}
+	var b []byte
+	for _, name := range files {
+		part, err := os.ReadFile(name)
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		b = append(b, part...)
 	}
 	var begun, done int64
 	for line := range bytes.Lines(b) {

@@ -55,6 +55,7 @@ type soak struct {
 	began   time.Time
 	rounds  int              // of the operator
 	outages int              // of Redis
+	stalls  int              // of the disk, that refused a change of the operator's
 	looked  [20]atomic.Int64 // guesses at each victim that were looked at
 	calls   atomic.Int64     // beside those that the load counts
 	refused atomic.Int64
@@ -185,10 +186,15 @@ func (s *soak) callers() map[string]func(ctx context.Context, i int) {
 // round is what the operator does, one thing after another.
 func (s *soak) round(ctx context.Context, i int) {
 	step := func(what string, err error) bool {
-		if err != nil {
+		switch {
+		case err == nil:
+			return true
+		case strings.Contains(err.Error(), "event log cannot be written"):
+			s.stalls++ // no change without its event: so it should be on a disk that hangs
+		default:
 			s.lose("round %d, %s: %v", i, what, err)
 		}
-		return err == nil
+		return false
 	}
 	// Half a file changes nothing; a whole one is taken.
 	for torn := range 2 {
@@ -219,17 +225,17 @@ func (s *soak) round(ctx context.Context, i int) {
 		if step("key", err) {
 			_, err := c.Check(ctx, "password", client.CheckOptions{})
 			step("new key", err)
-			step("revoking", s.client.RevokeKey(ctx, key.ID))
-			step("revoked key", s.await(func() (bool, error) {
-				_, err := c.Check(ctx, "password", client.CheckOptions{})
-				return errors.Is(err, client.ErrUnauthenticated), nil
-			}))
+			if step("revoking", s.client.RevokeKey(ctx, key.ID)) {
+				step("revoked key", s.await(func() (bool, error) {
+					_, err := c.Check(ctx, "password", client.CheckOptions{})
+					return errors.Is(err, client.ErrUnauthenticated), nil
+				}))
+			}
 			step("closing", c.Close())
 		}
 	}
 	pepper, err := watchwordv1.NewAdminServiceClient(s.client.Conn()).RotatePepper(ctx, &watchwordv1.RotatePepperRequest{})
-	step("pepper", err)
-	if err == nil && pepper.GetRemaining() != 0 {
+	if step("pepper", err) && pepper.GetRemaining() != 0 {
 		s.lose("round %d: %d records are left under the old pepper", i, pepper.GetRemaining())
 	}
 	// An audit that ends by itself, and one that is cancelled.
@@ -253,7 +259,9 @@ func (s *soak) round(ctx context.Context, i int) {
 			continue
 		}
 		_, err = s.client.Upload(ctx, a.ID, 0, rows, true)
-		step("upload", err)
+		if !step("upload", err) {
+			continue
+		}
 		if step("end of the audit", s.await(func() (bool, error) {
 			a, err = s.client.Audit(ctx, a.ID)
 			return a.Over(), err
@@ -474,8 +482,8 @@ func (s *soak) run(d time.Duration) []string {
 		s.lose("events verify: %v: %s", err, out)
 	}
 	s.audit()
-	s.t.Logf("%v, %d rounds: %d logins, %d batches, %d passwords set, %d REST streams, %d other calls, %d refused; %d outages of Redis",
-		time.Since(s.began).Round(time.Second), s.rounds, s.logins.Load(), s.batches.Load(), s.sets.Load(), s.lines.Load(), s.calls.Load(), s.refused.Load(), s.outages)
+	s.t.Logf("%v, %d rounds: %d logins, %d batches, %d passwords set, %d REST streams, %d other calls, %d refused; %d outages of Redis, %d stalls of the disk",
+		time.Since(s.began).Round(time.Second), s.rounds, s.logins.Load(), s.batches.Load(), s.sets.Load(), s.lines.Load(), s.calls.Load(), s.refused.Load(), s.outages, s.stalls)
 	s.t.Logf("before: %v", before)
 	s.t.Logf("after: %v", after)
 	return s.lost
