@@ -84,7 +84,7 @@ func newSoak(t *testing.T, binary string, redis *procs.Redis) *soak {
 	}
 	s.load = newLoad(t, binary, config)
 	var err error
-	if s.client, err = client.New(client.Options{Addr: s.grpc, Key: strings.TrimPrefix(s.key, "Bearer ")}); err != nil {
+	if s.client, err = client.New(client.Options{Addr: s.grpc, Key: strings.TrimPrefix(s.key, "Bearer "), Timeout: time.Minute}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.client.Close() })
@@ -189,7 +189,7 @@ func (s *soak) round(ctx context.Context, i int) {
 		switch {
 		case err == nil:
 			return true
-		case strings.Contains(err.Error(), "event log cannot be written"):
+		case strings.Contains(err.Error(), eventStall):
 			s.stalls++ // no change without its event: so it should be on a disk that hangs
 		default:
 			s.lose("round %d, %s: %v", i, what, err)
