@@ -101,13 +101,45 @@ var faults = []struct {
 	{"a backup revives what was deleted", "GDPR Art. 17", "server.TestScripts"},
 }
 
-// TestEveryFaultHasATest holds the table to the tests that there are.
+// methods are the ways in which the whole is tried, each with its tests.
+var methods = []struct{ what, tests string }{
+	{"kill and power cut at any moment", "server/internal/boltstore.TestKill server/internal/boltstore.TestPowerCut server/internal/throttle.TestKilledProcessLosesNoLock server/internal/events.TestKilledWriters server.TestAuditSurvivesKill9"},
+	{"a fault at the n-th call of the system", "server/internal/boltstore.TestFailingCalls server/internal/boltstore.TestFullDisk server/internal/events.TestAFullDisk server/internal/events.TestAFileSizeLimit"},
+	{"damage of files", "server/internal/boltstore.TestDamageOfPages server/internal/throttle.TestDamagedState server/internal/events.TestEveryTamperingIsFound wordlists.TestDamage server/servertest.TestDamageUnderTheMap"},
+	{"Redis in every state but its best", "server/servertest.TestRedisFaults server/internal/redisthrottle.TestFaults server/internal/redisthrottle.TestDownAtStart server/internal/redisthrottle.TestClusterFailover server/internal/redisthrottle.TestSlotsMove server/internal/redisthrottle.TestSentinelFailover"},
+	{"PostgreSQL too", "server/servertest.TestPostgresFaults server/servertest.TestALostStoreIsNotAnUnknownSubject server/servertest.TestStartNeedsTheStore server/internal/pgstore.TestPostgres"},
+	{"ten times what can be done", "server.TestOverload server/servertest.TestGreedyTenant"},
+	{"hostile clients", "server/servertest.TestRapidReset server/servertest.TestContinuationFlood server/servertest.TestCompressedBodies server/servertest.TestIdleConnectionsHoldNobodyUp server/servertest.TestSilentConnectionsEnd server/servertest.TestBatchClientThatStopsReading server/internal/password.TestCancelStormOnRealHashes"},
+	{"stops under load", "server.TestRestartsLoseNothing server.TestLostCallsAreSeen server/servertest.TestAStopThatIsOverdue"},
+	{"reloads under load", "server/servertest.TestReloadsUnderLoad server/servertest.TestCorpusSwapUnderLoad server/internal/policybook.TestWriterIsWaitedFor"},
+	{"steps of the clock", "server/servertest.TestClockSteps server/internal/throttle.TestClockSteps server/internal/throttle.TestWallClockIsSteady server/servertest.TestHostileTokens"},
+	{"random histories against a model", "server/internal/throttle.TestHistoriesAreLinearizable server/internal/redisthrottle.TestHistoriesAreLinearizable server/internal/throttle.TestLadderAgreesWithSlowModel server/internal/redisthrottle.TestScriptAgreesWithGo"},
+	{"hours under load, and what is left of it", "server.TestSoak server.TestLeaksAreSeen"},
+	{"several servers of which some die", "server.TestFleet server.TestServersShareAnAuditAndOneIsKilled"},
+	{"planted faults", "server.TestMutants"},
+}
+
+// clients are programs of others that are run unmodified, each with its test.
+var clients = []struct{ what, tests string }{
+	{"npm hibp, @zxcvbn-ts/matcher-pwned, Symfony NotCompromisedPassword", "server/servertest.TestRangeClients"},
+	{"KeePassXC", "server/servertest.TestKeePassXC"},
+	{"Ory Kratos's validator", "server/servertest.TestKratos"},
+	{"Dovecot", "server/servertest.TestDovecotLogsIn"},
+	{"Caddy", "server/servertest.TestCaddy"},
+	{"nginx", "server/servertest.TestNginx"},
+	{"client_cmd of envoyproxy/ratelimit", "server/servertest.TestEnvoyClientCmd"},
+	{"grpcurl, grpc-health-probe, @grpc/grpc-js, Python grpcio", "server.TestOtherLanguages"},
+	{"argon2", "server/servertest.TestArgon2Program server/internal/argon2.TestAgainstProgram"},
+}
+
+// TestEveryFaultHasATest holds the tables to the tests that there are.
 func TestEveryFaultHasATest(t *testing.T) {
 	known := map[string]map[string]bool{}
-	for _, f := range faults {
-		names := strings.Fields(f.tests)
+	check := func(what, tests string) {
+		t.Helper()
+		names := strings.Fields(tests)
 		if len(names) == 0 {
-			t.Errorf("%s (%s): no test", f.what, f.seen)
+			t.Errorf("%s: no test", what)
 		}
 		for _, name := range names {
 			dir, test, _ := strings.Cut(name, ".")
@@ -115,9 +147,18 @@ func TestEveryFaultHasATest(t *testing.T) {
 				known[dir] = testsIn(t, filepath.Join("..", dir))
 			}
 			if !known[dir][test] {
-				t.Errorf("%s (%s): there is no test %s", f.what, f.seen, name)
+				t.Errorf("%s: there is no test %s", what, name)
 			}
 		}
+	}
+	for _, f := range faults {
+		check(f.what+" ("+f.seen+")", f.tests)
+	}
+	for _, m := range methods {
+		check(m.what, m.tests)
+	}
+	for _, c := range clients {
+		check(c.what, c.tests)
 	}
 }
 

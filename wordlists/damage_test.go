@@ -14,11 +14,12 @@ import (
 	"github.com/watchword-project/watchword/wordlists"
 )
 
-// damageable is a corpus with every section: dense and thin segments, large
-// counts, tails, and a segment that is stored plain.
-func damageable(t testing.TB) ([]entry, []byte) {
+// damageable is a corpus with every section: dense segments, with a mean of so
+// many entries to a range, and thin ones, large counts, tails, and a segment
+// that is stored plain.
+func damageable(t testing.TB, mean float64) ([]entry, []byte) {
 	t.Helper()
-	all := generateIn(30, 12, wordlists.SHA1, 0, 5, 0xfff)
+	all := generateIn(30, mean, wordlists.SHA1, 0, 5, 0xfff)
 	all = append(all, generateIn(31, 0.3, wordlists.SHA1, 0x100, 0x200)...)
 	for i := range 500 {
 		all = append(all, entry{wordlists.Key{0x80, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, byte(i >> 8), byte(i)}, uint32(i + 1)})
@@ -103,7 +104,7 @@ func interrogate(t *testing.T, what string, path string, all []entry, ranges [][
 // verifying it, and Verify notices all of it.
 func TestDamage(t *testing.T) {
 	t.Parallel()
-	all, good := damageable(t)
+	all, good := damageable(t, 12)
 	ranges := expectedRangesOf(all, wordlists.SHA1)
 	path := filepath.Join(t.TempDir(), "damaged.wwix")
 	try := func(what string, file []byte) {
@@ -161,7 +162,7 @@ func TestDamage(t *testing.T) {
 
 func TestTruncation(t *testing.T) {
 	t.Parallel()
-	_, good := damageable(t)
+	_, good := damageable(t, 12)
 	path := filepath.Join(t.TempDir(), "short.wwix")
 	check := func(file []byte) {
 		t.Helper()

@@ -4,6 +4,7 @@
 package servertest_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,9 +13,11 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"google.golang.org/grpc/codes"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
@@ -297,6 +300,111 @@ func TestALostStoreIsNotAnUnknownSubject(t *testing.T) {
 			})
 		}
 	})
+}
+
+// TestPostgresFaults breaks the database in ways that leave it running: each call
+// gets its right answer or UNAVAILABLE, in time, nothing that could not be judged
+// counts as a guess, and afterwards all is well again. Death, silence and absence
+// at the start are tested by TestALostStoreIsNotAnUnknownSubject and
+// TestStartNeedsTheStore.
+func TestPostgresFaults(t *testing.T) {
+	t.Parallel()
+	const within = 3 * time.Second
+	ctx := t.Context()
+	pg := procs.Postgres(t, "fsync=off")
+	admin, err := pgx.Connect(ctx, pg.DSN("postgres"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = admin.Close(context.Background()) })
+	sql := func(statements ...string) func() {
+		return func() {
+			t.Helper()
+			for _, one := range statements {
+				if _, err := admin.Exec(ctx, one); err != nil {
+					t.Fatalf("%s: %v", one, err)
+				}
+			}
+		}
+	}
+	const (
+		reload = "SELECT pg_reload_conf()"
+		others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
+	)
+	s := servertest.Start(t, servertest.Options{Config: fmt.Sprintf("store: {kind: postgres}\npostgres: {dsn_file: %q}\n", secretFile(t, pg.DSN("postgres")))})
+	set(t, s, "alice", goodPassword)
+	conn := dial(t, s)
+	authorized := metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+s.Key)
+	credentials := watchwordv1.NewCredentialServiceClient(conn)
+	// Each gives nil for a right answer.
+	calls := map[string]func(context.Context) error{
+		"login": func(ctx context.Context) error {
+			r, err := credentials.VerifyPassword(ctx, &watchwordv1.VerifyPasswordRequest{Subject: "alice", Password: goodPassword})
+			if err == nil && r.GetResult() != watchwordv1.VerifyPasswordResponse_RESULT_MATCH {
+				return errors.New("the right password does not match")
+			}
+			return err
+		},
+		"set": func(ctx context.Context) error {
+			_, err := credentials.SetPassword(ctx, &watchwordv1.SetPasswordRequest{Subject: "bob", Password: goodPassword})
+			return err
+		},
+		"get of nobody": func(ctx context.Context) error {
+			_, err := credentials.GetCredential(ctx, &watchwordv1.GetCredentialRequest{Subject: "nobody"})
+			if status.Code(err) == codes.NotFound {
+				return nil
+			}
+			return cmp.Or(err, errors.New("nobody is somebody"))
+		},
+	}
+	for _, fault := range []struct {
+		name            string
+		cause, go_, end func()
+	}{
+		{"read only", sql("ALTER SYSTEM SET default_transaction_read_only = on", reload), nil,
+			sql("SET default_transaction_read_only = off", "ALTER SYSTEM RESET default_transaction_read_only", reload)},
+		{"ending all connections", func() {}, sql(others), func() {}},
+		{"refusing logins", sql("ALTER ROLE watchword NOLOGIN", others), nil, sql("ALTER ROLE watchword LOGIN")},
+		{"holding locks", sql("BEGIN", "LOCK TABLE watchword_credentials, watchword_objects IN ACCESS EXCLUSIVE MODE"), nil, sql("ROLLBACK")},
+		{"without its tables", sql("ALTER TABLE watchword_credentials RENAME TO away"), nil, sql("ALTER TABLE away RENAME TO watchword_credentials")},
+	} {
+		fault.cause()
+		var wg sync.WaitGroup
+		var unavailable atomic.Int64
+		over := time.Now().Add(500 * time.Millisecond)
+		for name, do := range calls {
+			wg.Go(func() {
+				for time.Now().Before(over) {
+					begin := time.Now()
+					err := do(authorized)
+					switch took := time.Since(begin); {
+					case took > within:
+						t.Errorf("%s, %s: answered after %v", fault.name, name, took)
+					case status.Code(err) == codes.Unavailable && strings.Contains(fmt.Sprint(status.Convert(err).Details()), "STORE_UNAVAILABLE"):
+						unavailable.Add(1)
+					case err != nil:
+						t.Errorf("%s, %s: %v", fault.name, name, err)
+					}
+					time.Sleep(5 * time.Millisecond)
+				}
+			})
+		}
+		for fault.go_ != nil && time.Now().Before(over) {
+			fault.go_()
+		}
+		wg.Wait()
+		fault.end()
+		for name, do := range calls {
+			eventually(t, name+" after "+fault.name, 5*time.Second, func() error { return do(authorized) })
+		}
+		if l := lane(t, s, "alice", "subject", "PASSWORD"); l.Failures != 0 {
+			t.Errorf("%s: what the server could not judge counts as %d failures", fault.name, l.Failures)
+		}
+		t.Logf("%s: %d calls without an answer", fault.name, unavailable.Load())
+		if unavailable.Load() == 0 {
+			t.Errorf("%s: nobody noticed", fault.name)
+		}
+	}
 }
 
 // TestStartNeedsTheStore starts without the database, and with a

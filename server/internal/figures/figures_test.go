@@ -11,10 +11,13 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // TestRows holds every row to a benchmark that reports its unit.
 func TestRows(t *testing.T) {
+	times := map[string]string{}
 	for _, r := range rows {
 		files, err := filepath.Glob(filepath.Join("../../..", r.pkg, "*_test.go"))
 		if err != nil || len(files) == 0 {
@@ -32,10 +35,19 @@ func TestRows(t *testing.T) {
 		if !bytes.Contains(all, []byte("func "+top+"(b *testing.B)")) {
 			t.Errorf("%q: there is no %s in %s", r.What, top, r.pkg)
 		}
-		_, unit, _ := strings.Cut(r.unit, "-ops") // some are put together from a name and this
-		if !bytes.Contains(all, []byte(`"`+r.unit+`"`)) && !bytes.Contains(all, []byte(`"-ops`+unit+`"`)) {
+		reported := r.unit == "ns/op"
+		for i := range len(r.unit) { // some are put together from a name and a literal
+			for _, part := range []string{r.unit[i:], r.unit[:i]} {
+				reported = reported || len(part) > 3 && bytes.Contains(all, []byte(`"`+part+`"`))
+			}
+		}
+		if !reported {
 			t.Errorf("%q: nothing in %s reports %s", r.What, r.pkg, r.unit)
 		}
+		if at, ok := times[r.pkg+top]; ok && at != r.time {
+			t.Errorf("%q: -benchtime %q, and %q for another row of %s", r.What, r.time, at, top)
+		}
+		times[r.pkg+top] = r.time
 		if r.atLeast != 0 && r.atMost != 0 {
 			t.Errorf("%q has two targets", r.What)
 		}
@@ -103,5 +115,53 @@ func TestShort(t *testing.T) {
 		if got := short(v); got != want {
 			t.Errorf("short(%v) = %s, want %s", v, got, want)
 		}
+	}
+}
+
+// TestReadme holds the table of the README to the rows: each is there, in order,
+// with its peer and its aim. The figures are those of whoever measured last.
+func TestReadme(t *testing.T) {
+	b, err := os.ReadFile("../../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want table
+	for i, r := range rows {
+		want.Rows = append(want.Rows, numbered{r, i}.result(nil, nil))
+	}
+	outline := func(text string) (out []string) {
+		_, text, _ = strings.Cut(text, tableBegin)
+		text, _, _ = strings.Cut(text, tableEnd)
+		for line := range strings.Lines(text) {
+			if c := strings.Split(line, "|"); len(c) == 7 {
+				out = append(out, c[1]+"|"+c[2]+"|"+strings.TrimSuffix(strings.TrimSpace(c[5]), ", missed"))
+			}
+		}
+		return out
+	}
+	written, err := want.into(string(b))
+	if err != nil {
+		t.Fatalf("README.md: %v", err)
+	}
+	if d := cmp.Diff(outline(written), outline(string(b))); d != "" {
+		t.Errorf("README.md does not have the rows of rows.go; go run ./server/internal/figures -readme README.md writes them (-want +got):\n%s", d)
+	}
+	if _, err := want.into(strings.ReplaceAll(string(b), tableEnd, "")); err == nil {
+		t.Error("a table was written into a text without its marks")
+	}
+}
+
+// TestSkipped: a machine without a peer says so in the row.
+func TestSkipped(t *testing.T) {
+	if got := skipped("=== RUN\nBenchmarkDecision\n--- SKIP: BenchmarkDecision\n    servers_test.go:33: no redis-server in PATH\nPASS\n"); got != "no redis-server in PATH" {
+		t.Errorf("%q", got)
+	}
+}
+
+// TestPattern: only the sub-benchmarks of rows are run.
+func TestPattern(t *testing.T) {
+	all := runs(regexp.MustCompile("VersusXCrypto"))
+	if len(all) != 1 || all[0].pattern() != "^(BenchmarkVersusXCrypto)$/^(avx512|avx2|generic)$/^(m=19MiB,t=2,p=1|m=64MiB,t=3,p=4)$" {
+		t.Errorf("%+v", all)
 	}
 }

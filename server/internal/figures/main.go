@@ -2,18 +2,19 @@
 // Copyright 2026 The watchword authors
 
 // Command figures runs the benchmarks that hold watchword against other
-// programs and against limits, and writes one table of them: as text, and as a
-// page with bars. All figures but sizes are ratios within one process, so that
-// a slow or busy machine slows both sides.
+// programs and against limits, and writes one table of them: as text, as a page
+// with bars, and into the README. Most figures are ratios within one process, so
+// that a slow or busy machine slows both sides.
 //
-//	go run ./server/internal/figures -o figures.html
+//	go run ./server/internal/figures -o figures.html -readme README.md
 //
-// It needs what the benchmarks need (redis-server, a C compiler and libargon2);
-// a row whose benchmark could not run says so and has no figure.
+// It needs what the benchmarks need (redis-server, PostgreSQL, a C compiler and
+// libargon2); a row whose peer is missing says so and has no figure.
 package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -33,51 +34,105 @@ import (
 
 func main() {
 	out := flag.String("o", "", "page to write; none if empty")
+	readme := flag.String("readme", "", "file with the table's marks, to write the table between them; none if empty")
 	only := flag.String("run", "", "regular expression: only rows of packages or benchmarks that match")
 	entries := flag.Int("entries", 50_000_000, "size of the corpus of the look-ups")
 	count := flag.Int("count", 3, "runs of each benchmark; the median counts")
 	flag.Parse()
+	if *readme != "" && *only != "" {
+		fmt.Fprintln(os.Stderr, "figures: -readme wants all rows, and -run leaves some out")
+		os.Exit(2)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := report(ctx, *out, *only, *entries, *count); err != nil {
+	if err := report(ctx, *out, *readme, *only, *entries, *count); err != nil {
 		fmt.Fprintln(os.Stderr, "figures:", err)
 		os.Exit(1)
 	}
 }
 
-func report(ctx context.Context, page, only string, entries, count int) error {
+func report(ctx context.Context, page, readme, only string, entries, count int) error {
 	filter, err := regexp.Compile(only)
 	if err != nil {
 		return err
 	}
+	corpora, err := os.MkdirTemp("", "figures-") // shared by those that need a large one
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(corpora)
 	t := table{Machine: machine(), Began: time.Now(), Load: load()}
 	for _, run := range runs(filter) {
-		fmt.Fprintf(os.Stderr, "%s %s\n", run.pkg, run.pattern)
-		got, err := run.measure(ctx, entries, count)
+		begin := time.Now()
+		got, err := run.measure(ctx, corpora, entries, count)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
+		fmt.Fprintf(os.Stderr, "%4.0f s  %s %s\n", time.Since(begin).Seconds(), run.pkg, run.pattern())
 		for _, r := range run.rows {
 			t.Rows = append(t.Rows, r.result(got, err))
 		}
 	}
 	slices.SortStableFunc(t.Rows, func(a, b result) int { return a.order - b.order })
 	t.Took, t.LoadAfter = time.Since(t.Began).Round(time.Second), load()
-	if err := t.text(os.Stdout); err != nil || page == "" {
+	if err := t.text(os.Stdout); err != nil {
 		return err
 	}
-	var b bytes.Buffer
-	if err := t.html(&b); err != nil {
+	if page != "" {
+		var b bytes.Buffer
+		if err := t.html(&b); err != nil {
+			return err
+		}
+		if err := os.WriteFile(page, b.Bytes(), 0o644); err != nil {
+			return err
+		}
+	}
+	if readme == "" {
+		return nil
+	}
+	b, err := os.ReadFile(readme)
+	if err != nil {
 		return err
 	}
-	return os.WriteFile(page, b.Bytes(), 0o644)
+	text, err := t.into(string(b))
+	if err != nil {
+		return fmt.Errorf("%s: %w", readme, err)
+	}
+	return os.WriteFile(readme, []byte(text), 0o644)
 }
 
-// run is one call of go test.
+// run is one call of go test: the rows of one benchmark.
 type run struct {
-	pkg, tags, pattern string
-	corpus             bool
-	rows               []numbered
+	pkg, tags, time string
+	parts           [][]string // of the names, by level
+	corpus          bool
+	rows            []numbered
+}
+
+// pattern selects only the sub-benchmarks that rows ask for.
+func (r *run) pattern() string {
+	var all []string
+	for _, names := range r.parts {
+		all = append(all, "^("+strings.Join(names, "|")+")$")
+	}
+	return strings.Join(all, "/")
+}
+
+func (r *run) add(n numbered) {
+	for level, name := range strings.Split(n.bench, "/") {
+		if name == "*" {
+			name = strings.Join(kernels, "|")
+		} else {
+			name = regexp.QuoteMeta(name)
+		}
+		if level == len(r.parts) {
+			r.parts = append(r.parts, nil)
+		}
+		if !slices.Contains(r.parts[level], name) {
+			r.parts[level] = append(r.parts[level], name)
+		}
+	}
+	r.rows = append(r.rows, n)
 }
 
 type numbered struct {
@@ -96,27 +151,29 @@ func runs(filter *regexp.Regexp) []*run {
 			continue
 		}
 		if at[key] == nil {
-			at[key] = &run{pkg: r.pkg, tags: r.tags, pattern: "^" + top + "$", corpus: strings.HasSuffix(r.pkg, "/wordlists")}
+			at[key] = &run{pkg: r.pkg, tags: r.tags, time: cmp.Or(r.time, "1s"), corpus: r.pkg == corporaPkg}
 			all = append(all, at[key])
 		}
-		at[key].rows = append(at[key].rows, numbered{r, i})
+		at[key].add(numbered{r, i})
 	}
 	return all
 }
 
 // measure gives the values by benchmark and unit.
-func (r *run) measure(ctx context.Context, entries, count int) (values, error) {
-	args := []string{"test", "-run", "^$", "-bench", r.pattern, "-count", strconv.Itoa(count), "-timeout", "2h"}
+func (r *run) measure(ctx context.Context, corpora string, entries, count int) (values, error) {
+	args := []string{"test", "-v", "-run", "^$", "-bench", r.pattern(), "-benchtime", r.time, "-count", strconv.Itoa(count), "-timeout", "2h"}
 	if r.tags != "" {
 		args = append(args, "-tags", r.tags)
 	}
 	args = append(args, r.pkg)
 	if r.corpus {
-		args = append(args, "-wordlists.n", strconv.Itoa(entries), "-test.benchtime", "1x")
+		args = append(args, "-wordlists.n", strconv.Itoa(entries), "-wordlists.dir", corpora)
 	}
 	out, err := exec.CommandContext(ctx, "go", args...).CombinedOutput()
 	got := parse(string(out))
 	switch {
+	case err == nil && len(got) == 0:
+		return nil, errors.New(skipped(string(out)))
 	case err == nil:
 		return got, nil
 	case bytes.Contains(out, []byte("--- FAIL")) && len(got) > 0:
@@ -124,6 +181,16 @@ func (r *run) measure(ctx context.Context, entries, count int) (values, error) {
 		return got, nil
 	}
 	return nil, errors.New(last(string(out)))
+}
+
+var skip = regexp.MustCompile(`--- SKIP: .*\n\s+\S+\.go:\d+: (.*)`)
+
+// skipped is why a benchmark did not run.
+func skipped(out string) string {
+	if why := skip.FindStringSubmatch(out); why != nil {
+		return why[1]
+	}
+	return "the benchmark gave no figure"
 }
 
 func last(out string) string {

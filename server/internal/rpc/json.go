@@ -6,6 +6,7 @@ package rpc
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
 	"errors"
 	"io"
 
@@ -37,10 +38,19 @@ func (j *strictJSON) Unmarshal(data []byte, v any) error {
 	if ok && plantFaultsRepeat {
 		return protojson.Unmarshal(data, m)
 	}
-	if !ok || (protojson.UnmarshalOptions{}).Unmarshal(data, m) != nil {
+	if !ok || decode(data, m) != nil {
 		return errBody
 	}
 	return nil
+}
+
+// decode reads an object of a request. That it is JSON at all is asked first:
+// protojson takes a number whose exponent has no digits (1e).
+func decode(data []byte, m proto.Message) error {
+	if !json.Valid(data) {
+		return errBody
+	}
+	return protojson.Unmarshal(data, m)
 }
 
 // NewDecoder reads one object from a unary body, or one a line from a
@@ -89,7 +99,7 @@ func (j *strictJSON) decodeLine(lines *bufio.Reader, v any) error {
 		if err != nil && !errors.Is(err, io.EOF) {
 			return errBody
 		}
-		if (protojson.UnmarshalOptions{}).Unmarshal(line, m) != nil {
+		if decode(line, m) != nil {
 			markMalformed(m)
 		}
 		return nil
