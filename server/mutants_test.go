@@ -38,6 +38,7 @@ var catchers = map[mutant.Fault]string{
 	mutant.RawLines:          "internal/events.TestOneEventIsOneLine",
 	mutant.NoAnchor:          "internal/events.TestEveryTamperingIsFound",
 	mutant.Unsynced:          "internal/boltstore.TestPowerCut",
+	mutant.OneLine:           "servertest.TestGreedyTenant",
 	mutant.Formulas:          "servertest.TestAuditReports",
 }
 

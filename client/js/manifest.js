@@ -4,12 +4,12 @@
 // Made by server/browser: the files that make one engine.
 export const manifest = {
   "version": "0.1.0",
-  "id": "b197f368e1c5a6f5e63fe9770602c19a4a2167d49a45d1399e781379a230ea4b",
+  "id": "d2593ffcc8a9bc4f28e2343f2f0c34dbb6db4676cb39775102c265f7b53cd919",
   "go": "go1.26.8",
   "files": {
     "engine.wasm.gz": {
-      "bytes": 1894602,
-      "sha256": "89596cb4b1ca6f5a0f359bc6fd04195d57c22b22aac2a0845227bafb1ffd383e"
+      "bytes": 1894295,
+      "sha256": "e22ede37e525163a50ec6e97e1b51e26e0acfedb675e43457aab95845807ef8e"
     },
     "list.bin": {
       "bytes": 1224681,

@@ -252,7 +252,7 @@ func (n numbered) result(got values, err error) result {
 		return r
 	}
 	slices.Sort(all)
-	r.Value, r.Low, r.High = all[len(all)/2], all[0], all[len(all)-1]
+	r.Value, r.Low, r.High = (all[(len(all)-1)/2]+all[len(all)/2])/2, all[0], all[len(all)-1]
 	return r
 }
 

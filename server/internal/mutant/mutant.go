@@ -36,6 +36,7 @@ const (
 	RawLines          Fault = "raw-lines"          // events hold line ends of other alphabets
 	NoAnchor          Fault = "no-anchor"          // checkpoints are not looked at
 	Unsynced          Fault = "unsynced"           // a write is acknowledged before it is durable
+	OneLine           Fault = "one-line"           // tenants do not share, but whoever asks more gets more
 	Formulas          Fault = "formulas"           // a cell of a report may be a formula
 )
 
@@ -43,7 +44,7 @@ const (
 var All = []Fault{
 	UnknownUnhashed, DisabledUnhashed, CheckThenAct, NamesApart, LeftmostHop, WholeIPv6, OpenWithoutStore,
 	ErrorsAreGuesses, RefusalsExtend, BcryptCuts, InvertedCompare, NotNormalised, UpgradeOverwrites,
-	MappedAddresses, OpenRoutes, AnyHost, FaultsRepeat, RawLines, NoAnchor, Unsynced, Formulas,
+	MappedAddresses, OpenRoutes, AnyHost, FaultsRepeat, RawLines, NoAnchor, Unsynced, OneLine, Formulas,
 }
 
 // planted is the fault of this process.

@@ -15,16 +15,24 @@ import (
 )
 
 // Class tells who waits for a hash.
-type Class uint8
+type Class struct {
+	batch  bool
+	tenant string
+}
 
-const (
+var (
 	// Interactive is a person at a login form. It goes before Batch, and its
 	// hash begins within Config.QueueWait and one service time, or not at all.
-	Interactive Class = iota
+	Interactive = Class{}
 	// Batch is work that nobody watches: audits, re-hashing, imports. It waits
 	// as long as its context allows, and leaves one slot to Interactive.
-	Batch
+	Batch = Class{batch: true}
 )
+
+// Of is the class for work of a tenant. Tenants whose people wait have equal
+// shares of the slots and of the queue: one that asks for more is refused
+// before any that asks for less.
+func (c Class) Of(tenant string) Class { return Class{c.batch, tenant} }
 
 // BusyError is returned when the queue before the hashing slots is full:
 // nothing was hashed, and the answer came at once. It tells nothing about the
@@ -101,8 +109,8 @@ type pool struct {
 	mu          sync.Mutex
 	idle        []*slot
 	slots       int
-	queues      [2]*list.List      // of *job, by Class
-	queued      map[Scheme]float64 // units × slots over the interactive queue
+	queue       *queue     // interactive jobs
+	batch       *list.List // of *job
 	running     map[*job]struct{}
 	interactive time.Time // when the last interactive job came
 	rates       map[Scheme]*rate
@@ -132,8 +140,8 @@ func newPool(slots []*slot, share int64, wait time.Duration, measured func(ctx c
 		measured: measured,
 		idle:     slots,
 		slots:    len(slots),
-		queues:   [2]*list.List{list.New(), list.New()},
-		queued:   make(map[Scheme]float64),
+		queue:    newQueue(),
+		batch:    list.New(),
 		running:  make(map[*job]struct{}),
 		rates:    make(map[Scheme]*rate),
 		drained:  make(chan struct{}),
@@ -165,7 +173,7 @@ func (p *pool) do(ctx context.Context, j *job) error {
 	p.mu.Unlock()
 
 	var limit <-chan time.Time
-	if queued && j.class == Interactive {
+	if queued && !j.class.batch {
 		// One service time above the limit that let the job in: an estimate
 		// that is a little short must not turn it away at the door.
 		timer := time.NewTimer(p.wait + j.est)
@@ -175,7 +183,7 @@ func (p *pool) do(ctx context.Context, j *job) error {
 	for {
 		select {
 		case <-j.done:
-			if p.measured != nil && j.class == Interactive && !j.ended.IsZero() {
+			if p.measured != nil && !j.class.batch && !j.ended.IsZero() {
 				p.measured(ctx, asked, j.started, j.ended)
 			}
 			return j.err
@@ -210,68 +218,114 @@ func (p *pool) enqueue(j *job) error {
 	}
 	j.est = p.rateOf(j.scheme).estimate(j.load.units)
 
-	q := p.queues[j.class]
-	if j.class == Batch {
-		if q.Len() >= maxBatch*p.slots {
+	if j.class.batch {
+		if p.batch.Len() >= maxBatch*p.slots {
 			return p.busy(p.backlog(now))
 		}
-		j.place = q.PushBack(j)
+		j.place = p.batch.PushBack(j)
 		return nil
 	}
 	p.interactive = now
 	if err := p.full(j, now); err != nil {
 		return err
 	}
-	j.place = q.PushBack(j)
-	p.queued[j.scheme] += j.load.units * float64(j.slots)
+	own := p.own(j)
+	for p.queue.n >= maxQueued || p.backlog(now) > p.room() {
+		l := p.longest()
+		if l == nil || p.ahead(l) <= own {
+			break
+		}
+		late := l.newest()
+		p.queue.remove(late)
+		p.refuse(late, p.busy(p.backlog(now)))
+	}
+	p.queue.push(j)
 	return nil
 }
 
-// full refuses an interactive job that would wait for too long.
+// room is how long the interactive queue may be. A fifth of the wait stays in
+// reserve for a machine that has just become slower.
+func (p *pool) room() time.Duration { return p.wait - p.wait/5 }
+
+// full refuses an interactive job that would wait for too long, or whose tenant
+// has no less in a full queue than any other.
 func (p *pool) full(j *job, now time.Time) error {
-	q := p.queues[Interactive]
-	if q.Len() == 0 && len(p.idle) >= j.slots {
+	if p.queue.n == 0 && len(p.idle) >= j.slots {
 		return nil
 	}
-	wait := p.backlog(now)
-	// A fifth stays in reserve for a machine that has just become slower.
-	limit := p.wait - p.wait/5
+	own := p.own(j)
+	wait := p.left(now)
+	// Of each other tenant as much goes before as its own has with this job.
+	p.queue.each(func(l *line) { wait += min(p.ahead(l), own) })
+	wait /= time.Duration(p.slots)
+	limit := p.room()
 	if at, ok := j.ctx.Deadline(); ok {
 		// A hash that ends after the deadline is work thrown away.
 		limit = min(limit, at.Sub(now)-j.est)
 	}
-	if wait > limit || q.Len() >= maxQueued {
+	if wait > limit {
 		return p.busy(wait)
+	}
+	if all := p.backlog(now); p.queue.n >= maxQueued || all > p.room() {
+		if l := p.longest(); l == nil || p.ahead(l) <= own {
+			return p.busy(all)
+		}
 	}
 	return nil
 }
 
 // admit says whether an interactive job would be let in now.
-func (p *pool) admit(ctx context.Context, s Scheme, units float64) error {
+func (p *pool) admit(ctx context.Context, tenant string, s Scheme, units float64) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
 		return ErrClosed
 	}
-	return p.full(&job{ctx: ctx, slots: 1, est: p.rateOf(s).estimate(units)}, time.Now())
+	return p.full(&job{class: Interactive.Of(tenant), ctx: ctx, slots: 1, scheme: s, load: load{units: units}, est: p.rateOf(s).estimate(units)}, time.Now())
 }
 
-// backlog is how long a job arriving now would wait behind those running and
-// those queued before it, should all runs be as slow as the slowest of late.
+// backlog is how long the last of the jobs that run and wait has to wait, should
+// all runs be as slow as the slowest of late.
 // Where runs differ, as on a machine shared with others, the queue is so kept
 // short enough that hardly anybody who was let in is sent away in the end; a
 // short queue costs no throughput as long as it is not empty.
 func (p *pool) backlog(now time.Time) time.Duration {
-	var sum time.Duration
-	for s, units := range p.queued {
-		sum += p.rateOf(s).upper(units)
-	}
+	sum := p.left(now)
+	p.queue.each(func(l *line) { sum += p.ahead(l) })
+	return sum / time.Duration(p.slots)
+}
+
+// left is the time of slots that the jobs that run will still take.
+func (p *pool) left(now time.Time) (sum time.Duration) {
 	for r := range p.running {
 		if left := r.est - now.Sub(r.started); left > 0 {
 			sum += left * time.Duration(r.slots)
 		}
 	}
-	return sum / time.Duration(p.slots)
+	return sum
+}
+
+// ahead is the time of slots that the jobs of a line will take at most.
+func (p *pool) ahead(l *line) (sum time.Duration) {
+	for s, units := range l.units {
+		sum += p.rateOf(s).upper(units)
+	}
+	return sum
+}
+
+// own is what ahead will be for the tenant of a job with it.
+func (p *pool) own(j *job) time.Duration {
+	return p.ahead(p.queue.of(j.class.tenant)) + p.rateOf(j.scheme).upper(j.load.units*float64(j.slots))
+}
+
+// longest is the line that will take the most time, or nil.
+func (p *pool) longest() (most *line) {
+	p.queue.each(func(l *line) {
+		if most == nil || p.ahead(l) > p.ahead(most) {
+			most = l
+		}
+	})
+	return most
 }
 
 func (p *pool) busy(wait time.Duration) *BusyError {
@@ -315,11 +369,12 @@ func (p *pool) leave(j *job, timedOut **BusyError) stage {
 }
 
 func (p *pool) remove(j *job) {
-	p.queues[j.class].Remove(j.place)
-	j.place = nil
-	if j.class == Interactive {
-		p.queued[j.scheme] -= j.load.units * float64(j.slots)
+	if j.class.batch {
+		p.batch.Remove(j.place)
+		j.place = nil
+		return
 	}
+	p.queue.remove(j)
 }
 
 // dispatch starts jobs while there are slots for them. A job that needs
@@ -331,29 +386,35 @@ func (p *pool) dispatch() {
 		if j == nil {
 			return
 		}
-		p.remove(j)
 		if err := j.ctx.Err(); err != nil {
+			p.remove(j)
 			p.stats.Left++
 			p.refuse(j, err)
 			continue
 		}
-		if at, ok := j.ctx.Deadline(); ok && at.Sub(now) < j.est && j.class == Interactive && p.queues[Interactive].Len() > 0 {
+		if at, ok := j.ctx.Deadline(); ok && at.Sub(now) < j.est && !j.class.batch && p.queue.n > 1 {
 			// Others wait who can still be served in time.
+			p.remove(j)
 			p.refuse(j, p.busy(p.backlog(now)))
 			continue
+		}
+		if j.class.batch {
+			p.remove(j)
+		} else {
+			p.queue.serve(j)
 		}
 		p.start(j, now)
 	}
 }
 
 func (p *pool) next(now time.Time) *job {
-	if e := p.queues[Interactive].Front(); e != nil {
-		if j := e.Value.(*job); j.slots <= len(p.idle) {
+	if j := p.queue.next(); j != nil {
+		if j.slots <= len(p.idle) {
 			return j
 		}
 		return nil
 	}
-	e := p.queues[Batch].Front()
+	e := p.batch.Front()
 	if e == nil {
 		return nil
 	}
@@ -427,12 +488,14 @@ func (p *pool) close() {
 	p.mu.Lock()
 	if !p.closed {
 		p.closed = true
-		for _, q := range p.queues {
-			for q.Len() > 0 {
-				j := q.Front().Value.(*job)
-				p.remove(j)
-				p.refuse(j, ErrClosed)
-			}
+		for j := p.queue.next(); j != nil; j = p.queue.next() {
+			p.remove(j)
+			p.refuse(j, ErrClosed)
+		}
+		for p.batch.Len() > 0 {
+			j := p.batch.Front().Value.(*job)
+			p.remove(j)
+			p.refuse(j, ErrClosed)
 		}
 		p.drain()
 	}
@@ -458,7 +521,7 @@ func (p *pool) snapshot() Stats {
 	s := p.stats
 	s.Slots = p.slots
 	s.Running = len(p.running)
-	s.Queued = p.queues[Interactive].Len() + p.queues[Batch].Len()
+	s.Queued = p.queue.n + p.batch.Len()
 	return s
 }
 

@@ -7,7 +7,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"math"
 	"math/rand/v2"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -293,6 +295,102 @@ func TestQuietMachineGivesBatchAllSlots(t *testing.T) {
 	})
 }
 
+// TestTenantsShareSlots has tenants ask for hashes at the same time. Those who
+// ask for more than there is get equal time, and who asks for less than that is
+// never refused and hardly waits, whatever the others do.
+func TestTenantsShareSlots(t *testing.T) {
+	type tenant struct {
+		callers int
+		units   float64       // of each hash
+		pause   time.Duration // before the next; negative: asks for it while the one before runs
+	}
+	const (
+		units = 1
+		over  = 30 * time.Second
+	)
+	for _, c := range []struct {
+		name    string
+		slots   int
+		tenants []tenant
+		share   []float64 // of the slots' time
+		polite  []int     // tenants who must not be refused
+	}{
+		{"one greedy", 2, []tenant{{300, units, 0}, {1, units, service}, {1, units, service}}, nil, []int{1, 2}},
+		{"all greedy", 2, []tenant{{300, units, 0}, {60, units, 0}, {60, units, 0}}, []float64{1. / 3, 1. / 3, 1. / 3}, nil},
+		// What it had is not forgotten when its line is empty.
+		{"asks while it is served", 1, []tenant{{100, units, 0}, {1, units, -1}}, []float64{.5, .5}, []int{1}},
+		{"dear and cheap", 1, []tenant{{60, 5 * units, 0}, {60, units, 0}}, []float64{.5, .5}, nil},
+		{"alone", 2, []tenant{{300, units, 0}}, []float64{1}, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := password.NewPool(c.slots, 1<<20, 40*service, service)
+				defer p.Close()
+				got, refused, longest := make([]time.Duration, len(c.tenants)), make([]int, len(c.tenants)), make([]time.Duration, len(c.tenants))
+				var mu sync.Mutex
+				var wg sync.WaitGroup
+				begin := time.Now()
+				for i, who := range c.tenants {
+					class := password.Interactive.Of(strconv.Itoa(i))
+					for n := range who.callers {
+						var next func()
+						next = func() {
+							time.Sleep(time.Duration(n) * service / 1000)
+							for time.Since(begin) < over {
+								took, came := time.Duration(who.units*float64(service)), time.Now()
+								err := p.DoUnits(context.Background(), class, who.units, func() {
+									if who.pause < 0 {
+										wg.Go(next)
+									}
+									time.Sleep(took)
+								})
+								var busy *password.BusyError
+								mu.Lock()
+								if err == nil {
+									got[i] += took
+									longest[i] = max(longest[i], time.Since(came)-took)
+								} else if errors.As(err, &busy) {
+									refused[i]++
+								} else {
+									t.Error(err)
+								}
+								mu.Unlock()
+								if err == nil && who.pause < 0 {
+									return
+								}
+								if err != nil {
+									time.Sleep(busy.RetryAfter)
+								}
+								time.Sleep(who.pause)
+							}
+						}
+						wg.Go(next)
+					}
+				}
+				wg.Wait()
+				all := time.Duration(c.slots) * time.Since(begin)
+				sum := time.Duration(0)
+				for i, d := range got {
+					sum += d
+					share := float64(d) / float64(all)
+					if c.share != nil && math.Abs(share-c.share[i]) > .04 {
+						t.Errorf("tenant %d had %.3f of the time, want %.3f", i, share, c.share[i])
+					}
+				}
+				if float64(sum) < .95*float64(all) {
+					t.Errorf("%v of %v were used", sum, all)
+				}
+				for _, i := range c.polite {
+					if refused[i] > 0 || longest[i] > 4*service {
+						t.Errorf("tenant %d was refused %d times, and waited for %v once", i, refused[i], longest[i])
+					}
+				}
+				t.Logf("time %v, refused %v, longest wait %v", got, refused, longest)
+			})
+		})
+	}
+}
+
 func TestLargeHashTakesSeveralSlots(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const share = 1 << 20
@@ -303,7 +401,7 @@ func TestLargeHashTakesSeveralSlots(t *testing.T) {
 		r := rand.New(rand.NewPCG(3, 4))
 		for range 500 {
 			n := 1 + r.Int64N(4*share)
-			c := password.Class(r.IntN(2))
+			c := [...]password.Class{password.Interactive, password.Batch}[r.IntN(2)]
 			wg.Go(func() {
 				err := p.Do(t.Context(), c, n, password.Text{}, func([]byte) {
 					m := memory.Add(n)

@@ -42,8 +42,13 @@ func (p Pool) Do(ctx context.Context, c Class, bytes int64, t Text, f func(plain
 	return p.p.do(ctx, &job{class: c, password: t, scheme: Argon2id, load: load{bytes: bytes, units: 1, heap: true}, task: taskFunc(func(w *slot) error { f(w.password); return nil })})
 }
 
+// DoUnits runs f, which is so much work as rates go, in a slot.
+func (p Pool) DoUnits(ctx context.Context, c Class, units float64, f func()) error {
+	return p.p.do(ctx, &job{class: c, scheme: Argon2id, load: load{units: units, heap: true}, task: taskFunc(func(*slot) error { f(); return nil })})
+}
+
 // Admit asks whether Do would let one unit in.
-func (p Pool) Admit(ctx context.Context) error { return p.p.admit(ctx, Argon2id, 1) }
+func (p Pool) Admit(ctx context.Context) error { return p.p.admit(ctx, "", Argon2id, 1) }
 
 func (p Pool) Stats() Stats { return p.p.snapshot() }
 func (p Pool) Close()       { p.p.close() }

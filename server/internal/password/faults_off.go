@@ -9,5 +9,6 @@ package password
 const (
 	plantInvertedCompare = false
 	plantNotNormalised   = false
+	plantOneLine         = false
 	plantBcryptCuts      = false
 )

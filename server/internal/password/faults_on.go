@@ -11,5 +11,6 @@ import "github.com/watchword-project/watchword/server/internal/mutant"
 var (
 	plantInvertedCompare = mutant.Is(mutant.InvertedCompare)
 	plantNotNormalised   = mutant.Is(mutant.NotNormalised)
+	plantOneLine         = mutant.Is(mutant.OneLine)
 	plantBcryptCuts      = mutant.Is(mutant.BcryptCuts)
 )

@@ -234,16 +234,16 @@ func (h *Hasher) Decoy(ctx context.Context, c Class, t Text) error {
 	return err
 }
 
-// Admit says whether an interactive hash at the live cost would be let in now:
-// nil, or *BusyError. A caller that has other work to do before it hashes asks
+// Admit says whether an interactive hash at the live cost would be let in now for
+// a tenant: nil, or *BusyError. A caller that has other work to do before it hashes asks
 // first, so that what is going to be refused costs next to nothing; the hash
 // itself may still be refused.
-func (h *Hasher) Admit(ctx context.Context) error {
+func (h *Hasher) Admit(ctx context.Context, tenant string) error {
 	units := h.config.Params.units()
 	if h.config.Scheme != Argon2id {
 		units = float64(h.config.Rounds)
 	}
-	return h.pool.admit(ctx, h.config.Scheme, units)
+	return h.pool.admit(ctx, tenant, h.config.Scheme, units)
 }
 
 func (h *Hasher) make(ctx context.Context, c Class, t Text) (stored, error) {

@@ -339,7 +339,7 @@ func TestCancelStormOnRealHashes(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		wg.Go(func() {
 			defer cancel()
-			err := h.Decoy(ctx, password.Class(i%2), secret)
+			err := h.Decoy(ctx, [...]password.Class{password.Interactive, password.Batch}[i%2], secret)
 			var busy *password.BusyError
 			if err != nil && !errors.Is(err, context.Canceled) && !errors.As(err, &busy) {
 				t.Errorf("Decoy = %v", err)

@@ -191,7 +191,7 @@ func (s *passwordService) HashPassword(ctx context.Context, m *watchwordv1.HashP
 	if r.err != nil {
 		return nil, r.err
 	}
-	phc, err := s.v.Hasher.Hash(ctx, password.Interactive, text)
+	phc, err := s.v.Hasher.Hash(ctx, password.Interactive.Of(tenantOf(callerOf(ctx))), text)
 	return &watchwordv1.HashPasswordResponse{Phc: phc}, err
 }
 
@@ -201,13 +201,13 @@ func (s *passwordService) VerifyHash(ctx context.Context, m *watchwordv1.VerifyH
 	if r.err != nil {
 		return nil, r.err
 	}
-	res, err := s.v.Hasher.Verify(ctx, password.Interactive, text, m.GetPhc())
+	res, err := s.v.Hasher.Verify(ctx, password.Interactive.Of(tenantOf(callerOf(ctx))), text, m.GetPhc())
 	if err != nil {
 		return nil, err
 	}
 	out := &watchwordv1.VerifyHashResponse{Match: res.Match, NeedsRehash: res.Match && res.Stale}
 	if out.NeedsRehash {
-		out.RehashedPhc, err = s.v.Hasher.Hash(ctx, password.Interactive, text)
+		out.RehashedPhc, err = s.v.Hasher.Hash(ctx, password.Interactive.Of(tenantOf(callerOf(ctx))), text)
 	}
 	return out, err
 }

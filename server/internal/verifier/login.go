@@ -64,7 +64,7 @@ func (v *Verifier) Verify(ctx context.Context, q VerifyRequest) (Login, error) {
 // record after a match, and nil after anything else.
 func (v *Verifier) confirm(ctx context.Context, tenant string, who Pseudonym, text password.Text, src Source) (*Record, throttle.Result, error) {
 	// Before the attempt is spent: under overload a refusal must be cheap.
-	if err := v.Hasher.Admit(ctx); err != nil {
+	if err := v.Hasher.Admit(ctx, tenant); err != nil {
 		return nil, throttle.Result{}, err
 	}
 	token, err := v.spend(ctx, throttle.Attempt{
@@ -143,7 +143,7 @@ func (v *Verifier) compare(ctx context.Context, tenant string, who Pseudonym, te
 	if err != nil {
 		return Record{}, false, 0, err
 	}
-	res, err := v.Hasher.Verify(ctx, password.Interactive, text, phc)
+	res, err := v.Hasher.Verify(ctx, password.Interactive.Of(tenant), text, phc)
 	if err != nil {
 		return Record{}, false, 0, err
 	}

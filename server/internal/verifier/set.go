@@ -36,7 +36,7 @@ type Stored struct {
 // *RejectedError for one that the policy does not accept, ErrConflict when the
 // credential is not at IfRevision, ErrProofStale and ErrCorpusNotReady.
 func (v *Verifier) Set(ctx context.Context, q SetRequest) (Stored, error) {
-	if err := v.Hasher.Admit(ctx); err != nil { // judging costs something too
+	if err := v.Hasher.Admit(ctx, q.Tenant); err != nil { // judging costs something too
 		return Stored{}, err
 	}
 	who, err := v.who(q.Tenant, q.Subject)
@@ -68,7 +68,7 @@ func (v *Verifier) store(ctx context.Context, q SetRequest, who Pseudonym, befor
 	if err := acceptable(q, j); err != nil {
 		return Stored{}, err
 	}
-	phc, err := v.Hasher.Hash(ctx, password.Interactive, q.Password)
+	phc, err := v.Hasher.Hash(ctx, password.Interactive.Of(q.Tenant), q.Password)
 	if err != nil {
 		return Stored{}, err
 	}
@@ -134,7 +134,7 @@ func (v *Verifier) history(ctx context.Context, p Chosen, q SetRequest, who Pseu
 		if err != nil {
 			return ev, err
 		}
-		res, err := v.Hasher.Verify(ctx, password.Interactive, q.Password, phc)
+		res, err := v.Hasher.Verify(ctx, password.Interactive.Of(q.Tenant), q.Password, phc)
 		if err != nil {
 			return ev, err
 		}
