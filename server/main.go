@@ -169,7 +169,7 @@ func (s *serveCmd) Run(c *cli) error {
 	if err != nil {
 		return err
 	}
-	boundGarbage()
+	boundGarbage(ctx)
 	log.Info("ready", append(server.Doors(), "data_dir", c.DataDir, "version", version, "took_ms", time.Since(begin).Milliseconds())...)
 	var failed error
 	for running := true; running; {
