@@ -17,9 +17,9 @@ const (
 	// little to do and in one that has much.
 	leastGarbage = 8 << 20
 	mostGarbage  = 64 << 20
-	// With more collections a second than this, more garbage may wait: below
-	// that they take under a tenth of one processor.
-	manyCollections = 30
+	// With more collections a second than this, more garbage may wait. Each takes
+	// some milliseconds of processor time.
+	manyCollections = 10
 )
 
 // boundGarbage makes the collector's pace fit a heap whose greater part is the
@@ -62,7 +62,7 @@ func boundGarbage(ctx context.Context) {
 			case n > manyCollections:
 				allow = min(2*allow, mostGarbage)
 			case n < manyCollections/4:
-				allow = max(allow/2, leastGarbage)
+				allow = max(allow-allow/16, leastGarbage) // within half a minute
 			}
 		}
 	}()
