@@ -11,6 +11,9 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -19,12 +22,14 @@ import (
 	"testing"
 	"time"
 
+	ratelimitv3 "github.com/envoyproxy/go-control-plane/envoy/service/ratelimit/v3"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 
 	watchwordv1 "github.com/watchword-project/watchword/api/watchword/v1"
+	"github.com/watchword-project/watchword/server/internal/storetest/procs"
 	"github.com/watchword-project/watchword/server/servertest"
 )
 
@@ -135,6 +140,28 @@ func bareWeb(b *testing.B, h http.Handler) string {
 	return "http://" + l.Addr().String()
 }
 
+// beginning begins attempts at one subject after the other, from as many networks.
+func beginning(b *testing.B, addr, key string) func(int) error {
+	conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = conn.Close() })
+	c := watchwordv1.NewLoginThrottleServiceClient(conn)
+	ctx := b.Context()
+	if key != "" {
+		ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+key)
+	}
+	return func(n int) error {
+		answer, err := c.BeginAttempt(ctx, &watchwordv1.BeginAttemptRequest{Subject: fmt.Sprint("user ", n),
+			Source: &watchwordv1.AttemptSource{Ip: fmt.Sprintf("%d.%d.%d.7", 11+n%200, n/200%256, n/51200), ChallengePassed: true}, GuessTag: []byte("0123456789abcdef")})
+		if err == nil && answer.GetVerdict() != watchwordv1.Verdict_VERDICT_ALLOW {
+			err = fmt.Errorf("%v %v", answer.GetVerdict(), answer.GetReasons())
+		}
+		return err
+	}
+}
+
 // BenchmarkBeginAttempt compares BeginAttempt over gRPC, with the counters in
 // process and in Redis, with a bare gRPC server that answers the same bytes:
 // rounds in turns, medians. ops/echo is the share of the echo's calls a second,
@@ -142,30 +169,10 @@ func bareWeb(b *testing.B, h http.Handler) string {
 func BenchmarkBeginAttempt(b *testing.B) {
 	memory := servertest.Start(b, servertest.Options{LogTo: io.Discard})
 	inRedis := servertest.Start(b, servertest.Options{Config: startRedis(b).counters().config(""), LogTo: io.Discard})
-	stub := func(addr, key string) func(int) error {
-		conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
-		if err != nil {
-			b.Fatal(err)
-		}
-		b.Cleanup(func() { _ = conn.Close() })
-		c := watchwordv1.NewLoginThrottleServiceClient(conn)
-		ctx := b.Context()
-		if key != "" {
-			ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+key)
-		}
-		return func(n int) error {
-			answer, err := c.BeginAttempt(ctx, &watchwordv1.BeginAttemptRequest{Subject: fmt.Sprint("user ", n),
-				Source: &watchwordv1.AttemptSource{Ip: fmt.Sprintf("%d.%d.%d.7", 11+n%200, n/200%256, n/51200), ChallengePassed: true}, GuessTag: []byte("0123456789abcdef")})
-			if err == nil && answer.GetVerdict() != watchwordv1.Verdict_VERDICT_ALLOW {
-				err = fmt.Errorf("%v %v", answer.GetVerdict(), answer.GetReasons())
-			}
-			return err
-		}
-	}
 	bare := bareServer(b)
 	for _, callers := range []int{16, 64} {
 		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {
-			all := []*racer{{begin: stub(bare, "")}, {begin: stub(memory.GRPCAddr, memory.Key)}, {begin: stub(inRedis.GRPCAddr, inRedis.Key)}}
+			all := []*racer{{begin: beginning(b, bare, "")}, {begin: beginning(b, memory.GRPCAddr, memory.Key)}, {begin: beginning(b, inRedis.GRPCAddr, inRedis.Key)}}
 			var next atomic.Int64
 			contest(b, all, callers, &next)
 			took, cpu, p99 := all[0].medians()
@@ -177,6 +184,69 @@ func BenchmarkBeginAttempt(b *testing.B) {
 				b.ReportMetric(c/cpu, name+"-cpu/echo")
 				b.ReportMetric(p/p99, name+"-p99/echo")
 			}
+		})
+	}
+}
+
+// BenchmarkRatelimit compares BeginAttempt over gRPC, counted in Redis, with
+// envoyproxy/ratelimit, which counts five descriptors in the same Redis, in fixed
+// windows: rounds in turns, medians. ops/… is how many times as many calls a
+// second.
+func BenchmarkRatelimit(b *testing.B) {
+	program := procs.GoTool(b, strings.Replace(clientCmd, "client_cmd", "service_cmd", 1))
+	redis := startRedis(b)
+	ours := servertest.Start(b, servertest.Options{Config: redis.counters().config(""), LogTo: io.Discard})
+	limits := "domain: login\ndescriptors:\n"
+	for i := range 5 {
+		limits += fmt.Sprintf("- {key: limit%d, rate_limit: {unit: minute, requests_per_unit: 30}}\n", i)
+	}
+	dir := b.TempDir()
+	if err := errors.Join(os.Mkdir(filepath.Join(dir, "config"), 0o700),
+		os.WriteFile(filepath.Join(dir, "config", "login.yaml"), []byte(limits), 0o600)); err != nil {
+		b.Fatal(err)
+	}
+	for name, pipelining := range map[string][]string{
+		"alone":     nil, // as it comes
+		"pipelined": {"REDIS_PIPELINE_WINDOW=150us", "REDIS_PIPELINE_LIMIT=8"},
+	} {
+		b.Run(name, func(b *testing.B) {
+			addr := fmt.Sprint("127.0.0.1:", freePort(b))
+			service := exec.Command(program)
+			service.Env = append(append(os.Environ(), pipelining...), "HOST=127.0.0.1", "GRPC_HOST=127.0.0.1", "DEBUG_HOST=127.0.0.1",
+				fmt.Sprint("PORT=", freePort(b)), fmt.Sprint("DEBUG_PORT=", freePort(b)), "GRPC_PORT="+strings.TrimPrefix(addr, "127.0.0.1:"),
+				"REDIS_SOCKET_TYPE=tcp", "REDIS_URL="+redis.addr(), "RUNTIME_ROOT="+dir, "RUNTIME_SUBDIRECTORY=", "RUNTIME_WATCH_ROOT=false",
+				"USE_STATSD=false", "LOG_LEVEL=error")
+			if _, err := procs.Start(service); err != nil {
+				b.Fatal(err)
+			}
+			b.Cleanup(func() { _ = service.Process.Kill() })
+			conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.Cleanup(func() { _ = conn.Close() })
+			theirs := ratelimitv3.NewRateLimitServiceClient(conn)
+			ask := func(n int) error {
+				r := &ratelimitv3.RateLimitRequest{Domain: "login", HitsAddend: 1}
+				for i := range 5 {
+					r.Descriptors = append(r.Descriptors, limitOn(fmt.Sprint("limit", i), fmt.Sprint("user ", n)))
+				}
+				answer, err := theirs.ShouldRateLimit(b.Context(), r)
+				if err == nil && (answer.GetOverallCode() != ratelimitv3.RateLimitResponse_OK || answer.GetStatuses()[4].GetCurrentLimit() == nil) {
+					err = fmt.Errorf("%v", answer)
+				}
+				return err
+			}
+			until(b, 10*time.Second, "envoyproxy/ratelimit answers", func() bool { return ask(0) == nil })
+			all := []*racer{{begin: beginning(b, ours.GRPCAddr, ours.Key)}, {begin: ask}}
+			var next atomic.Int64
+			contest(b, all, 64, &next)
+			took, _, p99 := all[0].medians()
+			t, _, p := all[1].medians()
+			b.ReportMetric(0, "ns/op")
+			b.ReportMetric(3200/took*1e9, "begin/s")
+			b.ReportMetric(t/took, "ops/ratelimit")
+			b.ReportMetric(p99/p, "p99/ratelimit")
 		})
 	}
 }
