@@ -55,6 +55,7 @@ var rows = []row{
 	{What: "hashes a second at ten times what the machine can do", Peer: "at what it can do", pkg: hashingPkg, bench: "BenchmarkOverload", unit: "goodput-10x/1x", time: "1x", atLeast: .9},
 	{What: "refusal at the gRPC door at ten times what the machine can do, 99th percentile, ms", pkg: doorPkg, bench: "BenchmarkOverload", unit: "shed-p99-ms", time: "1x", atMost: 5},
 	{What: "refusal at the gRPC door at ten times what the machine can do, 99th percentile", Peer: "a gRPC server with nothing behind it, beside as many hashes", pkg: doorPkg, bench: "BenchmarkOverload", unit: "shed-p99/bare", time: "1x"},
+	{What: "memory of the server at ten times what the machine can do, beside what hashes take, MiB", pkg: doorPkg, bench: "BenchmarkOverload", unit: "beside-slots-MiB", time: "1x", atMost: 64},
 
 	{What: "one password stored, time", Peer: "one update of a plain bbolt tree", pkg: storePkg, bench: "BenchmarkPut", unit: "latency/bbolt-update"},
 	{What: "passwords stored a second by 64 callers", Peer: "by one", pkg: storePkg, bench: "BenchmarkPut", unit: "rate-of-64/rate-of-1"},
@@ -75,6 +76,7 @@ var rows = []row{
 
 	{What: "BeginAttempt over gRPC, 64 callers", Peer: "bare gRPC echo", pkg: servicePkg, bench: "BenchmarkBeginAttempt/callers=64", unit: "memory-ops/echo", time: "1x", atLeast: .75},
 	{What: "BeginAttempt over gRPC, counters in Redis, 64 callers", Peer: "bare gRPC echo", pkg: servicePkg, bench: "BenchmarkBeginAttempt/callers=64", unit: "redis-ops/echo", time: "1x", atLeast: .45},
+	{What: "BeginAttempt over gRPC, counters in Redis, 64 callers", Peer: "envoyproxy/ratelimit, five limits in the same Redis", pkg: servicePkg, bench: "BenchmarkRatelimit/pipelined", unit: "ops/ratelimit", time: "1x", atLeast: 1.7},
 	{What: "BeginAttempt over REST, 64 callers", Peer: "bare grpc-gateway echo in process", pkg: servicePkg, bench: "BenchmarkBeginAttemptREST", unit: "ops/inside", time: "1x", atLeast: .8},
 	{What: "BeginAttempt over REST, 64 callers", Peer: "bare grpc-gateway that dials its echo", pkg: servicePkg, bench: "BenchmarkBeginAttemptREST", unit: "ops/dialled", time: "1x", atLeast: 1.2},
 	{What: "CheckPassword over gRPC, 16 callers", Peer: "bare gRPC echo", pkg: servicePkg, bench: "BenchmarkCheckPassword", unit: "grpc-ops/echo", time: "1x", atLeast: .75},
