@@ -739,7 +739,7 @@ func (g *guessing) row(ctx context.Context, i int) error {
 		}
 		mean, _ := g.Hasher.ServiceTime(row.Hash)
 		n := max(1, min(turn, int(turnTime/max(mean, 1)), len(texts)-at))
-		out, err := g.Hasher.Guess(ctx, password.Batch, texts[at:at+n], row.Hash)
+		out, err := g.Hasher.Guess(ctx, password.Batch.Of(g.a.Tenant), texts[at:at+n], row.Hash)
 		g.spent.Add(int64(out.Took))
 		g.mu.Lock()
 		g.guesses += int64(out.Tried)

@@ -29,7 +29,7 @@ var (
 	Batch = Class{batch: true}
 )
 
-// Of is the class for work of a tenant. Tenants whose people wait have equal
+// Of is the class for work of a tenant. Within a class tenants have equal
 // shares of the slots and of the queue: one that asks for more is refused
 // before any that asks for less.
 func (c Class) Of(tenant string) Class { return Class{c.batch, tenant} }
@@ -109,8 +109,8 @@ type pool struct {
 	mu          sync.Mutex
 	idle        []*slot
 	slots       int
-	queue       *queue     // interactive jobs
-	batch       *list.List // of *job
+	queue       *queue // interactive jobs
+	batch       *queue
 	running     map[*job]struct{}
 	interactive time.Time // when the last interactive job came
 	rates       map[Scheme]*rate
@@ -141,7 +141,7 @@ func newPool(slots []*slot, share int64, wait time.Duration, measured func(ctx c
 		idle:     slots,
 		slots:    len(slots),
 		queue:    newQueue(),
-		batch:    list.New(),
+		batch:    newQueue(),
 		running:  make(map[*job]struct{}),
 		rates:    make(map[Scheme]*rate),
 		drained:  make(chan struct{}),
@@ -219,28 +219,46 @@ func (p *pool) enqueue(j *job) error {
 	j.est = p.rateOf(j.scheme).estimate(j.load.units)
 
 	if j.class.batch {
-		if p.batch.Len() >= maxBatch*p.slots {
-			return p.busy(p.backlog(now))
+		for p.batch.n >= maxBatch*p.slots {
+			if !p.oust(p.batch, j, now) {
+				return p.busy(p.backlog(now))
+			}
 		}
-		j.place = p.batch.PushBack(j)
+		p.batch.push(j)
 		return nil
 	}
 	p.interactive = now
 	if err := p.full(j, now); err != nil {
 		return err
 	}
-	own := p.own(j)
 	for p.queue.n >= maxQueued || p.backlog(now) > p.room() {
-		l := p.longest()
-		if l == nil || p.ahead(l) <= own {
+		if !p.oust(p.queue, j, now) {
 			break
 		}
-		late := l.newest()
-		p.queue.remove(late)
-		p.refuse(late, p.busy(p.backlog(now)))
 	}
 	p.queue.push(j)
 	return nil
+}
+
+// queueOf is where a job waits.
+func (p *pool) queueOf(j *job) *queue {
+	if j.class.batch {
+		return p.batch
+	}
+	return p.queue
+}
+
+// oust refuses the newest job of the tenant that has the most in a queue, and
+// reports whether there was one with more than that of j will have.
+func (p *pool) oust(q *queue, j *job, now time.Time) bool {
+	l := p.longest(q)
+	if l == nil || p.ahead(l) <= p.own(j) {
+		return false
+	}
+	late := l.newest()
+	q.remove(late)
+	p.refuse(late, p.busy(p.backlog(now)))
+	return true
 }
 
 // room is how long the interactive queue may be. A fifth of the wait stays in
@@ -267,7 +285,7 @@ func (p *pool) full(j *job, now time.Time) error {
 		return p.busy(wait)
 	}
 	if all := p.backlog(now); p.queue.n >= maxQueued || all > p.room() {
-		if l := p.longest(); l == nil || p.ahead(l) <= own {
+		if l := p.longest(p.queue); l == nil || p.ahead(l) <= own {
 			return p.busy(all)
 		}
 	}
@@ -315,12 +333,12 @@ func (p *pool) ahead(l *line) (sum time.Duration) {
 
 // own is what ahead will be for the tenant of a job with it.
 func (p *pool) own(j *job) time.Duration {
-	return p.ahead(p.queue.of(j.class.tenant)) + p.rateOf(j.scheme).upper(j.load.units*float64(j.slots))
+	return p.ahead(p.queueOf(j).of(j.class.tenant)) + p.rateOf(j.scheme).upper(j.load.units*float64(j.slots))
 }
 
-// longest is the line that will take the most time, or nil.
-func (p *pool) longest() (most *line) {
-	p.queue.each(func(l *line) {
+// longest is the line of a queue that will take the most time, or nil.
+func (p *pool) longest(q *queue) (most *line) {
+	q.each(func(l *line) {
 		if most == nil || p.ahead(l) > p.ahead(most) {
 			most = l
 		}
@@ -358,7 +376,7 @@ func (p *pool) leave(j *job, timedOut **BusyError) stage {
 		}
 		return running
 	}
-	p.remove(j)
+	p.queueOf(j).remove(j)
 	p.dispatch() // j may have held back smaller jobs
 	if timedOut != nil {
 		*timedOut = p.busy(p.backlog(time.Now()))
@@ -366,15 +384,6 @@ func (p *pool) leave(j *job, timedOut **BusyError) stage {
 		p.stats.Left++
 	}
 	return waiting
-}
-
-func (p *pool) remove(j *job) {
-	if j.class.batch {
-		p.batch.Remove(j.place)
-		j.place = nil
-		return
-	}
-	p.queue.remove(j)
 }
 
 // dispatch starts jobs while there are slots for them. A job that needs
@@ -387,22 +396,18 @@ func (p *pool) dispatch() {
 			return
 		}
 		if err := j.ctx.Err(); err != nil {
-			p.remove(j)
+			p.queueOf(j).remove(j)
 			p.stats.Left++
 			p.refuse(j, err)
 			continue
 		}
 		if at, ok := j.ctx.Deadline(); ok && at.Sub(now) < j.est && !j.class.batch && p.queue.n > 1 {
 			// Others wait who can still be served in time.
-			p.remove(j)
+			p.queue.remove(j)
 			p.refuse(j, p.busy(p.backlog(now)))
 			continue
 		}
-		if j.class.batch {
-			p.remove(j)
-		} else {
-			p.queue.serve(j)
-		}
+		p.queueOf(j).serve(j)
 		p.start(j, now)
 	}
 }
@@ -414,11 +419,10 @@ func (p *pool) next(now time.Time) *job {
 		}
 		return nil
 	}
-	e := p.batch.Front()
-	if e == nil {
+	j := p.batch.next()
+	if j == nil {
 		return nil
 	}
-	j := e.Value.(*job)
 	need := j.slots
 	if need < p.slots && now.Sub(p.interactive) < quiet {
 		need++
@@ -488,14 +492,11 @@ func (p *pool) close() {
 	p.mu.Lock()
 	if !p.closed {
 		p.closed = true
-		for j := p.queue.next(); j != nil; j = p.queue.next() {
-			p.remove(j)
-			p.refuse(j, ErrClosed)
-		}
-		for p.batch.Len() > 0 {
-			j := p.batch.Front().Value.(*job)
-			p.remove(j)
-			p.refuse(j, ErrClosed)
+		for _, q := range []*queue{p.queue, p.batch} {
+			for j := q.next(); j != nil; j = q.next() {
+				q.remove(j)
+				p.refuse(j, ErrClosed)
+			}
 		}
 		p.drain()
 	}
@@ -521,7 +522,7 @@ func (p *pool) snapshot() Stats {
 	s := p.stats
 	s.Slots = p.slots
 	s.Running = len(p.running)
-	s.Queued = p.queue.n + p.batch.Len()
+	s.Queued = p.queue.n + p.batch.n
 	return s
 }
 

@@ -310,17 +310,20 @@ func TestTenantsShareSlots(t *testing.T) {
 	)
 	for _, c := range []struct {
 		name    string
+		class   password.Class
 		slots   int
 		tenants []tenant
 		share   []float64 // of the slots' time
 		polite  []int     // tenants who must not be refused
 	}{
-		{"one greedy", 2, []tenant{{300, units, 0}, {1, units, service}, {1, units, service}}, nil, []int{1, 2}},
-		{"all greedy", 2, []tenant{{300, units, 0}, {60, units, 0}, {60, units, 0}}, []float64{1. / 3, 1. / 3, 1. / 3}, nil},
+		{"one greedy", password.Interactive, 2, []tenant{{300, units, 0}, {1, units, service}, {1, units, service}}, nil, []int{1, 2}},
+		{"all greedy", password.Interactive, 2, []tenant{{300, units, 0}, {60, units, 0}, {60, units, 0}}, []float64{1. / 3, 1. / 3, 1. / 3}, nil},
 		// What it had is not forgotten when its line is empty.
-		{"asks while it is served", 1, []tenant{{100, units, 0}, {1, units, -1}}, []float64{.5, .5}, []int{1}},
-		{"dear and cheap", 1, []tenant{{60, 5 * units, 0}, {60, units, 0}}, []float64{.5, .5}, nil},
-		{"alone", 2, []tenant{{300, units, 0}}, []float64{1}, nil},
+		{"asks while it is served", password.Interactive, 1, []tenant{{100, units, 0}, {1, units, -1}}, []float64{.5, .5}, []int{1}},
+		{"dear and cheap", password.Interactive, 1, []tenant{{60, 5 * units, 0}, {60, units, 0}}, []float64{.5, .5}, nil},
+		{"alone", password.Interactive, 2, []tenant{{300, units, 0}}, []float64{1}, nil},
+		{"batches, one greedy", password.Batch, 2, []tenant{{300, units, 0}, {1, units, service}, {1, units, service}}, nil, []int{1, 2}},
+		{"batches, all greedy", password.Batch, 2, []tenant{{300, units, 0}, {60, units, 0}, {60, units, 0}}, []float64{1. / 3, 1. / 3, 1. / 3}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -331,7 +334,7 @@ func TestTenantsShareSlots(t *testing.T) {
 				var wg sync.WaitGroup
 				begin := time.Now()
 				for i, who := range c.tenants {
-					class := password.Interactive.Of(strconv.Itoa(i))
+					class := c.class.Of(strconv.Itoa(i))
 					for n := range who.callers {
 						var next func()
 						next = func() {

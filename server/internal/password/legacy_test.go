@@ -192,7 +192,7 @@ func TestWrap(t *testing.T) {
 	h := legacy(t)
 	wrapped := 0
 	for _, v := range vectors {
-		got, err := h.Wrap(t.Context(), v.encoded)
+		got, err := h.Wrap(t.Context(), password.Batch, v.encoded)
 		if err != nil {
 			t.Errorf("%s: Wrap = %v", v.by, err)
 			continue
@@ -229,7 +229,7 @@ func TestWrap(t *testing.T) {
 				t.Errorf("%s: %s: Verify(Wrap) = %+v, %v, want no match", v.by, name, r, err)
 			}
 		}
-		if twice, err := h.Wrap(t.Context(), got); err != nil || twice != got {
+		if twice, err := h.Wrap(t.Context(), password.Batch, got); err != nil || twice != got {
 			t.Errorf("%s: wrapping twice = %q, %v", v.by, twice, err)
 		}
 	}
@@ -240,7 +240,7 @@ func TestWrap(t *testing.T) {
 		"malformed": "{SSHA}AAAA",
 		"costly":    "$P$S" + "saltsalt" + "m5kzegSSYLpteeiemmHd3/",
 	} {
-		if _, err := h.Wrap(t.Context(), s); err == nil {
+		if _, err := h.Wrap(t.Context(), password.Batch, s); err == nil {
 			t.Errorf("%s: Wrap took it", name)
 		}
 	}

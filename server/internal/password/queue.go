@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// queue is the interactive jobs that wait: a line for each tenant. The tenants
+// queue is the jobs of a class that wait: a line for each tenant. The tenants
 // that wait get the same time of the slots, whoever of them asks for more
 // (start-time fair queueing: Goyal, Vin and Cheng, SIGCOMM 1996); the jobs of one
 // are served as they came. The pool's lock guards it.

@@ -100,10 +100,10 @@ func (h *wrappedHash) String() string {
 }
 
 // Wrap puts a weak hash (see Info.Weak) under argon2id at the live parameters,
-// without its password, in the batch class. Any other hash that Verify would
-// take comes back as it is. Verify understands the result, and Stale is true
-// of it, so that the first match replaces it.
-func (h *Hasher) Wrap(ctx context.Context, encoded string) (string, error) {
+// without its password. Any other hash that Verify would take comes back as it
+// is. Verify understands the result, and Stale is true of it, so that the first
+// match replaces it.
+func (h *Hasher) Wrap(ctx context.Context, class Class, encoded string) (string, error) {
 	s, _, err := h.read(encoded)
 	if err != nil {
 		return "", err
@@ -116,7 +116,7 @@ func (h *Hasher) Wrap(ctx context.Context, encoded string) (string, error) {
 	legacy := bytes.Clone(tag)
 	defer clear(legacy)
 	out := &wrappedHash{outer: h.freshArgon2(), inner: inner}
-	if err := h.run(ctx, Batch, Text{reveal: func() []byte { return legacy }}, Argon2id, argon2Load(h.config.Params), out.outer.setTag); err != nil {
+	if err := h.run(ctx, class, Text{reveal: func() []byte { return legacy }}, Argon2id, argon2Load(h.config.Params), out.outer.setTag); err != nil {
 		return "", err
 	}
 	clear(tag)

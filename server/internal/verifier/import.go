@@ -88,7 +88,7 @@ func (v *Verifier) imported(ctx context.Context, tenant string, row ImportRow, d
 	}
 	hash := row.Hash
 	if info.Weak() {
-		if hash, err = v.Hasher.Wrap(ctx, row.Hash); err != nil {
+		if hash, err = v.Hasher.Wrap(ctx, password.Batch.Of(tenant), row.Hash); err != nil {
 			return Record{}, err
 		}
 		done.Wrapped = true

@@ -267,13 +267,13 @@ func (v *Verifier) learn(ctx context.Context, tenant, name, hash string, info pa
 	start := time.Now()
 	for n := 0; n < leastMeasures || n < mostMeasures && time.Since(start) < measureFor; n++ {
 		begin := time.Now()
-		res, err := v.Hasher.Verify(ctx, password.Batch, text, hash)
+		res, err := v.Hasher.Verify(ctx, password.Batch.Of(tenant), text, hash)
 		if err != nil {
 			return err
 		}
 		m.Took = max(m.Took, time.Since(begin)-res.Waited)
 		// The pace of the same moments.
-		if err := v.Hasher.Decoy(ctx, password.Batch, text); err != nil {
+		if err := v.Hasher.Decoy(ctx, password.Batch.Of(tenant), text); err != nil {
 			return err
 		}
 	}

@@ -299,7 +299,7 @@ func (v *Verifier) upgrade(ctx context.Context, r Record, text password.Text) er
 		return nil
 	}
 	if stale {
-		if phc, err = v.Hasher.Hash(ctx, password.Batch, text); err != nil {
+		if phc, err = v.Hasher.Hash(ctx, password.Batch.Of(r.Tenant), text); err != nil {
 			return err
 		}
 	}
