@@ -119,3 +119,23 @@ func CellKeeps(rnd *rand.Rand, room int) error {
 	}
 	return nil
 }
+
+// HugePages tells how often a large table was put on huge pages after so many
+// keys were taken and given back, so often.
+func HugePages(keys, times int) (calls int) {
+	t := newTable[int64](0, 1<<21, false)
+	s := &t.shards[0]
+	s.filled = func() { calls++ }
+	debt := func(uint64, *int64) int64 { return neutral }
+	for range times {
+		for k := range keys {
+			s.place(mix(uint64(k)), debt, nil)
+		}
+		for k := range keys {
+			if i := s.find(mix(uint64(k))); i >= 0 {
+				s.free(i)
+			}
+		}
+	}
+	return calls
+}

@@ -717,3 +717,15 @@ func TestSlowBudgetOutlivesSuccess(t *testing.T) {
 }
 
 var long = flag.Bool("watchword.long", os.Getenv("WATCHWORD_LONG") != "", "run the long tests")
+
+// A table that the same few lanes come to again and again has not grown full:
+// on huge pages it would take all of its memory.
+func TestHugePagesWhenTaken(t *testing.T) {
+	const share = 1 << 21 / 256 / 32
+	if n := throttle.HugePages(share/4, 100); n != 0 {
+		t.Errorf("put on huge pages %d times with a quarter of the share that it takes", n)
+	}
+	if n := throttle.HugePages(2*share, 100); n != 1 {
+		t.Errorf("put on huge pages %d times with twice that share, want once", n)
+	}
+}

@@ -45,7 +45,7 @@ type shard[R any] struct {
 	// more holds what did not fit into the cells of a table of pools, at most mostMore.
 	more     map[uint64]extra
 	mostMore int
-	// filled is called when so many more slots were taken.
+	// filled is called once, when so many more slots are taken than now.
 	left   int
 	filled func()
 	_      [48]byte // keeps the locks of neighbours on different cache lines
@@ -165,6 +165,7 @@ func (s *shard[R]) take(i int, key uint64) int {
 	s.hints[i/ways] |= hint(key) << (i % ways * 8)
 	if s.left--; s.left == 0 && s.filled != nil {
 		s.filled()
+		s.filled = nil
 	}
 	return i
 }
@@ -179,6 +180,7 @@ func (s *shard[R]) free(i int) {
 	}
 	s.slots[i] = slot[R]{}
 	s.hints[i/ways] &^= 0xff << (i % ways * 8)
+	s.left++
 }
 
 // touch notes that the slot changed.
