@@ -105,6 +105,9 @@ type keyCreateCmd struct {
 func (k *keyCreateCmd) Run(c *cli) error {
 	return ask(c, func(ctx context.Context, s *daemon.Operator) error {
 		q := &watchwordv1.CreateKeyRequest{Name: k.Name, Tenant: k.Tenant, Preset: k.Preset, Scopes: k.Scopes, Networks: k.Networks}
+		if k.Expires < 0 {
+			return errors.New("--expires is not in the future")
+		}
 		if k.Expires > 0 {
 			q.ExpireTime = timestamppb.New(time.Now().Add(k.Expires))
 		}

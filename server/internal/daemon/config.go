@@ -463,6 +463,7 @@ func Read(r io.Reader) (Config, error) {
 var (
 	scalars = regexp.MustCompile("(?s)(cannot [a-z]+) .* (into|as) ")
 	values  = regexp.MustCompile("(?s)`.*`|'[\\w-]{2,}'")
+	unknown = regexp.MustCompile(`field (\S+) not found in type \S+`)
 )
 
 // maxFaults bounds how many faults of a file one error tells.
@@ -477,6 +478,7 @@ func redacted(err error) string {
 	}
 	for i := range faults {
 		faults[i] = values.ReplaceAllString(scalars.ReplaceAllString(faults[i], "$1 a value $2 "), "a value")
+		faults[i] = unknown.ReplaceAllString(faults[i], "there is no key $1 here")
 	}
 	if more := len(faults) - maxFaults; more > 0 {
 		faults = append(faults[:maxFaults], fmt.Sprintf("and %d more", more))
@@ -492,7 +494,7 @@ func (c Config) check() error {
 				return nil
 			}
 		}
-		return fmt.Errorf("configuration: %s must be one of %s", key, strings.Join(choices, ", "))
+		return fmt.Errorf("configuration: %s must be one of %s", key, strings.TrimPrefix(strings.Join(choices, ", "), ", "))
 	}
 	for _, err := range []error{
 		oneOf("throttle.store", c.Throttle.Store, "memory", "redis"),

@@ -59,8 +59,8 @@ func TestDefaultsAreTheManuals(t *testing.T) {
 // TestReadRefuses: the error tells line or key, and repeats no value.
 func TestReadRefuses(t *testing.T) {
 	for text, want := range map[string]string{
-		"lissten: {}":                                        "line 1: field lissten not found",
-		"listen: {grpcc: marker7731}":                        "line 1: field grpcc not found",
+		"lissten: {}":                                        "line 1: there is no key lissten here",
+		"listen: {grpcc: marker7731}":                        "line 1: there is no key grpcc here",
 		"policy:\n  default: a\n  default: marker7731":       "line 3",
 		"policy: {}\npolicy: {}":                             "line 2",
 		"hashing: {time: marker7731}":                        "line 1",
@@ -81,7 +81,7 @@ func TestReadRefuses(t *testing.T) {
 		"throttle: {store: marker7731}":                      "throttle.store must be one of memory, redis",
 		"throttle: {on_store_failure: marker7731}":           "throttle.on_store_failure",
 		"store: {kind: marker7731}":                          "store.kind",
-		"corpora: [{name: a, path: b, preload: marker7731}]": "corpora[0].preload must be one of , none, mapped, memory",
+		"corpora: [{name: a, path: b, preload: marker7731}]": "corpora[0].preload must be one of none, mapped, memory",
 		"redis: {mode: marker7731}":                          "redis.mode",
 		"events: {sink: marker7731}":                         "events.sink",
 		"tenants: [{name: 'Marker7731 x'}]":                  "tenants[0].name is not",

@@ -269,11 +269,16 @@ func (g *gateway) serveRoute(w http.ResponseWriter, r *http.Request, a *arrival)
 func (g *gateway) serveUnary(w http.ResponseWriter, r *http.Request, a *arrival, method string) {
 	ctx := withArrival(r.Context(), a)
 	answer, err := g.invoke(ctx, method, func(m any) error {
-		if err := g.json.NewDecoder(http.MaxBytesReader(w, r.Body, maxMessage)).Decode(m); err != nil {
+		err := g.json.NewDecoder(http.MaxBytesReader(w, r.Body, maxMessage)).Decode(m)
+		if err != nil && plantFaultsRepeat {
 			return status.Error(codes.InvalidArgument, err.Error())
 		}
-		return nil
+		return err
 	})
+	if fault := (*fieldError)(nil); errors.As(err, &fault) { // of the body; others are statuses by now
+		g.refuse(w, r, a, fault)
+		return
+	}
 	if err != nil {
 		g.fail(ctx, nil, nil, w, r, err)
 		return
@@ -396,7 +401,7 @@ func (w *watchWriter) FlushError() error {
 func checkBody(r *http.Request, stream bool) error {
 	switch coding := r.Header.Get("Content-Encoding"); {
 	case !takesMedia(r.Header.Values("Content-Type"), stream):
-		return &fieldError{fault: "the content type is not the one this route takes"}
+		return &fieldError{fault: "the content type must be application/json, or application/x-ndjson for a stream"}
 	case coding != "" && coding != "identity":
 		return &fieldError{fault: "the content encoding is not taken"}
 	}
