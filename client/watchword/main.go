@@ -83,8 +83,11 @@ func run(ctx context.Context, args []string) int {
 	}
 	k.BindTo(ctx, (*context.Context)(nil))
 	err = k.Run(&c)
-	if errors.Is(err, client.ErrUnauthenticated) && c.KeyFile == "" {
+	switch {
+	case errors.Is(err, client.ErrUnauthenticated) && c.KeyFile == "":
 		err = fmt.Errorf("%w: none was sent. Name its file with --key-file or WATCHWORD_KEY_FILE", err)
+	case errors.Is(err, client.ErrUnavailable) && strings.Contains(err.Error(), "server preface"):
+		err = fmt.Errorf("%w. Is this the gRPC door, and does it want TLS (--ca)?", err)
 	}
 	return report(err)
 }

@@ -533,6 +533,9 @@ func (c Config) check() error {
 	if c.Listen.TLS.ClientCA != "" && c.Listen.TLS.Cert == "" {
 		return errors.New("configuration: listen.tls.client_ca needs cert and key")
 	}
+	if len(c.Auth.MTLS) > 0 && c.Listen.TLS.ClientCA == "" {
+		return errors.New("configuration: auth.mtls needs listen.tls.client_ca: without it no client is asked for a certificate")
+	}
 	if c.Hashing.Time < 1 || c.Hashing.Time > math.MaxUint8 || c.Hashing.Parallelism < 1 || c.Hashing.Parallelism > math.MaxUint8 {
 		return errors.New("configuration: hashing.time and hashing.parallelism must be from 1 to 255")
 	}

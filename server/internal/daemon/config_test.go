@@ -87,6 +87,7 @@ func TestReadRefuses(t *testing.T) {
 		"tenants: [{name: 'Marker7731 x'}]":                  "tenants[0].name is not",
 		"tenants: [{name: a}, {name: a}]":                    "tenants[1].name stands twice",
 		"tenants: [{name: a, case: marker7731}]":             "tenants[0].case",
+		"auth: {mtls: [{name: marker7731}]}":                 "auth.mtls needs listen.tls.client_ca",
 		"listen: {tls: {cert: marker7731}}":                  "both cert and key",
 		"listen: {tls: {client_ca: marker7731}}":             "needs cert and key",
 		"limits: {per_key_rps: -1}":                          "not negative",
