@@ -162,8 +162,12 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.Add("Vary", "Origin")
 	}
 
-	if !g.hostAllowed(r.Host) || !g.ownPage(r) && !g.originAllowed(w, r) {
-		g.refuse(w, r, a, identity.ErrRefused)
+	if !g.hostAllowed(r.Host) {
+		g.refuse(w, r, a, errHost)
+		return
+	}
+	if !g.ownPage(r) && !g.originAllowed(w, r) {
+		g.refuse(w, r, a, errOrigin)
 		return
 	}
 	if r.Method == http.MethodOptions && r.Header.Get("Origin") != "" && r.Header.Get("Access-Control-Request-Method") != "" {
@@ -198,7 +202,7 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.serveRange(w, r, a)
 	case r.URL.Path == "/openapi.json":
 		if !a.caller.Has("system.read") {
-			g.refuse(w, r, a, identity.ErrRefused)
+			g.refuse(w, r, a, errScope)
 		} else if g.methodAllowed(w, r, a, http.MethodGet, http.MethodHead) {
 			h.Set("Content-Type", "application/json")
 			_, _ = w.Write(api.OpenAPI)
@@ -219,7 +223,7 @@ func (g *gateway) serveRoute(w http.ResponseWriter, r *http.Request, a *arrival)
 		return
 	}
 	if !a.caller.Has(g.gate.scopes[rt.method]) {
-		g.refuse(w, r, a, identity.ErrRefused)
+		g.refuse(w, r, a, errScope)
 		return
 	}
 	if err := checkBody(r, rt.stream); err != nil {
