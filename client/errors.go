@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -179,13 +180,16 @@ func failure(err error) error {
 	case codes.PermissionDenied:
 		return ErrForbidden
 	case codes.NotFound:
+		if text := st.Message(); text != "" && text != ErrNotFound.Error() {
+			return fmt.Errorf("%w: %s", ErrNotFound, text)
+		}
 		return ErrNotFound
 	case codes.Aborted:
 		return ErrConflict
 	case codes.Unimplemented:
 		return ErrUnimplemented
 	case codes.Unavailable:
-		return fmt.Errorf("%w: %s", ErrUnavailable, st.Message())
+		return fmt.Errorf("%w: %s", ErrUnavailable, plain(st.Message()))
 	case codes.Canceled:
 		return context.Canceled
 	case codes.DeadlineExceeded:
@@ -210,4 +214,16 @@ func failure(err error) error {
 		}
 	}
 	return errors.New(st.Message())
+}
+
+// plain is what gRPC says of a failed connection without its own account of
+// how it came to say so.
+func plain(text string) string {
+	if i := strings.LastIndex(text, "desc = "); i >= 0 {
+		text = text[i+len("desc = "):]
+	}
+	if quoted, err := strconv.Unquote(text); err == nil {
+		text = quoted
+	}
+	return strings.TrimPrefix(text, "transport: Error while dialing: ")
 }

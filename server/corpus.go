@@ -68,11 +68,13 @@ func progress(line func() string) func(done bool) {
 	}
 }
 
+// remaining is the end of a line of progress: the time that is left, if that
+// can be told.
 func remaining(d time.Duration) string {
 	if d <= 0 {
-		return "unknown"
+		return ""
 	}
-	return d.Round(time.Second).String()
+	return "  " + d.Round(time.Second).String() + " left"
 }
 
 type corpusBuildCmd struct {
@@ -111,7 +113,7 @@ func (b *corpusBuildCmd) Run() error {
 }
 
 func drawn(p wordlists.Progress) string {
-	return fmt.Sprintf("%5.1f %%  %d entries  %.0f/s  %s left", 100*float64(p.Segments)/4096, p.Entries, p.Rate, remaining(p.ETA))
+	return fmt.Sprintf("%5.1f %%  %d entries  %.0f/s%s", 100*float64(p.Segments)/4096, p.Entries, p.Rate, remaining(p.ETA))
 }
 
 type corpusUpdateCmd struct {
@@ -293,7 +295,7 @@ func (f *corpusFetchCmd) Run() error {
 	}
 	var now wordlists.FetchProgress
 	draw := progress(func() string {
-		return fmt.Sprintf("%d of %d ranges  %.0f/s  %s left", now.Done, now.Total, now.Rate, remaining(now.ETA))
+		return fmt.Sprintf("%d of %d ranges  %.0f/s%s", now.Done, now.Total, now.Rate, remaining(now.ETA))
 	})
 	return interruptible(func(ctx context.Context) error {
 		res, err := wordlists.Fetch(ctx, wordlists.FetchOptions{BaseURL: f.URL, Dir: f.Dir, Kind: kind, Parallel: f.Parallel, Force: f.Force,

@@ -92,6 +92,9 @@ func usage(err error) string {
 	text := err.Error()
 	for _, said := range []string{"unexpected argument", "unknown flag"} {
 		if strings.HasPrefix(text, said) {
+			if said == "unexpected argument" {
+				said += ", or no such command"
+			}
 			if _, meant, ok := strings.Cut(text, ", did you mean "); ok {
 				said += ", did you mean " + meant
 			}

@@ -96,8 +96,8 @@ type keyCmd struct {
 type keyCreateCmd struct {
 	Name     string        `arg:"" help:"What the key is for."`
 	Tenant   string        `help:"Tenant whose data the key reaches."`
-	Preset   string        `help:"Role preset: system-admin, security-admin or audit-admin." xor:"scopes" required:""`
-	Scopes   []string      `help:"Scopes, separated by commas." xor:"scopes" required:""`
+	Preset   string        `help:"Role, in place of scopes: system-admin, security-admin or audit-admin." xor:"scopes" required:""`
+	Scopes   []string      `help:"Scopes, separated by commas, such as credential.verify,credential.write." xor:"scopes" required:""`
 	Networks []string      `help:"Networks the key may be used from."`
 	Expires  time.Duration `help:"How long the key lives, such as 2160h."`
 }
@@ -105,6 +105,9 @@ type keyCreateCmd struct {
 func (k *keyCreateCmd) Run(c *cli) error {
 	return ask(c, func(ctx context.Context, s *daemon.Operator) error {
 		q := &watchwordv1.CreateKeyRequest{Name: k.Name, Tenant: k.Tenant, Preset: k.Preset, Scopes: k.Scopes, Networks: k.Networks}
+		if k.Expires < 0 {
+			return errors.New("--expires is not in the future")
+		}
 		if k.Expires > 0 {
 			q.ExpireTime = timestamppb.New(time.Now().Add(k.Expires))
 		}

@@ -12,8 +12,13 @@ import (
 	"testing"
 
 	"github.com/alecthomas/kong"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
 
+	watchwordv1 "github.com/watchword-project/watchword/api/watchword/v1"
 	"github.com/watchword-project/watchword/server/internal/daemon"
+	"github.com/watchword-project/watchword/server/internal/identity"
 )
 
 // TestReadmeNamesAll holds the tables of the README against the code: each key
@@ -68,6 +73,71 @@ func TestReadmeNamesAll(t *testing.T) {
 			if !slices.Contains(c.want, g) {
 				t.Errorf("README.md, %s: there is no %s", c.heading, g)
 			}
+		}
+	}
+}
+
+// TestReadmeScopes holds the table of scopes against the contract: each has a
+// row with the role it belongs to and the methods that ask for it.
+func TestReadmeScopes(t *testing.T) {
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	methods := map[string][]string{}
+	protoregistry.GlobalFiles.RangeFilesByPackage("watchword.v1", func(f protoreflect.FileDescriptor) bool {
+		for i := range f.Services().Len() {
+			of := f.Services().Get(i).Methods()
+			for j := range of.Len() {
+				scope, _ := proto.GetExtension(of.Get(j).Options(), watchwordv1.E_Scope).(string)
+				methods[scope] = append(methods[scope], string(of.Get(j).Name()))
+			}
+		}
+		return true
+	})
+	for _, scope := range identity.Scopes {
+		role := ""
+		for _, name := range []string{"system-admin", "security-admin", "audit-admin"} {
+			if of, ok := identity.Preset(name); !ok {
+				t.Errorf("there is no role %s", name)
+			} else if slices.Contains(of, scope) {
+				role = "`" + name + "` "
+			}
+		}
+		row := "\n| `" + scope + "` | " + role + "| " + strings.Join(methods[scope], ", ")
+		_, after, found := strings.Cut(string(readme), row)
+		if !found || len(methods[scope]) > 0 && !strings.HasPrefix(after, " |") && !strings.HasPrefix(after, "; ") {
+			t.Errorf("README.md has no row %s |", row[1:])
+		}
+		delete(methods, scope)
+	}
+	if len(methods) > 0 {
+		t.Errorf("methods with scopes that are none: %v", methods)
+	}
+}
+
+var reason = regexp.MustCompile(`\b(?:info|malformed)\("([A-Z_]+)"`)
+
+// TestReadmeReasons: the table of errors names every reason that the service
+// gives.
+func TestReadmeReasons(t *testing.T) {
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(readme), "\n### Errors\n")
+	section, _, _ = strings.Cut(section, "\n### ")
+	source, err := os.ReadFile("internal/rpc/status.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	reasons := reason.FindAllSubmatch(source, -1)
+	if len(reasons) < 10 {
+		t.Fatalf("only %d reasons in status.go", len(reasons))
+	}
+	for _, m := range reasons {
+		if !strings.Contains(section, "`"+string(m[1])+"`") {
+			t.Errorf("README.md, Errors: no word of %s", m[1])
 		}
 	}
 }

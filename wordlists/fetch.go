@@ -385,7 +385,11 @@ func (f *fetcher) try(ctx context.Context, p uint32, tag string) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		return &retryError{err: errors.New("no answer")}
+		var why *url.Error // its own text has the address in it
+		if errors.As(err, &why) {
+			err = why.Err
+		}
+		return &retryError{err: fmt.Errorf("no answer: %w", err)}
 	}
 	defer resp.Body.Close()
 	switch {

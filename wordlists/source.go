@@ -477,7 +477,7 @@ func openInput(path string, limit int64) (r io.Reader, f *os.File, bisectable bo
 	}
 	st, err := f.Stat()
 	if err == nil && st.IsDir() {
-		err = &InputError{File: filepath.Base(path), Err: ErrSyntax, Reason: "is a folder"}
+		err = &InputError{File: filepath.Base(path), Err: ErrSyntax, Reason: "is a folder; a folder of range files is built from ranges"}
 	}
 	if err != nil {
 		f.Close()

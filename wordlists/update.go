@@ -341,6 +341,9 @@ func linkAnew(file, name string) error {
 func Rollback(ctx context.Context, file string) (Info, error) {
 	previous := previousPath(file)
 	x, err := Open(previous, Options{})
+	if errors.Is(err, fs.ErrNotExist) {
+		return Info{}, fmt.Errorf("there is nothing to go back to: %w", err)
+	}
 	if err != nil {
 		return Info{}, err
 	}

@@ -4,12 +4,12 @@
 // Made by server/browser: the files that make one engine.
 export const manifest = {
   "version": "0.1.0",
-  "id": "d2593ffcc8a9bc4f28e2343f2f0c34dbb6db4676cb39775102c265f7b53cd919",
+  "id": "ffe4f5e05b1125c030368e5bc18315fe64a65330f1c52be8df5053917a9164d3",
   "go": "go1.26.8",
   "files": {
     "engine.wasm.gz": {
-      "bytes": 1894295,
-      "sha256": "e22ede37e525163a50ec6e97e1b51e26e0acfedb675e43457aab95845807ef8e"
+      "bytes": 1894291,
+      "sha256": "1a8cba0d70ecbecaf302a2354ed0a743411ca3efec6e2b146cbd0ea7f74ebfa0"
     },
     "list.bin": {
       "bytes": 1224681,

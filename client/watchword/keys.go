@@ -24,8 +24,8 @@ type keysCmd struct {
 type keysCreateCmd struct {
 	Name     string        `arg:"" help:"What the key is for."`
 	Tenant   string        `help:"Tenant whose data the key reaches."`
-	Preset   string        `help:"Role preset: system-admin, security-admin or audit-admin." xor:"scopes" required:""`
-	Scopes   []string      `help:"Scopes, separated by commas." xor:"scopes" required:""`
+	Preset   string        `help:"Role, in place of scopes: system-admin, security-admin or audit-admin." xor:"scopes" required:""`
+	Scopes   []string      `help:"Scopes, separated by commas, such as credential.verify,credential.write." xor:"scopes" required:""`
 	Networks []string      `help:"Networks the key may be used from."`
 	Expires  time.Duration `help:"How long the key lives, such as 2160h."`
 	Out      string        `help:"Write the secret to this new file (0600) instead of printing it." type:"path"`

@@ -82,7 +82,14 @@ func run(ctx context.Context, args []string) int {
 		return exitError
 	}
 	k.BindTo(ctx, (*context.Context)(nil))
-	return report(k.Run(&c))
+	err = k.Run(&c)
+	switch {
+	case errors.Is(err, client.ErrUnauthenticated) && c.KeyFile == "":
+		err = fmt.Errorf("%w: none was sent. Name its file with --key-file or WATCHWORD_KEY_FILE", err)
+	case errors.Is(err, client.ErrUnavailable) && strings.Contains(err.Error(), "server preface"):
+		err = fmt.Errorf("%w. Is this the gRPC door, and does it want TLS (--ca)?", err)
+	}
+	return report(err)
 }
 
 // usage says what is wrong with a command line without repeating it: what
@@ -91,15 +98,29 @@ func usage(err error) string {
 	text := err.Error()
 	switch {
 	case strings.HasPrefix(text, "unexpected argument"):
+		var parse *kong.ParseError
+		if errors.As(err, &parse) && (parse.Context.Selected() == nil || !parse.Context.Selected().Leaf()) {
+			return "there is no such command" + meant(text)
+		}
 		return "an argument too many. A password is never an argument: it is asked for, or read with --stdin."
 	case strings.HasPrefix(text, "unknown flag"):
-		if _, meant, ok := strings.Cut(text, ", did you mean "); ok {
-			return "an unknown flag, did you mean " + meant
-		}
-		return "an unknown flag"
+		return "an unknown flag" + meant(text)
 	}
 	text, _, _ = strings.Cut(text, " but got ")
+	if strings.HasSuffix(text, "expected duration") {
+		text += ", such as 90s or 2160h"
+	}
 	return text
+}
+
+// meant is the part of a complaint that says what is there and was perhaps
+// meant.
+func meant(text string) string {
+	_, meant, ok := strings.Cut(text, ", did you mean ")
+	if !ok {
+		return ""
+	}
+	return ", did you mean " + meant
 }
 
 // build describes the binary.

@@ -30,6 +30,7 @@ func TestScripts(t *testing.T) {
 			s := servertest.Start(e.T().(testing.TB), servertest.Options{Config: config})
 			e.Setenv("WATCHWORD_PRIVATE_LIST", version)
 			e.Setenv("WATCHWORD_ADDR", s.GRPCAddr)
+			e.Setenv("REST_ADDR", strings.TrimPrefix(s.URL, "http://"))
 			e.Setenv("WATCHWORD_KEY_FILE", filepath.Join(s.DataDir, "admin.key"))
 			return nil
 		},

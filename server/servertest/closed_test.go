@@ -317,3 +317,49 @@ func TestAllowListJudgesTheSocket(t *testing.T) {
 		t.Errorf("from outside listen.allow: %v, want PermissionDenied", got)
 	}
 }
+
+// TestLogTellsWhyRefused: operators learn from the log what a refusal was for;
+// who was refused learns nothing.
+func TestLogTellsWhyRefused(t *testing.T) {
+	s := servertest.New(t)
+	_, narrow, err := s.Client.CreateKey(t.Context(), client.NewKey{Name: "narrow", Scopes: []string{"breach.query"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, away, err := s.Client.CreateKey(t.Context(), client.NewKey{Name: "away", Scopes: []string{"password.check"}, Networks: []string{"198.51.100.0/24"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	elsewhere := servertest.Start(t, servertest.Options{Config: "listen: {allow: [198.51.100.0/24]}"})
+	for _, c := range []struct {
+		at                *servertest.Server
+		key, host, origin string
+		why               string
+	}{
+		{s, s.Key, "passwords.example", "", "listen.hosts"},
+		{s, s.Key, "", "https://forms.example", "listen.cors_origins"},
+		{s, narrow, "", "", "scope"},
+		{s, away, "", "", "networks of the key"},
+		{elsewhere, elsewhere.Key, "", "", "listen.allow"},
+	} {
+		if strings.Contains(c.at.Log.String(), c.why) {
+			t.Errorf("%s: in the log too early", c.why)
+		}
+		req, _ := http.NewRequest(http.MethodPost, c.at.URL+"/v1/passwords:check", strings.NewReader(`{"password":"x"}`))
+		req.Header.Set("Authorization", "Bearer "+c.key)
+		req.Header.Set("Content-Type", "application/json")
+		if c.host != "" {
+			req.Host = c.host
+		}
+		if c.origin != "" {
+			req.Header.Set("Origin", c.origin)
+		}
+		code, _, body := c.at.Do(req)
+		if code != http.StatusForbidden || strings.Contains(body, c.why) {
+			t.Errorf("%s: %d %s, want 403 without the cause", c.why, code, body)
+		}
+		if log := c.at.Log.String(); !strings.Contains(log, c.why) || c.host != "" && strings.Contains(log, c.host) {
+			t.Errorf("the log does not tell of %s, or tells more:\n%s", c.why, log)
+		}
+	}
+}

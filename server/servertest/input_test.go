@@ -306,6 +306,16 @@ func TestMalformedBodies(t *testing.T) {
 			}
 		}
 	}
+	for body, want := range map[string]string{
+		`{"pasword":"x"}`:       "line 1, column 2 of the body: this request has no such field",
+		"{\n \"password\": 12}": "line 2, column 14 of the body: not what belongs there",
+		`{"password":"x","context":{"names":["a"],"n":1}}`: "line 1, column 42 of the body: this request has no such field",
+		`{"password":"x"`: "the body is not JSON",
+	} {
+		if _, answer := s.Post("/v1/passwords:check", body); !strings.Contains(answer, `"`+want+`"`) {
+			t.Errorf("%s: %s, want %s", body, answer, want)
+		}
+	}
 	if log := s.Log.String(); strings.Contains(log, "Kanarien") || strings.Contains(log, "77317731") {
 		t.Error("the log repeats what was sent")
 	}

@@ -463,6 +463,7 @@ func Read(r io.Reader) (Config, error) {
 var (
 	scalars = regexp.MustCompile("(?s)(cannot [a-z]+) .* (into|as) ")
 	values  = regexp.MustCompile("(?s)`.*`|'[\\w-]{2,}'")
+	unknown = regexp.MustCompile(`field (\S+) not found in type \S+`)
 )
 
 // maxFaults bounds how many faults of a file one error tells.
@@ -477,6 +478,7 @@ func redacted(err error) string {
 	}
 	for i := range faults {
 		faults[i] = values.ReplaceAllString(scalars.ReplaceAllString(faults[i], "$1 a value $2 "), "a value")
+		faults[i] = unknown.ReplaceAllString(faults[i], "there is no key $1 here")
 	}
 	if more := len(faults) - maxFaults; more > 0 {
 		faults = append(faults[:maxFaults], fmt.Sprintf("and %d more", more))
@@ -492,7 +494,7 @@ func (c Config) check() error {
 				return nil
 			}
 		}
-		return fmt.Errorf("configuration: %s must be one of %s", key, strings.Join(choices, ", "))
+		return fmt.Errorf("configuration: %s must be one of %s", key, strings.TrimPrefix(strings.Join(choices, ", "), ", "))
 	}
 	for _, err := range []error{
 		oneOf("throttle.store", c.Throttle.Store, "memory", "redis"),
@@ -530,6 +532,9 @@ func (c Config) check() error {
 	}
 	if c.Listen.TLS.ClientCA != "" && c.Listen.TLS.Cert == "" {
 		return errors.New("configuration: listen.tls.client_ca needs cert and key")
+	}
+	if len(c.Auth.MTLS) > 0 && c.Listen.TLS.ClientCA == "" {
+		return errors.New("configuration: auth.mtls needs listen.tls.client_ca: without it no client is asked for a certificate")
 	}
 	if c.Hashing.Time < 1 || c.Hashing.Time > math.MaxUint8 || c.Hashing.Parallelism < 1 || c.Hashing.Parallelism > math.MaxUint8 {
 		return errors.New("configuration: hashing.time and hashing.parallelism must be from 1 to 255")

@@ -59,8 +59,8 @@ func TestDefaultsAreTheManuals(t *testing.T) {
 // TestReadRefuses: the error tells line or key, and repeats no value.
 func TestReadRefuses(t *testing.T) {
 	for text, want := range map[string]string{
-		"lissten: {}":                                        "line 1: field lissten not found",
-		"listen: {grpcc: marker7731}":                        "line 1: field grpcc not found",
+		"lissten: {}":                                        "line 1: there is no key lissten here",
+		"listen: {grpcc: marker7731}":                        "line 1: there is no key grpcc here",
 		"policy:\n  default: a\n  default: marker7731":       "line 3",
 		"policy: {}\npolicy: {}":                             "line 2",
 		"hashing: {time: marker7731}":                        "line 1",
@@ -81,12 +81,13 @@ func TestReadRefuses(t *testing.T) {
 		"throttle: {store: marker7731}":                      "throttle.store must be one of memory, redis",
 		"throttle: {on_store_failure: marker7731}":           "throttle.on_store_failure",
 		"store: {kind: marker7731}":                          "store.kind",
-		"corpora: [{name: a, path: b, preload: marker7731}]": "corpora[0].preload must be one of , none, mapped, memory",
+		"corpora: [{name: a, path: b, preload: marker7731}]": "corpora[0].preload must be one of none, mapped, memory",
 		"redis: {mode: marker7731}":                          "redis.mode",
 		"events: {sink: marker7731}":                         "events.sink",
 		"tenants: [{name: 'Marker7731 x'}]":                  "tenants[0].name is not",
 		"tenants: [{name: a}, {name: a}]":                    "tenants[1].name stands twice",
 		"tenants: [{name: a, case: marker7731}]":             "tenants[0].case",
+		"auth: {mtls: [{name: marker7731}]}":                 "auth.mtls needs listen.tls.client_ca",
 		"listen: {tls: {cert: marker7731}}":                  "both cert and key",
 		"listen: {tls: {client_ca: marker7731}}":             "needs cert and key",
 		"limits: {per_key_rps: -1}":                          "not negative",

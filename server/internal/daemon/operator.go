@@ -8,7 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
+	"net"
+	"syscall"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -34,8 +35,15 @@ var ErrNotRunning = errors.New("no server is running on this data directory")
 // Operate connects to the server that runs on a data directory.
 func Operate(dir string) (*Operator, error) {
 	path := dataDir(dir).path(socketFile)
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+	switch probe, err := net.Dial("unix", path); {
+	case err == nil:
+		probe.Close()
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED): // left by one that was killed
 		return nil, ErrNotRunning
+	case errors.Is(err, fs.ErrPermission):
+		return nil, errors.New("admin socket: only the user that the server runs as may do this")
+	default:
+		return nil, fmt.Errorf("admin socket: %w", err)
 	}
 	conn, err := grpc.NewClient("unix:"+path, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {

@@ -31,7 +31,7 @@ var tenantName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
 // a guesser does not learn which it was.
 var ErrDenied = errors.New("no valid credential")
 
-// ErrRefused is returned for a caller who is known but not let in: from
+// ErrRefused is returned, perhaps with the cause for the log, for a caller who is known but not let in: from
 // outside the networks of the key, or without the scope.
 var ErrRefused = errors.New("caller is not allowed to do this")
 

@@ -89,6 +89,8 @@ func (r *Keyring) Run(ctx context.Context, report func(error)) {
 // wrong secret take the same steps.
 var absent = Key{Digest: sha256.Sum256([]byte("no key has this digest"))}
 
+var errElsewhere = fmt.Errorf("%w: the address is not in the networks of the key", ErrRefused)
+
 // Authenticate gives the caller whose key the text is, or ErrDenied; or
 // ErrRefused when the key may not be used from the address.
 func (r *Keyring) Authenticate(text string, from netip.Addr) (*Caller, error) {
@@ -105,7 +107,7 @@ func (r *Keyring) Authenticate(text string, from netip.Addr) (*Caller, error) {
 		return nil, ErrDenied
 	}
 	if !e.caller.From(from) {
-		return nil, ErrRefused
+		return nil, errElsewhere
 	}
 	return e.caller, nil
 }

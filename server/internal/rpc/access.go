@@ -65,6 +65,14 @@ type quota struct {
 	running chan struct{}
 }
 
+// Why a caller is refused: the log tells it, and the answer does not.
+var (
+	errNetwork = fmt.Errorf("%w: the address is not in listen.allow", identity.ErrRefused)
+	errScope   = fmt.Errorf("%w: the scope of the method is missing", identity.ErrRefused)
+	errHost    = fmt.Errorf("%w: the Host header names neither this machine nor one of listen.hosts", identity.ErrRefused)
+	errOrigin  = fmt.Errorf("%w: the web page's origin is not in listen.cors_origins", identity.ErrRefused)
+)
+
 // open are the methods that need no key: liveness and nothing else.
 var open = []string{"/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/List", "/grpc.health.v1.Health/Watch"}
 
@@ -118,7 +126,7 @@ func (a *Access) authenticate(ctx context.Context, s socket, authorization strin
 
 func (a *Access) identify(ctx context.Context, s socket, authorization string) (*identity.Caller, error) {
 	if len(a.Allow) > 0 && s.addr.IsValid() && !identity.Within(a.Allow, s.addr) {
-		return nil, identity.ErrRefused
+		return nil, errNetwork
 	}
 	if len(s.chain) > 0 && a.Trusts != nil && !a.Trusts(s.chain) {
 		return nil, identity.ErrDenied

@@ -6,6 +6,7 @@ package rpc
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -82,11 +83,11 @@ func (r *reader) scopes(m *watchwordv1.CreateKeyRequest) []string {
 	case m.GetPreset() != "":
 		scopes, ok := identity.Preset(m.GetPreset())
 		if !ok || m.GetPreset() == identity.PresetOwner {
-			r.fault("preset", "not a preset")
+			r.fault("preset", "not a preset: there are system-admin, security-admin and audit-admin")
 		}
 		return scopes
 	case identity.CheckScopes(m.GetScopes()) != nil:
-		r.fault("scopes", "not a list of scopes")
+		r.fault("scopes", "not all of them are scopes: there are "+strings.Join(identity.Scopes, ", "))
 	case identity.CombinesPresets(m.GetScopes()):
 		r.fault("scopes", "reach into more than one of the separated roles system-admin, security-admin, audit-admin")
 	}

@@ -162,8 +162,12 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.Add("Vary", "Origin")
 	}
 
-	if !g.hostAllowed(r.Host) || !g.ownPage(r) && !g.originAllowed(w, r) {
-		g.refuse(w, r, a, identity.ErrRefused)
+	if !g.hostAllowed(r.Host) {
+		g.refuse(w, r, a, errHost)
+		return
+	}
+	if !g.ownPage(r) && !g.originAllowed(w, r) {
+		g.refuse(w, r, a, errOrigin)
 		return
 	}
 	if r.Method == http.MethodOptions && r.Header.Get("Origin") != "" && r.Header.Get("Access-Control-Request-Method") != "" {
@@ -198,7 +202,7 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.serveRange(w, r, a)
 	case r.URL.Path == "/openapi.json":
 		if !a.caller.Has("system.read") {
-			g.refuse(w, r, a, identity.ErrRefused)
+			g.refuse(w, r, a, errScope)
 		} else if g.methodAllowed(w, r, a, http.MethodGet, http.MethodHead) {
 			h.Set("Content-Type", "application/json")
 			_, _ = w.Write(api.OpenAPI)
@@ -219,7 +223,7 @@ func (g *gateway) serveRoute(w http.ResponseWriter, r *http.Request, a *arrival)
 		return
 	}
 	if !a.caller.Has(g.gate.scopes[rt.method]) {
-		g.refuse(w, r, a, identity.ErrRefused)
+		g.refuse(w, r, a, errScope)
 		return
 	}
 	if err := checkBody(r, rt.stream); err != nil {
@@ -269,11 +273,16 @@ func (g *gateway) serveRoute(w http.ResponseWriter, r *http.Request, a *arrival)
 func (g *gateway) serveUnary(w http.ResponseWriter, r *http.Request, a *arrival, method string) {
 	ctx := withArrival(r.Context(), a)
 	answer, err := g.invoke(ctx, method, func(m any) error {
-		if err := g.json.NewDecoder(http.MaxBytesReader(w, r.Body, maxMessage)).Decode(m); err != nil {
+		err := g.json.NewDecoder(http.MaxBytesReader(w, r.Body, maxMessage)).Decode(m)
+		if err != nil && plantFaultsRepeat {
 			return status.Error(codes.InvalidArgument, err.Error())
 		}
-		return nil
+		return err
 	})
+	if fault := (*fieldError)(nil); errors.As(err, &fault) { // of the body; others are statuses by now
+		g.refuse(w, r, a, fault)
+		return
+	}
 	if err != nil {
 		g.fail(ctx, nil, nil, w, r, err)
 		return
@@ -396,7 +405,7 @@ func (w *watchWriter) FlushError() error {
 func checkBody(r *http.Request, stream bool) error {
 	switch coding := r.Header.Get("Content-Encoding"); {
 	case !takesMedia(r.Header.Values("Content-Type"), stream):
-		return &fieldError{fault: "the content type is not the one this route takes"}
+		return &fieldError{fault: "the content type must be application/json, or application/x-ndjson for a stream"}
 	case coding != "" && coding != "identity":
 		return &fieldError{fault: "the content encoding is not taken"}
 	}

@@ -96,7 +96,7 @@ func (g *gate) admit(ctx context.Context, c *call) (context.Context, func(), err
 		return nil, nil, errNoMethod
 	}
 	if !c.caller.Has(scope) {
-		return nil, nil, identity.ErrRefused
+		return nil, nil, errScope
 	}
 	leave, err := g.access.enter(c.caller)
 	if err != nil {
@@ -281,6 +281,9 @@ func (g *gate) finish(ctx context.Context, c *call, resp any, err error) error {
 	if st.Code() == codes.Internal || st.Code() == codes.Unavailable {
 		// The cause is ours and names no input: errors of the rooms below never do.
 		level = slog.LevelError
+		attrs = append(attrs, slog.String("error", err.Error()))
+	}
+	if errors.Is(err, identity.ErrRefused) {
 		attrs = append(attrs, slog.String("error", err.Error()))
 	}
 	if h := g.log.Handler(); !slices.Contains(open, c.method) && h.Enabled(ctx, level) {

@@ -8,7 +8,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"regexp"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -18,9 +20,11 @@ import (
 // maxLine is the longest line of a streamed request in bytes.
 const maxLine = 64 << 10
 
-// errBody is what every fault of a body becomes: the decoder's own words would
-// repeat what was sent.
-var errBody = errors.New("the body is not a JSON object of this request")
+// Faults of a body that have no place.
+var (
+	errNoJSON = &fieldError{fault: "the body is not JSON"}
+	errBody   = &fieldError{fault: "the body is not a JSON object of this request"}
+)
 
 // strictJSON is protobuf's JSON mapping with nothing forgiven: unknown,
 // duplicate and wrongly cased fields are errors, and so is anything behind the
@@ -38,19 +42,40 @@ func (j *strictJSON) Unmarshal(data []byte, v any) error {
 	if ok && plantFaultsRepeat {
 		return protojson.Unmarshal(data, m)
 	}
-	if !ok || decode(data, m) != nil {
+	if !ok {
 		return errBody
 	}
-	return nil
+	return decode(data, m)
 }
 
 // decode reads an object of a request. That it is JSON at all is asked first:
 // protojson takes a number whose exponent has no digits (1e).
 func decode(data []byte, m proto.Message) error {
 	if !json.Valid(data) {
+		return errNoJSON
+	}
+	if err := protojson.Unmarshal(data, m); err != nil {
+		return bodyFault(err)
+	}
+	return nil
+}
+
+// place is how protojson begins an error that has a place; which space it
+// has varies from build to build.
+var place = regexp.MustCompile(`^proto:[ \x{a0}]\(line (\d+):(\d+)\): (unknown field )?`)
+
+// bodyFault tells where a body is not as the request demands. The decoder's own
+// words would repeat what was sent.
+func bodyFault(err error) error {
+	at := place.FindStringSubmatch(err.Error())
+	if at == nil {
 		return errBody
 	}
-	return protojson.Unmarshal(data, m)
+	what := "not what belongs there"
+	if at[3] != "" {
+		what = "this request has no such field"
+	}
+	return &fieldError{fault: fmt.Sprintf("line %s, column %s of the body: %s", at[1], at[2], what)}
 }
 
 // NewDecoder reads one object from a unary body, or one a line from a

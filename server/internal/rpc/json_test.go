@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -23,8 +24,10 @@ import (
 	"github.com/watchword-project/watchword/server/internal/rpc"
 )
 
-// refusal is what every fault of a body is told as.
-const refusal = "the body is not a JSON object of this request"
+// refusal is what every fault of a body is told as: a place at the most, and
+// nothing of what was sent.
+var refusal = regexp.MustCompile(`^(the body is not JSON|the body is not a JSON object of this request|` +
+	`line [0-9]+, column [0-9]+ of the body: (this request has no such field|not what belongs there))$`)
 
 // requests are the types of all requests of the contract, by name.
 func requests(t testing.TB) []protoreflect.MessageType {
@@ -99,8 +102,8 @@ func object(data []byte) error {
 // FuzzDecode reads a text as each request of the contract: over REST as a body
 // and as a line of a stream. Both take exactly what is JSON and what protobuf's
 // strict reading takes, which is one object without a key named twice; what was
-// taken is written out and read again as the same; and a refusal is one fixed
-// text.
+// taken is written out and read again as the same; and a refusal repeats
+// nothing.
 func FuzzDecode(f *testing.F) {
 	types := requests(f)
 	for i, seed := range []string{
@@ -128,7 +131,7 @@ func FuzzDecode(f *testing.F) {
 			t.Fatalf("%s %q: %v, want %v", name, data, err, wantErr)
 		}
 		if err != nil {
-			if err.Error() != refusal {
+			if !refusal.MatchString(err.Error()) {
 				t.Fatalf("%s %q: %v", name, data, err)
 			}
 		} else {

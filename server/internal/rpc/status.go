@@ -31,7 +31,12 @@ const domain = "watchword"
 // names the field and the fault, never the value.
 type fieldError struct{ field, fault string }
 
-func (e *fieldError) Error() string { return e.field + ": " + e.fault }
+func (e *fieldError) Error() string {
+	if e.field == "" {
+		return e.fault
+	}
+	return e.field + ": " + e.fault
+}
 
 var (
 	errMalformed = &fieldError{fault: "the request is malformed"}
@@ -154,11 +159,8 @@ func retry(after time.Duration) *errdetails.RetryInfo {
 }
 
 func malformed(reason, field, fault string) *status.Status {
-	text := fault
-	if field != "" {
-		text = field + ": " + fault
-	}
-	return with(codes.InvalidArgument, text, info(reason, nil), &errdetails.BadRequest{
+	e := &fieldError{field, fault}
+	return with(codes.InvalidArgument, e.Error(), info(reason, nil), &errdetails.BadRequest{
 		FieldViolations: []*errdetails.BadRequest_FieldViolation{{Field: field, Description: fault}}})
 }
 

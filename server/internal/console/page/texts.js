@@ -6,7 +6,7 @@
 
 const en = {
   skip: "Skip to content", language: "Language", leave: "Sign out", enterTitle: "Enter a key", key: "API key or access token", enter: "Enter",
-  enterText: "The page shows what the key may see. It keeps the key in memory only: closing or reloading the page forgets it.",
+  enterText: "The page shows what the key may see. It keeps the key in memory only: closing or reloading the page forgets it. A new server has its first key in admin.key in its data directory.",
   try: "Try a password", throttle: "Logins", corpora: "Corpora", audits: "Audits", exposure: "Exposure",
   badKey: "This key is not accepted here.", noScope: "This key may not see this ({0}).", failed: "The server gave no answer ({0}).", loading: "Loading …",
 
@@ -38,7 +38,7 @@ const en = {
 
 const zh = {
   skip: "跳到内容", language: "语言", leave: "退出", enterTitle: "输入密钥", key: "API 密钥或访问令牌", enter: "进入",
-  enterText: "本页面只显示该密钥有权查看的内容。密钥只保存在内存中，关闭或刷新页面即被清除。",
+  enterText: "本页面只显示该密钥有权查看的内容。密钥只保存在内存中，关闭或刷新页面即被清除。新装服务的首个密钥在数据目录的 admin.key 文件中。",
   try: "试一个密码", throttle: "登录", corpora: "泄露库", audits: "审计", exposure: "暴露面",
   badKey: "此处不接受该密钥。", noScope: "该密钥无权查看此内容（{0}）。", failed: "服务器没有应答（{0}）。", loading: "正在加载……",
 
