@@ -146,8 +146,8 @@ func (t csr) valid() bool {
 func (t *csr) bucket(x uint64) []byte {
 	n := uint64(len(t.dir)/4 - 1)
 	b := (x >> 32) * n >> 32 * 4
-	lo := binary.LittleEndian.Uint32(t.dir[b:])
-	hi := binary.LittleEndian.Uint32(t.dir[b+4:])
+	ends := t.dir[b : b+8]
+	lo, hi := binary.LittleEndian.Uint32(ends), binary.LittleEndian.Uint32(ends[4:])
 	return t.ent[int(lo)*t.size : int(hi)*t.size]
 }
 
