@@ -4,12 +4,12 @@
 // Made by server/browser: the files that make one engine.
 export const manifest = {
   "version": "0.1.0",
-  "id": "d2593ffcc8a9bc4f28e2343f2f0c34dbb6db4676cb39775102c265f7b53cd919",
+  "id": "70797955661984f8f2d530cb8aee576d7d311372c94ec8067023fb032671a74e",
   "go": "go1.26.8",
   "files": {
     "engine.wasm.gz": {
-      "bytes": 1894295,
-      "sha256": "e22ede37e525163a50ec6e97e1b51e26e0acfedb675e43457aab95845807ef8e"
+      "bytes": 1894720,
+      "sha256": "5b39faef50481e21918937ea201b892fc733e8f49c28bede22982f896de049cf"
     },
     "list.bin": {
       "bytes": 1224681,
