@@ -67,7 +67,14 @@ func (b *batch) run() error {
 func (b *batch) work() {
 	for {
 		n, m, err := b.receive()
-		if n < 0 || !b.answer(n, b.judged(m, err)) {
+		if n < 0 {
+			return
+		}
+		j := judged{err: err}
+		if err == nil {
+			j = guarded(func() judged { return judged{row: b.judge(m)} })
+		}
+		if !b.answer(n, j) {
 			return
 		}
 	}
@@ -87,16 +94,14 @@ func (b *batch) receive() (n int, m *watchwordv1.BatchCheckPasswordsRequest, err
 	return n, m, err
 }
 
-func (b *batch) judged(m *watchwordv1.BatchCheckPasswordsRequest, err error) (j judged) {
-	if err != nil {
-		return judged{err: err}
-	}
+// guarded makes a panic of f what ends the batch.
+func guarded(f func() judged) (j judged) {
 	defer func() {
 		if p := carry(recover()); p != nil {
 			j = judged{panic: p}
 		}
 	}()
-	return judged{row: b.judge(m)}
+	return f()
 }
 
 // answer leaves what came of row n, and sends all that is next, unless another
@@ -129,10 +134,9 @@ func (b *batch) send(j judged) {
 	if j.row != nil {
 		b.sending = true
 		b.mu.Unlock()
-		j.err = b.stream.Send(j.row)
+		j = guarded(func() judged { return judged{err: b.stream.Send(j.row)} })
 		b.mu.Lock()
 		b.sending = false
-		j.row = nil
 		if errors.Is(j.err, io.EOF) || j.err != nil && b.stream.Context().Err() != nil { // as the channel within the process says it
 			j.err = context.Canceled
 		}
