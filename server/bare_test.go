@@ -42,6 +42,13 @@ func runBare() {
 	}
 	s := grpc.NewServer()
 	watchwordv1.RegisterCredentialServiceServer(s, bare{refusal: refusal.Err()})
+	if len(os.Args) > 1 {
+		checks, err := newBareChecks(os.Args[1])
+		if err != nil {
+			panic(err)
+		}
+		watchwordv1.RegisterPasswordServiceServer(s, checks)
+	}
 	slog.New(slog.NewJSONHandler(os.Stderr, nil)).Info("ready", "grpc", l.Addr().String())
 	panic(s.Serve(l))
 }

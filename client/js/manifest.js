@@ -4,12 +4,12 @@
 // Made by server/browser: the files that make one engine.
 export const manifest = {
   "version": "0.1.0",
-  "id": "ffe4f5e05b1125c030368e5bc18315fe64a65330f1c52be8df5053917a9164d3",
+  "id": "70797955661984f8f2d530cb8aee576d7d311372c94ec8067023fb032671a74e",
   "go": "go1.26.8",
   "files": {
     "engine.wasm.gz": {
-      "bytes": 1894291,
-      "sha256": "1a8cba0d70ecbecaf302a2354ed0a743411ca3efec6e2b146cbd0ea7f74ebfa0"
+      "bytes": 1894720,
+      "sha256": "5b39faef50481e21918937ea201b892fc733e8f49c28bede22982f896de049cf"
     },
     "list.bin": {
       "bytes": 1224681,

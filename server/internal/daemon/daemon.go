@@ -30,6 +30,7 @@ import (
 	"github.com/watchword-project/watchword/server/internal/oidc"
 	"github.com/watchword-project/watchword/server/internal/password"
 	"github.com/watchword-project/watchword/server/internal/pepper"
+	"github.com/watchword-project/watchword/server/internal/policy"
 	"github.com/watchword-project/watchword/server/internal/policybook"
 	"github.com/watchword-project/watchword/server/internal/rpc"
 	"github.com/watchword-project/watchword/server/internal/telemetry"
@@ -345,7 +346,7 @@ func (s *Server) verifier(ctx context.Context, c Config, dir dataDir, o Options)
 	s.onClose(func(context.Context) error { s.corpora.Close(); return nil })
 	v, err := verifier.New(ctx, verifier.Config{
 		Store: s.store, Objects: s.store, Hasher: s.hasher, Throttle: limiter, Pepper: s.pepper.Ring,
-		Keys:     verifier.Keys{Subject: derive(master, "subject"), Guess: derive(master, "guess"), Proof: derive(master, "proof")},
+		Keys:     verifier.Keys{Subject: derive(master, "subject"), Guess: derive(master, "guess"), Proof: policy.NewProofKey(derive(master, "proof"))},
 		Policies: s.book, Corpora: s.corpora, TenantOf: s.tenants.settings, Disabled: s.noteDisabled, Log: s.log, Now: o.Now,
 	})
 	if err != nil {

@@ -22,7 +22,10 @@ import (
 	"github.com/watchword-project/watchword/server/internal/policy"
 )
 
-var key = bytes.Repeat([]byte{7}, 32)
+var (
+	key      = bytes.Repeat([]byte{7}, 32)
+	proofKey = policy.NewProofKey(key)
+)
 
 func proof(t testing.TB) policy.Proof {
 	return policy.Proof{
@@ -34,13 +37,13 @@ func proof(t testing.TB) policy.Proof {
 
 func TestProof(t *testing.T) {
 	expires := now.Add(10 * time.Minute)
-	token := proof(t).Sign(key, expires)
-	if err := proof(t).Verify(key, token, expires.Add(-time.Second)); err != nil {
+	token := proof(t).Sign(proofKey, expires)
+	if err := proof(t).Verify(proofKey, token, expires.Add(-time.Second)); err != nil {
 		t.Fatal(err)
 	}
 	// What an earlier version of the program handed out is good for this one.
 	const before = "AQAAAABoTuGAAsexn4P_NmDy3D8QmYDDg-MxjjMfc_y1zlsGDDH6mkHqsyaUo9KeERmD36cdeDeG"
-	if got := proof(t).Sign([]byte("key"), time.Unix(1_750_000_000, 0)); got != before {
+	if got := proof(t).Sign(policy.NewProofKey([]byte("key")), time.Unix(1_750_000_000, 0)); got != before {
 		t.Errorf("Sign() = %q, want %q", got, before)
 	}
 	if len(token) > 100 || strings.ContainsAny(token, "+/=") {
@@ -66,25 +69,25 @@ func TestProof(t *testing.T) {
 	} {
 		p := proof(t)
 		c.change(&p)
-		if err := p.Verify(key, token, now); !errors.Is(err, c.want) {
+		if err := p.Verify(proofKey, token, now); !errors.Is(err, c.want) {
 			t.Errorf("%s: Verify = %v, want %v", name, err, c.want)
 		}
 	}
-	if err := proof(t).Verify(key, token, expires); !errors.Is(err, policy.ErrProofStale) {
+	if err := proof(t).Verify(proofKey, token, expires); !errors.Is(err, policy.ErrProofStale) {
 		t.Errorf("expired: %v", err)
 	}
-	if err := proof(t).Verify([]byte("other key"), token, now); !errors.Is(err, policy.ErrProofMismatch) {
+	if err := proof(t).Verify(policy.NewProofKey([]byte("other key")), token, now); !errors.Is(err, policy.ErrProofMismatch) {
 		t.Errorf("other key: %v", err)
 	}
 	for i := range token {
 		b := []byte(token)
 		b[i] ^= 1
-		if err := proof(t).Verify(key, string(b), now); err == nil {
+		if err := proof(t).Verify(proofKey, string(b), now); err == nil {
 			t.Errorf("a token with character %d changed was taken", i)
 		}
 	}
 	for _, bad := range []string{"", "x", token + "A", token[:len(token)-2], strings.Repeat("A", 1<<20)} {
-		if err := proof(t).Verify(key, bad, now); !errors.Is(err, policy.ErrProofMismatch) {
+		if err := proof(t).Verify(proofKey, bad, now); !errors.Is(err, policy.ErrProofMismatch) {
 			t.Errorf("token of %d bytes: %v", len(bad), err)
 		}
 	}

@@ -29,8 +29,12 @@ func period(s []rune) int {
 	if len(s) == 0 {
 		return 0
 	}
-	border := make([]int, len(s))
-	for i, k := 1, 0; i < len(s); i++ {
+	var room [64]int32 // spares all but the longest an allocation
+	border := room[:]
+	if len(s) > len(room) {
+		border = make([]int32, len(s))
+	}
+	for i, k := 1, int32(0); i < len(s); i++ {
 		for k > 0 && s[i] != s[k] {
 			k = border[k-1]
 		}
@@ -39,7 +43,26 @@ func period(s []rune) int {
 		}
 		border[i] = k
 	}
-	return len(s) - border[len(s)-1]
+	return len(s) - int(border[len(s)-1])
+}
+
+// maxDistinct is the greatest number of different characters that any rule asks
+// for.
+const maxDistinct = 32
+
+// distinct counts the different characters of s, as far as most, which is at
+// most maxDistinct.
+func distinct(s []rune, most int) int {
+	var seen [maxDistinct]rune
+	defer clear(seen[:])
+	n := 0
+	for i := 0; i < len(s) && n < most; i++ {
+		if !slices.Contains(seen[:n], s[i]) {
+			seen[n] = s[i]
+			n++
+		}
+	}
+	return n
 }
 
 // longestRun finds the first longest run of one character.

@@ -504,7 +504,7 @@ func (r *rules) settle() error {
 		if p.MaxRun != 0 {
 			check(within("repeat.max_run", p.MaxRun, 2, 64))
 		}
-		check(within("repeat.min_distinct", p.MinDistinct, 0, 32))
+		check(within("repeat.min_distinct", p.MinDistinct, 0, maxDistinct))
 		if !p.Whole && p.MaxRun == 0 && p.MinDistinct == 0 {
 			check(errorAt("rules.repeat", "limits nothing"))
 		}

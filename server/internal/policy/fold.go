@@ -22,19 +22,18 @@ type view struct {
 	length int // all code points
 	runes  []rune
 	folded []rune
-	origin []int // origin[i] is the index in runes that folded[i] came from
+	origin []int32 // origin[i] is the index in runes that folded[i] came from
 }
 
 func newView(b []byte) view {
 	v := view{bytes: len(b), length: utf8.RuneCount(b)}
 	n := min(v.length, maxAnalysed)
-	v.runes = make([]rune, 0, n)
-	v.folded = make([]rune, 0, n)
-	v.origin = make([]int, 0, n)
+	room := make([]int32, 3*n) // nearly all that is folded is as long as before
+	v.runes, v.folded, v.origin = room[:0:n], room[n:n:2*n], room[2*n:2*n]
 	for len(b) > 0 && len(v.runes) < n {
 		r, size := utf8.DecodeRune(b)
 		b = b[size:]
-		at := len(v.runes)
+		at := int32(len(v.runes))
 		v.runes = append(v.runes, r)
 		v.folded = foldRune(v.folded, r)
 		for len(v.origin) < len(v.folded) {
@@ -51,7 +50,7 @@ func (v view) segment(kind string, start, end int) Segment {
 	if start >= end {
 		return Segment{Kind: kind}
 	}
-	return Segment{Kind: kind, Start: v.origin[start], End: v.origin[end-1] + 1}
+	return Segment{Kind: kind, Start: int(v.origin[start]), End: int(v.origin[end-1]) + 1}
 }
 
 // foldRune appends the folded form of r, which is empty for a combining mark

@@ -202,7 +202,7 @@ func (j *judgement) whole(kind string) []Segment {
 // organisation. Both kinds of words may be mixed in one password; the
 // violation is the context's if any of its words is in it.
 func (j *judgement) derived() {
-	var known []matcher
+	known := make([]matcher, 0, 2)
 	if j.r.Context.on(j.use) {
 		known = append(known, j.context)
 	}
@@ -354,11 +354,7 @@ func (j *judgement) repeat() {
 		return
 	}
 	if r.MinDistinct > 0 {
-		distinct := slices.Clone(f)
-		slices.Sort(distinct)
-		n := len(slices.Compact(distinct))
-		clear(distinct)
-		if n < r.MinDistinct {
+		if n := distinct(f, r.MinDistinct); n < r.MinDistinct {
 			j.hit(&r.base, "repeat", Violation{Rule: Repeated, Params: params("kind", "distinct", "min", r.MinDistinct, "have", n)}, "NO_REPEATS")
 		}
 	}

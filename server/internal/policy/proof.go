@@ -9,6 +9,8 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
+	"hash"
+	"sync"
 	"time"
 
 	"github.com/watchword-project/watchword/server/internal/password"
@@ -45,6 +47,27 @@ type Proof struct {
 	Text    password.Text
 }
 
+// ProofKey is the secret under which proofs are signed. What a MAC makes of the
+// key before it sees a message is made once and kept.
+type ProofKey struct{ macs sync.Pool }
+
+// NewProofKey makes a ProofKey of a secret, 32 bytes in use.
+func NewProofKey(secret []byte) *ProofKey {
+	return &ProofKey{sync.Pool{New: func() any {
+		h := hmac.New(sha256.New, secret)
+		h.Reset() // from here on a Reset overwrites all of what was written
+		return h
+	}}}
+}
+
+// mac appends the MAC of m, and overwrites m.
+func (k *ProofKey) mac(to []byte, m message) []byte {
+	h := k.macs.Get().(hash.Hash)
+	defer k.macs.Put(h)
+	defer h.Reset()
+	return m.mac(to, h)
+}
+
 // A token is, in base64url without padding:
 //
 //	byte 0       1, the form of the token
@@ -60,18 +83,19 @@ const (
 )
 
 // Sign makes a token that is good until expires.
-func (p Proof) Sign(key []byte, expires time.Time) string {
+func (p Proof) Sign(key *ProofKey, expires time.Time) string {
 	b := make([]byte, 0, proofBytes)
 	b = append(b, proofForm)
 	b = binary.BigEndian.AppendUint64(b, uint64(expires.Unix()))
 	b = p.side(b, key)
-	return base64.RawURLEncoding.EncodeToString(p.whole(b, key, b))
+	var token [2 * proofBytes]byte
+	return string(base64.RawURLEncoding.AppendEncode(token[:0], p.whole(b, key, b)))
 }
 
 // Verify tells whether token was made by Sign for the same proof and is
 // still good at now: nil, ErrProofMismatch or ErrProofStale. That a token is
 // stale shows only to one who holds a genuine token.
-func (p Proof) Verify(key []byte, token string, now time.Time) error {
+func (p Proof) Verify(key *ProofKey, token string, now time.Time) error {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(token)
 	if err != nil || len(b) != proofBytes || b[0] != proofForm {
 		return ErrProofMismatch
@@ -88,13 +112,13 @@ func (p Proof) Verify(key []byte, token string, now time.Time) error {
 }
 
 // side appends the MAC of what the judging side contributed.
-func (p Proof) side(to, key []byte) []byte {
-	return messageOf("watchword/proof/side/1", p.Tenant, p.Policy, p.Version, p.State).mac(to, key)[:len(to)+16]
+func (p Proof) side(to []byte, key *ProofKey) []byte {
+	return key.mac(to, messageOf("watchword/proof/side/1", p.Tenant, p.Policy, p.Version, p.State))[:len(to)+16]
 }
 
 // whole appends the MAC over the head of the token and what the caller
 // contributed. The judging side enters through the head.
-func (p Proof) whole(to, key, head []byte) []byte {
+func (p Proof) whole(to []byte, key *ProofKey, head []byte) []byte {
 	const label = "watchword/proof/1"
 	lists := [...][]string{p.Context.Emails, p.Context.Names, p.Context.Phones, p.Context.Words}
 	plain := p.Text.Reveal()
@@ -121,7 +145,7 @@ func (p Proof) whole(to, key, head []byte) []byte {
 			m.text(s)
 		}
 	}
-	return m.mac(to, key)
+	return key.mac(to, m)
 }
 
 // message is what a MAC is over: fields, each with its length before it, so
@@ -146,10 +170,9 @@ func (m *message) length(n int)   { *m = binary.BigEndian.AppendUint64(*m, uint6
 func (m *message) text(s string)  { m.length(len(s)); *m = append(*m, s...) }
 func (m *message) bytes(b []byte) { m.length(len(b)); *m = append(*m, b...) }
 
-// mac appends the HMAC-SHA-256 of m, and overwrites m.
-func (m message) mac(to, key []byte) []byte {
+// mac appends the MAC of m by h, and overwrites m.
+func (m message) mac(to []byte, h hash.Hash) []byte {
 	defer clear(m)
-	h := hmac.New(sha256.New, key)
 	h.Write(m)
 	return h.Sum(to)
 }

@@ -178,10 +178,7 @@ func Observe(s Sample) Outcome {
 			o.Sequence = max(o.Sequence, capped(r.end-r.start, 9))
 		}
 	}
-	distinct := slices.Clone(v.folded)
-	slices.Sort(distinct)
-	o.Distinct = capped(len(slices.Compact(distinct)), 12)
-	clear(distinct)
+	o.Distinct = uint8(distinct(v.folded, 12))
 	if n := period(v.folded); 2*n <= len(v.folded) {
 		o.Piece = capped(n, 16)
 	}

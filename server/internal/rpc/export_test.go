@@ -13,6 +13,8 @@ import (
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
+
+	watchwordv1 "github.com/watchword-project/watchword/api/watchword/v1"
 )
 
 // Panicking gives the answers to a call and to a stream whose handlers panic
@@ -42,3 +44,10 @@ func DecodeLines(r io.Reader) runtime.Decoder {
 
 // IsMalformed tells whether a row was marked as one that could not be read.
 func IsMalformed(m proto.Message) bool { return isMalformed(m) }
+
+// Batch runs a stream of rows with another judge.
+func Batch(stream grpc.BidiStreamingServer[watchwordv1.BatchCheckPasswordsRequest, watchwordv1.BatchCheckPasswordsResponse],
+	judge func(*watchwordv1.BatchCheckPasswordsRequest) *watchwordv1.BatchCheckPasswordsResponse) error {
+	b := batch{stream: stream, judge: judge}
+	return b.run()
+}

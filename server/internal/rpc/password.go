@@ -7,8 +7,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"io"
-	"runtime"
 	"strconv"
 
 	"google.golang.org/grpc"
@@ -51,89 +49,42 @@ func readCandidate(ctx context.Context, m candidate) (verifier.CheckRequest, str
 	return q, r.locale(m.GetLocale()), r.err
 }
 
-func (s *passwordService) CheckPassword(ctx context.Context, m *watchwordv1.CheckPasswordRequest) (*watchwordv1.CheckPasswordResponse, error) {
+// judge judges a candidate, and gives the language of the answer.
+func (s *passwordService) judge(ctx context.Context, m candidate) (verifier.Judgement, string, error) {
 	q, locale, err := readCandidate(ctx, m)
 	if err != nil {
-		return nil, err
+		return verifier.Judgement{}, "", err
 	}
 	defer q.Password.Wipe()
 	j, err := s.v.Check(ctx, q)
+	return j, locale, err
+}
+
+func decisionOf(v policy.Verdict) watchwordv1.Decision {
+	if v.Accept {
+		return watchwordv1.Decision_DECISION_ACCEPT
+	}
+	return watchwordv1.Decision_DECISION_REJECT
+}
+
+func (s *passwordService) CheckPassword(ctx context.Context, m *watchwordv1.CheckPasswordRequest) (*watchwordv1.CheckPasswordResponse, error) {
+	j, locale, err := s.judge(ctx, m)
 	if err != nil {
 		return nil, err
 	}
-	out := &watchwordv1.CheckPasswordResponse{
-		Decision: watchwordv1.Decision_DECISION_REJECT, Violations: violationsOf(locale, j.Verdict.Violations),
+	return &watchwordv1.CheckPasswordResponse{
+		Decision: decisionOf(j.Verdict), Violations: violationsOf(locale, j.Verdict.Violations),
 		Advice: adviceOf(locale, j.Verdict.Advice), Strength: strengthOf(j.Estimate), Breach: breachOf(j.Breach),
 		Policy: j.Verdict.Policy, PolicyVersion: j.Verdict.Version, Proof: j.Proof,
-	}
-	if j.Verdict.Accept {
-		out.Decision = watchwordv1.Decision_DECISION_ACCEPT
-	}
-	return out, nil
+	}, nil
 }
 
 // BatchCheckPasswords judges several rows at a time and answers them in order.
-// Rows that were read and not answered yet are bounded, so a caller that stops
-// reading is not read from either. The goroutines that judge last as long as the
-// stream: a new one for each row would spend a tenth of its time growing its
-// stack.
 func (s *passwordService) BatchCheckPasswords(stream grpc.BidiStreamingServer[watchwordv1.BatchCheckPasswordsRequest, watchwordv1.BatchCheckPasswordsResponse]) error {
-	ctx, cancel := context.WithCancel(stream.Context())
-	defer cancel()
-	type judged struct {
-		row   *watchwordv1.BatchCheckPasswordsResponse
-		panic *carriedPanic
-	}
-	type job struct {
-		m      *watchwordv1.BatchCheckPasswordsRequest
-		answer chan<- judged // with room
-	}
-	width := runtime.GOMAXPROCS(0)
-	order, jobs := make(chan chan judged, 2*width), make(chan job, width)
-	for range width {
-		go func() {
-			for j := range jobs {
-				j.answer <- func() (out judged) {
-					defer func() { out.panic = carry(recover()) }()
-					return judged{row: s.row(ctx, j.m)}
-				}()
-			}
-		}()
-	}
-	var failed error // set before order is closed
-	go func() {
-		defer close(jobs)
-		defer close(order)
-		for {
-			m, err := stream.Recv()
-			if err != nil {
-				if !errors.Is(err, io.EOF) {
-					failed = err
-				}
-				return
-			}
-			answer := make(chan judged, 1)
-			select {
-			case order <- answer:
-			case <-ctx.Done():
-				return
-			}
-			jobs <- job{m, answer}
-		}
-	}()
-	for answer := range order {
-		j := <-answer
-		if j.panic != nil {
-			panic(j.panic)
-		}
-		if err := stream.Send(j.row); err != nil {
-			if ctx.Err() != nil || errors.Is(err, io.EOF) { // as the channel within the process says it
-				return context.Canceled
-			}
-			return err
-		}
-	}
-	return failed
+	b := batch{stream: stream, judge: func(m *watchwordv1.BatchCheckPasswordsRequest) *watchwordv1.BatchCheckPasswordsResponse {
+		return s.row(stream.Context(), m)
+	}}
+	return b.run()
 }
 
 // row judges one row of a batch; whatever is wrong with it is its own answer.
@@ -141,16 +92,14 @@ func (s *passwordService) row(ctx context.Context, m *watchwordv1.BatchCheckPass
 	if isMalformed(m) {
 		return &watchwordv1.BatchCheckPasswordsResponse{Error: rowError(ctx, errMalformed)}
 	}
-	one, err := s.CheckPassword(ctx, &watchwordv1.CheckPasswordRequest{
-		Password: m.GetPassword(), Policy: m.GetPolicy(), Context: m.GetContext(), PreviousPassword: m.GetPreviousPassword(),
-		Use: m.GetUse(), Purpose: m.GetPurpose(), Locale: m.GetLocale(),
-	})
+	j, locale, err := s.judge(ctx, m)
 	if err != nil {
 		return &watchwordv1.BatchCheckPasswordsResponse{Error: rowError(ctx, err)}
 	}
 	return &watchwordv1.BatchCheckPasswordsResponse{
-		Decision: one.Decision, Violations: one.Violations, Advice: one.Advice, Strength: one.Strength,
-		Breach: one.Breach, Policy: one.Policy, PolicyVersion: one.PolicyVersion, Proof: one.Proof,
+		Decision: decisionOf(j.Verdict), Violations: violationsOf(locale, j.Verdict.Violations),
+		Advice: adviceOf(locale, j.Verdict.Advice), Strength: strengthOf(j.Estimate), Breach: breachOf(j.Breach),
+		Policy: j.Verdict.Policy, PolicyVersion: j.Verdict.Version, Proof: j.Proof,
 	}
 }
 

@@ -30,7 +30,7 @@ const kindShort = KindUnspecified
 func (m *Model) cover(a *arena, h *Hints, spelt bool) {
 	n := a.n
 	a.scan()
-	a.again, a.since = [maxPeriod]uint16{}, [maxPeriod]uint16{}
+	a.again, a.since, a.reach = [maxPeriod]uint16{}, [maxPeriod]uint16{}, 0
 	a.plain.begin(n, spelt)
 	var x matches
 	if a.hinted = h != nil; a.hinted {
@@ -69,6 +69,9 @@ func (p *chain) begin(n int, mixed bool) {
 // code points to either side of i. Nearly all tokens that begin or end there
 // were tried one period before, and none makes a cheaper cover than the repeat.
 func (a *arena) inRepeat(i int) bool {
+	if a.reach < min(a.n, i+repeatReach) {
+		return false
+	}
 	for p := range a.again {
 		if int(a.again[p]) >= min(a.n, i+repeatReach) && i-int(a.since[p]) >= repeatReach {
 			return true
@@ -198,15 +201,44 @@ type walkState struct {
 // words tries the tokens that begin at i, reading l33t letters both ways as
 // the walk goes.
 func (m *Model) words(a *arena, i int) {
-	var states [2][maxStates]walkState
-	states[0][0] = walkState{h: hashSeed}
-	live, steps := 1, 0
 	limit := min(a.n, i+maxToken)
 	run := i // within a run of one letter, the repeat makes the tokens needless
 	for i > 0 && run < limit && a.low[run] == a.low[i-1] {
 		run++
 	}
-	for j := i; j < limit && live > 0; j++ {
+	// As far as nothing is read both ways there is one state, and no more to
+	// see to.
+	h, j := hashSeed, i
+	for ; j < limit && !a.mixed[j]; j++ {
+		r := a.low[j]
+		h = extend(h, r)
+		d := j + 1 - i
+		if d == 1 && r < 128 {
+			a.token(i, j, m.letters[r], 0)
+			continue
+		}
+		x := mix(h)
+		if prefixDepths>>d&1 != 0 && !m.hasPrefix(x) {
+			a.steps += d
+			return
+		}
+		if (d == 1 || j >= run) && m.mayBeToken(x) {
+			_, token := m.word(x)
+			a.token(i, j, token, 0)
+		}
+	}
+	a.steps += j - i
+	if j < limit {
+		m.leetWords(a, i, j, h, run)
+	}
+}
+
+// leetWords goes on with words from j, with the hash of what lies between.
+func (m *Model) leetWords(a *arena, i, j int, h uint64, run int) {
+	var states [2][maxStates]walkState
+	states[(j-i)&1][0] = walkState{h: h}
+	live, steps := 1, 0
+	for limit := min(a.n, i+maxToken); j < limit && live > 0; j++ {
 		front, next := &states[(j-i)&1], &states[(j-i+1)&1]
 		readings, count := a.readings(j)
 		d := j + 1 - i
@@ -243,25 +275,32 @@ func (m *Model) words(a *arena, i int) {
 					continue
 				}
 				_, token := m.word(x)
-				if token == 0 {
-					continue
-				}
-				c, kind := tokenCost(token)
-				if subs > 0 {
-					c += 300 + 150*mil(subs-1)
-					if d >= plainToken {
-						kind |= disguised
-					}
-				}
-				if up := int(a.upper[j+1] - a.upper[i]); up > 0 {
-					c += capitals(up, d)
-				}
-				a.relax(i, j+1, c, kind)
+				a.token(i, j, token, int(subs))
 			}
 		}
 		live = kept
 	}
 	a.steps += steps
+}
+
+// token offers the token from i up to and including j, if its code says that it
+// is one; subs of its letters are disguised.
+func (a *arena) token(i, j int, code byte, subs int) {
+	if code == 0 {
+		return
+	}
+	c, kind := tokenCost(code)
+	d := j + 1 - i
+	if subs > 0 {
+		c += 300 + 150*mil(subs-1)
+		if d >= plainToken {
+			kind |= disguised
+		}
+	}
+	if up := int(a.upper[j+1] - a.upper[i]); up > 0 {
+		c += capitals(up, d)
+	}
+	a.relax(i, j+1, c, kind)
 }
 
 // tokenCost reads a token code, which is not zero.

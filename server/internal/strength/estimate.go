@@ -30,6 +30,7 @@ type arena struct {
 	turns []uint16 // changes of direction in run
 
 	since, again [maxPeriod]uint16 // by period: where the last repeat begins and ends
+	reach        int               // the greatest of again
 
 	steps int // units of work, for the test that bounds them
 }

@@ -177,7 +177,7 @@ func (a *arena) patterns(m *Model, i int) {
 				j++
 			}
 			a.steps += j - i
-			a.since[p-1], a.again[p-1] = uint16(i), uint16(j)
+			a.since[p-1], a.again[p-1], a.reach = uint16(i), uint16(j), max(a.reach, j)
 		}
 		if l := j - i; l >= p && l >= 2 {
 			whole := i + l/p*p

@@ -73,6 +73,8 @@ type Model struct {
 	syllables []byte
 	area      []byte
 	logs      []byte
+
+	letters [128]byte // the token codes of single ASCII characters
 }
 
 // Parse reads the tables in b, which must not change afterwards. It checks the
@@ -111,6 +113,11 @@ func Parse(b []byte) (*Model, error) {
 		len(m.han)%5 != 0, len(m.syllables)%6 != 0, len(m.area)%3 != 0:
 		return nil, errTables
 	}
+	for r := range m.letters {
+		if x := mix(extend(hashSeed, rune(r))); m.mayBeToken(x) {
+			_, m.letters[r] = m.word(x)
+		}
+	}
 	return m, nil
 }
 
@@ -139,8 +146,8 @@ func (t csr) valid() bool {
 func (t *csr) bucket(x uint64) []byte {
 	n := uint64(len(t.dir)/4 - 1)
 	b := (x >> 32) * n >> 32 * 4
-	lo := binary.LittleEndian.Uint32(t.dir[b:])
-	hi := binary.LittleEndian.Uint32(t.dir[b+4:])
+	ends := t.dir[b : b+8]
+	lo, hi := binary.LittleEndian.Uint32(ends), binary.LittleEndian.Uint32(ends[4:])
 	return t.ent[int(lo)*t.size : int(hi)*t.size]
 }
 
@@ -165,14 +172,13 @@ func extend(h uint64, r rune) uint64 {
 func (m *Model) word(x uint64) (list, token byte) {
 	fp := uint32(x) & 0xffffff
 	b := m.lex.bucket(x)
-	for len(b) >= lexSize {
-		if v := binary.LittleEndian.Uint32(b) & 0xffffff; v >= fp {
+	for i := lexSize; i <= len(b); i += lexSize {
+		if v := binary.LittleEndian.Uint32(b[i-lexSize:]) & 0xffffff; v >= fp {
 			if v == fp {
-				return b[3], b[4]
+				return b[i-2], b[i-1]
 			}
 			break // they are in order
 		}
-		b = b[lexSize:]
 	}
 	return 0, 0
 }
@@ -195,11 +201,10 @@ func (m *Model) gramAt(key uint64) (byte, bool) {
 	x := mix(key * 0x9e3779b97f4a7c15)
 	fp := uint16(x)
 	b := m.gram.bucket(x)
-	for len(b) >= gramSize {
-		if v := binary.LittleEndian.Uint16(b); v >= fp {
-			return b[2], v == fp
+	for i := gramSize; i <= len(b); i += gramSize {
+		if v := binary.LittleEndian.Uint16(b[i-gramSize:]); v >= fp {
+			return b[i-1], v == fp
 		}
-		b = b[gramSize:]
 	}
 	return 0, false
 }

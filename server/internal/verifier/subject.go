@@ -14,6 +14,7 @@ import (
 	"golang.org/x/text/unicode/norm"
 
 	"github.com/watchword-project/watchword/server/internal/password"
+	"github.com/watchword-project/watchword/server/internal/policy"
 )
 
 // maxSubject is the longest account id, in bytes, before and after it is made
@@ -63,12 +64,12 @@ func simpleFold(r rune) rune {
 	return unicode.ToLower(least)
 }
 
-// Keys are the secrets from which names and guesses get their pseudonyms. Each
-// is 32 bytes.
+// Keys are the secrets from which names and guesses get their pseudonyms, and
+// under which proofs of checks are signed. Each is 32 bytes.
 type Keys struct {
 	Subject []byte // of account ids
 	Guess   []byte // of guesses, before the throttle cuts them to 16 bits
-	Proof   []byte // signs the proof of a check
+	Proof   *policy.ProofKey
 }
 
 // pseudonym is HMAC-SHA-256 of the tenant and the canonical subject, cut to
