@@ -48,7 +48,7 @@ func (v *Verifier) Get(ctx context.Context, tenant, subject string) (Credential,
 		return Credential{}, err
 	}
 	return Credential{
-		State: r.State, Scheme: string(info.Scheme), Cost: info.Cost(), Revision: r.Revision,
+		State: r.InForce(), Scheme: string(info.Scheme), Cost: info.Cost(), Revision: r.Revision,
 		Created: r.Created, Changed: r.Changed, LastLogin: r.LastLogin, Age: v.Now().Sub(r.Changed),
 		Stale: key != v.Pepper().Active() || v.Hasher.Stale(phc), Policy: r.Policy, PolicyVersion: r.PolicyVersion,
 		History: len(r.History), Norm: r.Norm,

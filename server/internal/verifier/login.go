@@ -131,7 +131,7 @@ func (v *Verifier) compare(ctx context.Context, tenant string, who Pseudonym, te
 	r, err = v.load(ctx, tenant, who)
 	unknown := errors.Is(err, ErrUnknownSubject)
 	switch {
-	case unknown && plantUnknownUnhashed, err == nil && r.State == StateDisabled && plantDisabledUnhashed:
+	case unknown && plantUnknownUnhashed, err == nil && r.InForce() == StateDisabled && plantDisabledUnhashed:
 		return r, false, 0, nil
 	case unknown:
 		r, err = v.decoy.record()
@@ -147,7 +147,7 @@ func (v *Verifier) compare(ctx context.Context, tenant string, who Pseudonym, te
 	if err != nil {
 		return Record{}, false, 0, err
 	}
-	return r, res.Match && r.State != StateDisabled && !unknown, res.Waited, nil
+	return r, res.Match && r.InForce() != StateDisabled && !unknown, res.Waited, nil
 }
 
 // decoy is the stored form of a credential that nobody has, at the live cost
@@ -188,10 +188,10 @@ func (d decoy) record() (Record, error) { return ParseRecord("", d.owner, d.byte
 func (v *Verifier) exhaust(ctx context.Context, tenant string, who Pseudonym) {
 	changed := false
 	_, err := v.update(context.WithoutCancel(ctx), tenant, who, func(r *Record) (bool, error) {
-		if changed = r.State != StateDisabled; !changed {
+		if changed = r.InForce() != StateDisabled; !changed {
 			return false, nil
 		}
-		r.State, r.Exhausted = StateDisabled, true
+		r.Exhausted = true
 		r.Revision++
 		return true, nil
 	})
