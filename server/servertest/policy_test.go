@@ -729,6 +729,9 @@ rules:
 	if r := set(watchwordv1.Purpose_PURPOSE_CHANGE, proof); r != "PROOF_STALE" {
 		t.Errorf("a change with a proof from a signup: %q", r)
 	}
+	if r := set(watchwordv1.Purpose_PURPOSE_LOGIN, ""); r != "MALFORMED_REQUEST" {
+		t.Errorf("a set that calls itself a login: %q", r)
+	}
 	if r := set(watchwordv1.Purpose_PURPOSE_RESET, proof); r != "" {
 		t.Errorf("a reset, which fails as a signup does, with its proof: %q", r)
 	}

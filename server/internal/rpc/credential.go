@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/watchword-project/watchword/server/internal/policy"
 	"github.com/watchword-project/watchword/server/internal/verifier"
 
 	watchwordv1 "github.com/watchword-project/watchword/api/watchword/v1"
@@ -34,6 +35,9 @@ func (s *credentialService) SetPassword(ctx context.Context, m *watchwordv1.SetP
 		},
 		Subject: r.subject(m.GetSubject()), Locale: r.locale(m.GetLocale()), Proof: r.text("proof", m.GetProof()),
 		MustChange: m.GetMustChange(), IfRevision: m.IfVersion,
+	}
+	if q.Purpose == policy.Login { // its rules are for a password that is in use already
+		r.fault("purpose", "a login sets no password")
 	}
 	if r.err != nil {
 		return nil, r.err

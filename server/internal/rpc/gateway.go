@@ -26,6 +26,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/watchword-project/watchword/api"
 	"github.com/watchword-project/watchword/server/internal/identity"
@@ -269,8 +270,12 @@ func (g *gateway) serveRoute(w http.ResponseWriter, r *http.Request, a *arrival)
 func (g *gateway) serveUnary(w http.ResponseWriter, r *http.Request, a *arrival, method string) {
 	ctx := withArrival(r.Context(), a)
 	answer, err := g.invoke(ctx, method, func(m any) error {
-		if err := g.json.NewDecoder(http.MaxBytesReader(w, r.Body, maxMessage)).Decode(m); err != nil {
+		err := g.json.NewDecoder(http.MaxBytesReader(w, r.Body, maxMessage)).Decode(m)
+		if err != nil && plantFaultsRepeat {
 			return status.Error(codes.InvalidArgument, err.Error())
+		}
+		if err != nil {
+			markMalformed(m.(proto.Message)) // as over gRPC: the gate counts it, and turns it away
 		}
 		return nil
 	})
@@ -417,13 +422,9 @@ func takesMedia(named []string, stream bool) bool {
 }
 
 func (g *gateway) identify(r *http.Request, a *arrival) error {
-	v := r.Header.Values("Authorization")
-	if len(v) > 1 {
-		return identity.ErrDenied
-	}
-	authorization := ""
-	if len(v) == 1 {
-		authorization = v[0]
+	authorization, err := oneAuthorization(r.Header.Values("Authorization"))
+	if err != nil {
+		return err
 	}
 	c, err := g.gate.access.authenticate(r.Context(), a.socket, authorization)
 	if err != nil && plantOpenRoutes {

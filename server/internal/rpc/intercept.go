@@ -16,6 +16,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
@@ -73,10 +74,12 @@ func newID() string {
 // admit identifies the caller, checks scope and quota, and gives the context
 // for the handler with the function that ends the stay.
 func (g *gate) admit(ctx context.Context, c *call) (context.Context, func(), error) {
+	var shown error
 	if a := arrivalOf(ctx); a != nil {
 		c.id, c.from, c.caller, c.authorization = a.id, a.socket, a.caller, a.authorization
 	} else {
-		c.id, c.from, c.authorization = newID(), socketOf(ctx), bearer(ctx)
+		c.id, c.from = newID(), socketOf(ctx)
+		c.authorization, shown = oneAuthorization(metadata.ValueFromIncomingContext(ctx, "authorization"))
 	}
 	if slices.Contains(open, c.method) {
 		return ctx, func() {}, nil
@@ -85,6 +88,9 @@ func (g *gate) admit(ctx context.Context, c *call) (context.Context, func(), err
 		c.caller = g.local
 	}
 	if c.caller == nil {
+		if shown != nil {
+			return nil, nil, shown
+		}
 		caller, err := g.access.authenticate(ctx, c.from, c.authorization)
 		if err != nil {
 			return nil, nil, err
@@ -273,7 +279,7 @@ func (g *gate) finish(ctx context.Context, c *call, resp any, err error) error {
 		caller = c.caller.ID
 	}
 	attrs := []slog.Attr{
-		slog.String("id", c.id), slog.String("method", c.method), slog.String("caller", caller),
+		slog.String("id", c.id), slog.String("method", g.known(c.method)), slog.String("caller", caller),
 		slog.String("peer", c.from.String()), slog.String("code", st.Code().String()),
 		took(time.Since(c.start)),
 	}
