@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"runtime"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -61,9 +62,13 @@ type call struct {
 	subject string // as the caller sent it
 	begun   bool   // the journal has it
 	rows    int    // answers of a stream
+	// fault is the first row's that failed by no fault of its own.
+	fault atomic.Pointer[error]
 	// named are facts that the request tells, see named.
 	named map[string]string
 }
+
+type callKey struct{}
 
 func newID() string {
 	var b [8]byte
@@ -154,7 +159,7 @@ func (g *gate) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo
 	if err := g.begin(inside, c, nil); err != nil {
 		return err
 	}
-	inside, dismiss := context.WithCancelCause(inside)
+	inside, dismiss := context.WithCancelCause(context.WithValue(inside, callKey{}, c))
 	defer dismiss(nil)
 	go g.attend(inside, c, dismiss)
 	err = next(srv, &admitted{ServerStream: ss, ctx: inside, call: c})
@@ -288,6 +293,9 @@ func (g *gate) finish(ctx context.Context, c *call, resp any, err error) error {
 		// The cause is ours and names no input: errors of the rooms below never do.
 		level = slog.LevelError
 		attrs = append(attrs, slog.String("error", err.Error()))
+	} else if row := c.fault.Load(); row != nil {
+		level = slog.LevelError
+		attrs = append(attrs, slog.String("error", "in a row: "+(*row).Error()))
 	}
 	if h := g.log.Handler(); !slices.Contains(open, c.method) && h.Enabled(ctx, level) {
 		// As LogAttrs, without a look at the stack for the place in the source,

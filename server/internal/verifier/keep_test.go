@@ -226,6 +226,29 @@ func TestMarksOutlastExhaustion(t *testing.T) {
 	}
 }
 
+// A panic behind a login, or in a row of an import, ends neither the server nor
+// what is beside it.
+func TestPanicsBehindALoginAreContained(t *testing.T) {
+	g := newGate(t)
+	v, closed := open(t, g, low)
+	set(t, v, oldPassword)
+	burst := func(verifier.Record) error { panic("canary-9Yq") }
+	g.before.Store(&burst)
+	if !matches(t, v, oldPassword) {
+		t.Error("no match")
+	}
+	closed() // waits for what is behind the login
+	g.before.Store(nil)
+
+	v, closed = open(t, g, low)
+	defer closed()
+	v.TenantOf = func(string) verifier.Tenant { panic("canary-9Yq") }
+	done := v.Import(t.Context(), "", []verifier.ImportRow{{Subject: "bob", Hash: "x"}})
+	if len(done) != 1 || done[0].Err == nil || strings.Contains(done[0].Err.Error(), "canary") {
+		t.Errorf("Import = %+v", done)
+	}
+}
+
 // A login whose re-hash cannot be written is a login, and the next one tries
 // again.
 func TestFailedRehashDoesNotFailTheLogin(t *testing.T) {
