@@ -276,12 +276,16 @@ func (s *credentialService) GetCredential(ctx context.Context, m *watchwordv1.Ge
 	if err != nil {
 		return nil, err
 	}
-	return &watchwordv1.GetCredentialResponse{
+	out := &watchwordv1.GetCredentialResponse{
 		State: stateOf(c.State), Scheme: c.Scheme, Cost: c.Cost, Version: c.Revision,
 		CreateTime: timeOf(c.Created), ChangeTime: timeOf(c.Changed), LastLoginTime: timeOf(c.LastLogin),
-		PasswordAge: durationpb.New(c.Age), NeedsRehash: c.Stale, Policy: c.Policy, PolicyVersion: c.PolicyVersion,
+		NeedsRehash: c.Stale, Policy: c.Policy, PolicyVersion: c.PolicyVersion,
 		History: int32(c.History), Normalisation: c.Norm,
-	}, nil
+	}
+	if !c.Changed.IsZero() { // else nobody said how old it is
+		out.PasswordAge = durationpb.New(c.Age)
+	}
+	return out, nil
 }
 
 func (s *credentialService) SetCredentialState(ctx context.Context, m *watchwordv1.SetCredentialStateRequest) (*watchwordv1.SetCredentialStateResponse, error) {

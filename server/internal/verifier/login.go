@@ -255,7 +255,11 @@ func (v *Verifier) judgeInUse(ctx context.Context, r Record, text password.Text)
 		return nil
 	}
 	q := CheckRequest{Tenant: r.Tenant, Password: text, Purpose: policy.Login, Use: r.Use}
-	return v.judge(p, q, past{Evidence: policy.Evidence{LastChanged: r.Changed}}).Verdict.Violations
+	changed := r.Changed
+	if changed.IsZero() { // imported without the time: no younger than that
+		changed = r.Created
+	}
+	return v.judge(p, q, past{Evidence: policy.Evidence{LastChanged: changed}}).Verdict.Violations
 }
 
 // mustChange tells whether a finding about a password in use is such that it
