@@ -268,7 +268,7 @@ func (g *gateway) serveRoute(w http.ResponseWriter, r *http.Request, a *arrival)
 // serveUnary answers a route whose request and answer are one object each.
 // Nothing but the body of the request gets as far as the method.
 func (g *gateway) serveUnary(w http.ResponseWriter, r *http.Request, a *arrival, method string) {
-	ctx := withArrival(r.Context(), a)
+	ctx, control := withArrival(r.Context(), a), http.NewResponseController(w)
 	answer, err := g.invoke(ctx, method, func(m any) error {
 		err := g.json.NewDecoder(http.MaxBytesReader(w, r.Body, maxMessage)).Decode(m)
 		if err != nil && plantFaultsRepeat {
@@ -277,8 +277,11 @@ func (g *gateway) serveUnary(w http.ResponseWriter, r *http.Request, a *arrival,
 		if err != nil {
 			markMalformed(m.(proto.Message)) // as over gRPC: the gate counts it, and turns it away
 		}
+		// To rotate a pepper takes as long as it takes; to read the answer does not.
+		_ = control.SetWriteDeadline(time.Time{})
 		return nil
 	})
+	_ = control.SetWriteDeadline(time.Now().Add(unaryTimeout))
 	if err != nil {
 		g.fail(ctx, nil, nil, w, r, err)
 		return
