@@ -37,6 +37,7 @@ import (
 // Time limits of the REST door. A stream may last; only its silences may not.
 const (
 	unaryTimeout  = 30 * time.Second
+	unaryAnswer   = time.Minute // to take one, however long the work for it was
 	streamSilence = 5 * time.Minute
 )
 
@@ -281,7 +282,7 @@ func (g *gateway) serveUnary(w http.ResponseWriter, r *http.Request, a *arrival,
 		_ = control.SetWriteDeadline(time.Time{})
 		return nil
 	})
-	_ = control.SetWriteDeadline(time.Now().Add(unaryTimeout))
+	_ = control.SetWriteDeadline(time.Now().Add(unaryAnswer))
 	if err != nil {
 		g.fail(ctx, nil, nil, w, r, err)
 		return
