@@ -137,7 +137,8 @@ type Credential struct {
 	Cost    string    `json:"cost"`
 	Version uint32    `json:"version"`
 	Created time.Time `json:"created"`
-	Changed time.Time `json:"changed"`
+	// Changed is zero where the hash was imported without the time.
+	Changed time.Time `json:"changed,omitzero"`
 	// LastLogin is the day of the last login, noted shortly after it; zero when
 	// there was none.
 	LastLogin time.Time `json:"lastLogin,omitzero"`
@@ -156,7 +157,10 @@ func (c *Client) Get(ctx context.Context, subject string) (Credential, error) {
 	}
 	out := Credential{State: strings.TrimPrefix(r.GetState().String(), "CREDENTIAL_STATE_"), Scheme: r.GetScheme(), Cost: r.GetCost(),
 		Version: r.GetVersion(), NeedsRehash: r.GetNeedsRehash(), Policy: r.GetPolicy(),
-		Created: r.GetCreateTime().AsTime(), Changed: r.GetChangeTime().AsTime()}
+		Created: r.GetCreateTime().AsTime()}
+	if r.GetChangeTime() != nil {
+		out.Changed = r.GetChangeTime().AsTime()
+	}
 	if r.GetLastLoginTime() != nil {
 		out.LastLogin = r.GetLastLoginTime().AsTime()
 	}

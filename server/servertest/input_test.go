@@ -324,6 +324,34 @@ func TestMalformedBodies(t *testing.T) {
 	}
 }
 
+// TestMalformedRequestsAreCalls: what cannot be read counts as a call of the
+// key that sent it, at both doors.
+func TestMalformedRequestsAreCalls(t *testing.T) {
+	for door, send := range map[string]func(t *testing.T, s *servertest.Server) codes.Code{
+		"gRPC": func(t *testing.T, s *servertest.Server) codes.Code {
+			ctx := metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+s.Key)
+			return status.Code(dial(t, s).Invoke(ctx, "/watchword.v1.PasswordService/CheckPassword", []byte("\xff"), new([]byte), rawCodec))
+		},
+		"REST": func(t *testing.T, s *servertest.Server) codes.Code {
+			var answer struct{ Code codes.Code }
+			if _, body := s.Post("/v1/passwords:check", "{"); json.Unmarshal([]byte(body), &answer) != nil {
+				t.Errorf("REST answers %s", body)
+			}
+			return answer.Code
+		},
+	} {
+		s := servertest.Start(t, servertest.Options{Config: "limits: {per_key_rps: 0.001}"})
+		for _, want := range []codes.Code{codes.InvalidArgument, codes.ResourceExhausted} {
+			if got := send(t, s); got != want {
+				t.Errorf("%s: %v, want %v", door, got, want)
+			}
+		}
+		if n := strings.Count(s.Log.String(), `"method":"/watchword.v1.PasswordService/CheckPassword"`); n != 2 {
+			t.Errorf("%s: %d lines in the log, want 2", door, n)
+		}
+	}
+}
+
 func TestWrongContentTypes(t *testing.T) {
 	s := servertest.New(t)
 	for _, c := range []struct {

@@ -122,6 +122,29 @@ func TestEverySchemeMovesIn(t *testing.T) {
 	}
 }
 
+// TestDrawnRoundsMoveIn imports hashes each of which has a number of rounds of its
+// own, as some libraries draw them: not each is measured.
+func TestDrawnRoundsMoveIn(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t, servertest.Options{Config: "hashing: {queue_wait: 1m}"})
+	const rows = 200
+	var body strings.Builder
+	for i := range rows {
+		line, _ := json.Marshal(map[string]string{"subject": fmt.Sprint("row-", i),
+			"phc": fmt.Sprintf("$6$rounds=%d$saltstring$%s", 1000+i%101, strings.Repeat(".", 86))})
+		body.Write(append(line, '\n'))
+	}
+	before := s.Hashes()
+	code, answer := s.Post("/v1/credentials:import", body.String())
+	if code != 200 || strings.Contains(answer, `"reason"`) || strings.Count(answer, "sha512-crypt") != rows {
+		t.Fatalf("import: %d %.300s", code, answer)
+	}
+	// A measurement is from 10 to 100 hashes; 101 numbers are within four steps.
+	if n := s.Hashes() - before; n < 10 || n > 4*100 {
+		t.Errorf("%d rows took %d hashes", rows, n)
+	}
+}
+
 // TestBcryptOver72Bytes logs in to a bcrypt row with a password of which bcrypt
 // would see the beginning only: that is no match, and nothing is re-hashed.
 func TestBcryptOver72Bytes(t *testing.T) {

@@ -448,6 +448,40 @@ func TestAgesAndSimilarity(t *testing.T) {
 	}
 }
 
+// TestAgeOfImportedPasswords: nobody knows how old a password is that came
+// without its time, and it expires as if it had been chosen on that day.
+func TestAgeOfImportedPasswords(t *testing.T) {
+	ctx := t.Context()
+	s, c := still(t, "policy: {default: cis}")
+	const one = "tangled7 lantern orbit"
+	phc, err := s.Client.Hash(ctx, one)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, err := range s.Client.Import(ctx, slices.Values([]client.ImportRow{{Subject: "u", PHC: phc}})) {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if code, body := s.Post("/v1/credentials:get", `{"subject":"u"}`); code != http.StatusOK || strings.Contains(body, "922337") {
+		t.Errorf("the credential: %d %s", code, body)
+	}
+	if got, err := s.Client.Get(ctx, "u"); err != nil || !got.Changed.IsZero() {
+		t.Errorf("the credential was changed at %v, %v", got.Changed, err)
+	}
+	c.advance(365 * 24 * time.Hour)
+	if l, err := s.Client.Verify(ctx, "u", one, client.Source{}); err != nil || !l.Match || l.MustChange {
+		t.Errorf("a login after 365 days: %+v, %v", l, err)
+	}
+	c.advance(time.Hour)
+	if l, err := s.Client.Verify(ctx, "u", one, client.Source{}); err != nil || !l.Match || !l.MustChange {
+		t.Errorf("a login after more: %+v, %v", l, err)
+	}
+	if _, err := s.Client.Change(ctx, "u", one, "9 walrus umbrella pine", client.Source{}, client.SetOptions{}); err != nil {
+		t.Errorf("changing it: %v", err)
+	}
+}
+
 func TestTenants(t *testing.T) {
 	ctx := t.Context()
 	dir := t.TempDir()
@@ -728,6 +762,9 @@ rules:
 	}
 	if r := set(watchwordv1.Purpose_PURPOSE_CHANGE, proof); r != "PROOF_STALE" {
 		t.Errorf("a change with a proof from a signup: %q", r)
+	}
+	if r := set(watchwordv1.Purpose_PURPOSE_LOGIN, ""); r != "MALFORMED_REQUEST" {
+		t.Errorf("a set that calls itself a login: %q", r)
 	}
 	if r := set(watchwordv1.Purpose_PURPOSE_RESET, proof); r != "" {
 		t.Errorf("a reset, which fails as a signup does, with its proof: %q", r)

@@ -727,6 +727,67 @@ func TestLastLaneDisablesTheCredential(t *testing.T) {
 	}
 }
 
+// TestOpenedLanesForgiveNothing: a password that had to go before the attempts
+// ran out has to go afterwards, and one that is set meanwhile is held to what was
+// said with it.
+func TestOpenedLanesForgiveNothing(t *testing.T) {
+	const other = "violet umbrella 9 harbour tax"
+	for name, c := range map[string]struct {
+		before, password string // that will match
+		meanwhile        func(t *testing.T, s *servertest.Server) error
+		want             string
+	}{
+		"active":      {before: "ACTIVE", password: goodPassword, want: "ACTIVE"},
+		"compromised": {before: "COMPROMISED", password: goodPassword, want: "COMPROMISED"},
+		"temporary":   {before: "MUST_CHANGE", password: goodPassword, want: "MUST_CHANGE"},
+		"a new password of a compromised one": {before: "COMPROMISED", password: other, want: "ACTIVE", meanwhile: func(t *testing.T, s *servertest.Server) error {
+			_, err := s.Client.Set(t.Context(), "alice", other, client.SetOptions{})
+			return err
+		}},
+		"a temporary one": {before: "ACTIVE", password: other, want: "MUST_CHANGE", meanwhile: func(t *testing.T, s *servertest.Server) error {
+			_, err := s.Client.Set(t.Context(), "alice", other, client.SetOptions{MustChange: true})
+			return err
+		}},
+		"disabled by somebody": {before: "ACTIVE", want: "DISABLED", meanwhile: func(t *testing.T, s *servertest.Server) error {
+			return s.Client.SetState(t.Context(), "alice", "DISABLED")
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := servertest.New(t)
+			state := func(want string) {
+				t.Helper()
+				if got, err := s.Client.Get(t.Context(), "alice"); err != nil || got.State != want {
+					t.Errorf("the credential is %s, %v, want %s", got.State, err, want)
+				}
+			}
+			set(t, s, "alice", goodPassword)
+			if err := s.Client.SetState(t.Context(), "alice", c.before); err != nil {
+				t.Fatal(err)
+			}
+			fail(t, s, "alice", client.Source{}, 100)
+			state("DISABLED")
+			if c.meanwhile != nil {
+				if err := c.meanwhile(t, s); err != nil {
+					t.Fatal(err)
+				}
+				state("DISABLED")
+			}
+			if err := s.Client.ResetThrottle(t.Context(), "alice"); err != nil {
+				t.Fatal(err)
+			}
+			state(c.want)
+			if c.password == "" {
+				return
+			}
+			login, err := s.Client.Verify(t.Context(), "alice", c.password, client.Source{})
+			if err != nil || !login.Match || login.MustChange != (c.want != "ACTIVE") {
+				t.Errorf("a login afterwards: %+v, %v", login, err)
+			}
+		})
+	}
+}
+
 // TestKnownDeviceKeepsTheCredentialOpen closes the lane of the strangers while
 // the owner has a device.
 func TestKnownDeviceKeepsTheCredentialOpen(t *testing.T) {

@@ -430,7 +430,7 @@ func (r *runner) review(ctx context.Context, id string) (Row, error) {
 	row.Hash, row.LastLogin, row.LastChanged = v.PHC, v.LastLogin, v.Changed
 	row.Context.Login = r.known[p]
 	switch {
-	case v.State == verifier.StateDisabled:
+	case v.InForce() == verifier.StateDisabled:
 		row.Flags |= FlagDisabled
 	case v.LastLogin.IsZero() && r.a.Created.Sub(v.Created) > r.a.Limits.DormantAfter:
 		row.Flags |= FlagNeverLoggedIn

@@ -27,6 +27,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/emptypb"
 
@@ -156,6 +157,60 @@ auth: {mtls: [{name: signup.internal, scopes: [password.check]}]}`, cert, key, c
 	defer careless.Close()
 	if resumed, err := resumes(t, l.Addr().String(), &tls.Config{RootCAs: one.pool, Certificates: []tls.Certificate{before}}, func() {}); !resumed || err != nil {
 		t.Errorf("the control: resumed %v, %v", resumed, err)
+	}
+}
+
+// TestTwoKeysLendNoCertificate: who shows more than one key over a connection
+// that has a certificate, as a proxy's does, is not taken for the proxy.
+func TestTwoKeysLendNoCertificate(t *testing.T) {
+	alone, _, _ := dataDirs(t)
+	ca := newAuthority(t)
+	cert, key := ca.issue(t, "localhost", net.IPv4(127, 0, 0, 1))
+	s, err := start(t, alone, cheap+fmt.Sprintf(`
+listen: {grpc: 127.0.0.1:0, http: 127.0.0.1:0, tls: {cert: %q, key: %q, client_ca: %q}}
+auth: {mtls: [{name: proxy.internal, scopes: [password.check]}]}`, cert, key, ca.file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := &tls.Config{RootCAs: ca.pool, Certificates: []tls.Certificate{ca.pair(t, "proxy.internal")}}
+	conn, err := grpc.NewClient("passthrough:///"+s.GRPCAddr().String(), grpc.WithTransportCredentials(credentials.NewTLS(config)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	web := &http.Client{Transport: &http.Transport{TLSClientConfig: config}, Timeout: 10 * time.Second}
+	defer web.CloseIdleConnections()
+	for _, c := range []struct {
+		shown []string
+		code  codes.Code
+		http  int
+	}{
+		{nil, codes.InvalidArgument, 400}, // the proxy itself, with an empty request
+		{[]string{"Bearer x"}, codes.Unauthenticated, 401},
+		{[]string{"Bearer x", "Bearer y"}, codes.Unauthenticated, 401},
+		{[]string{"", ""}, codes.Unauthenticated, 401},
+	} {
+		ctx := t.Context()
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://"+s.HTTPAddr().String()+"/v1/passwords:check", strings.NewReader("{}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/json")
+		for _, v := range c.shown {
+			ctx = metadata.AppendToOutgoingContext(ctx, "authorization", v)
+			req.Header.Add("Authorization", v)
+		}
+		if got := status.Code(conn.Invoke(ctx, checkMethod, &emptypb.Empty{}, &emptypb.Empty{})); got != c.code {
+			t.Errorf("gRPC with %q: %v, want %v", c.shown, got, c.code)
+		}
+		resp, err := web.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != c.http {
+			t.Errorf("REST with %q: %d, want %d", c.shown, resp.StatusCode, c.http)
+		}
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/watchword-project/watchword/server/internal/policy"
 	"github.com/watchword-project/watchword/server/internal/verifier"
 
 	watchwordv1 "github.com/watchword-project/watchword/api/watchword/v1"
@@ -34,6 +35,9 @@ func (s *credentialService) SetPassword(ctx context.Context, m *watchwordv1.SetP
 		},
 		Subject: r.subject(m.GetSubject()), Locale: r.locale(m.GetLocale()), Proof: r.text("proof", m.GetProof()),
 		MustChange: m.GetMustChange(), IfRevision: m.IfVersion,
+	}
+	if q.Purpose == policy.Login { // its rules are for a password that is in use already
+		r.fault("purpose", "a login sets no password")
 	}
 	if r.err != nil {
 		return nil, r.err
@@ -272,12 +276,16 @@ func (s *credentialService) GetCredential(ctx context.Context, m *watchwordv1.Ge
 	if err != nil {
 		return nil, err
 	}
-	return &watchwordv1.GetCredentialResponse{
+	out := &watchwordv1.GetCredentialResponse{
 		State: stateOf(c.State), Scheme: c.Scheme, Cost: c.Cost, Version: c.Revision,
 		CreateTime: timeOf(c.Created), ChangeTime: timeOf(c.Changed), LastLoginTime: timeOf(c.LastLogin),
-		PasswordAge: durationpb.New(c.Age), NeedsRehash: c.Stale, Policy: c.Policy, PolicyVersion: c.PolicyVersion,
+		NeedsRehash: c.Stale, Policy: c.Policy, PolicyVersion: c.PolicyVersion,
 		History: int32(c.History), Normalisation: c.Norm,
-	}, nil
+	}
+	if !c.Changed.IsZero() { // else nobody said how old it is
+		out.PasswordAge = durationpb.New(c.Age)
+	}
+	return out, nil
 }
 
 func (s *credentialService) SetCredentialState(ctx context.Context, m *watchwordv1.SetCredentialStateRequest) (*watchwordv1.SetCredentialStateResponse, error) {

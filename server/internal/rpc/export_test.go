@@ -5,6 +5,7 @@ package rpc
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -25,6 +26,19 @@ func Panicking(log *slog.Logger, value any) (unary, stream error) {
 	_, unary = g.unary(context.Background(), nil, &grpc.UnaryServerInfo{FullMethod: method}, func(context.Context, any) (any, error) { panic(value) })
 	stream = g.stream(nil, silent{}, &grpc.StreamServerInfo{FullMethod: method}, func(any, grpc.ServerStream) error { panic(value) })
 	return unary, stream
+}
+
+// FailingRow gives the answer to a row that fails by err, in a stream that goes
+// on behind the gate.
+func FailingRow(log *slog.Logger, err error) (row *watchwordv1.RowError) {
+	const method = "/watchword.v1.PasswordService/BatchCheckPasswords"
+	g := &gate{access: &Access{}, scopes: map[string]string{method: "password.check"}, log: log, local: localOperator}
+	_ = g.stream(nil, silent{}, &grpc.StreamServerInfo{FullMethod: method}, func(_ any, s grpc.ServerStream) error {
+		row = rowError(s.Context(), err)
+		_ = rowError(s.Context(), errors.New("another"))
+		return nil
+	})
+	return row
 }
 
 type silent struct{ grpc.ServerStream }

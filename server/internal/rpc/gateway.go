@@ -26,6 +26,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/watchword-project/watchword/api"
 	"github.com/watchword-project/watchword/server/internal/identity"
@@ -36,6 +37,7 @@ import (
 // Time limits of the REST door. A stream may last; only its silences may not.
 const (
 	unaryTimeout  = 30 * time.Second
+	unaryAnswer   = time.Minute // to take one, however long the work for it was
 	streamSilence = 5 * time.Minute
 )
 
@@ -271,18 +273,21 @@ func (g *gateway) serveRoute(w http.ResponseWriter, r *http.Request, a *arrival)
 // serveUnary answers a route whose request and answer are one object each.
 // Nothing but the body of the request gets as far as the method.
 func (g *gateway) serveUnary(w http.ResponseWriter, r *http.Request, a *arrival, method string) {
-	ctx := withArrival(r.Context(), a)
+	ctx, control := withArrival(r.Context(), a), http.NewResponseController(w)
 	answer, err := g.invoke(ctx, method, func(m any) error {
 		err := g.json.NewDecoder(http.MaxBytesReader(w, r.Body, maxMessage)).Decode(m)
 		if err != nil && plantFaultsRepeat {
 			return status.Error(codes.InvalidArgument, err.Error())
 		}
-		return err
+		if err != nil {
+			errors.As(err, &a.fault)
+			markMalformed(m.(proto.Message)) // as over gRPC: the gate counts it, and turns it away
+		}
+		// To rotate a pepper takes as long as it takes; to read the answer does not.
+		_ = control.SetWriteDeadline(time.Time{})
+		return nil
 	})
-	if fault := (*fieldError)(nil); errors.As(err, &fault) { // of the body; others are statuses by now
-		g.refuse(w, r, a, fault)
-		return
-	}
+	_ = control.SetWriteDeadline(time.Now().Add(unaryAnswer))
 	if err != nil {
 		g.fail(ctx, nil, nil, w, r, err)
 		return
@@ -426,13 +431,9 @@ func takesMedia(named []string, stream bool) bool {
 }
 
 func (g *gateway) identify(r *http.Request, a *arrival) error {
-	v := r.Header.Values("Authorization")
-	if len(v) > 1 {
-		return identity.ErrDenied
-	}
-	authorization := ""
-	if len(v) == 1 {
-		authorization = v[0]
+	authorization, err := oneAuthorization(r.Header.Values("Authorization"))
+	if err != nil {
+		return err
 	}
 	c, err := g.gate.access.authenticate(r.Context(), a.socket, authorization)
 	if err != nil && plantOpenRoutes {

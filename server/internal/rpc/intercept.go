@@ -12,10 +12,12 @@ import (
 	"log/slog"
 	"runtime"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
@@ -60,9 +62,13 @@ type call struct {
 	subject string // as the caller sent it
 	begun   bool   // the journal has it
 	rows    int    // answers of a stream
+	// fault is the first row's that failed by no fault of its own.
+	fault atomic.Pointer[error]
 	// named are facts that the request tells, see named.
 	named map[string]string
 }
+
+type callKey struct{}
 
 func newID() string {
 	var b [8]byte
@@ -73,10 +79,12 @@ func newID() string {
 // admit identifies the caller, checks scope and quota, and gives the context
 // for the handler with the function that ends the stay.
 func (g *gate) admit(ctx context.Context, c *call) (context.Context, func(), error) {
+	var shown error
 	if a := arrivalOf(ctx); a != nil {
 		c.id, c.from, c.caller, c.authorization = a.id, a.socket, a.caller, a.authorization
 	} else {
-		c.id, c.from, c.authorization = newID(), socketOf(ctx), bearer(ctx)
+		c.id, c.from = newID(), socketOf(ctx)
+		c.authorization, shown = oneAuthorization(metadata.ValueFromIncomingContext(ctx, "authorization"))
 	}
 	if slices.Contains(open, c.method) {
 		return ctx, func() {}, nil
@@ -85,6 +93,9 @@ func (g *gate) admit(ctx context.Context, c *call) (context.Context, func(), err
 		c.caller = g.local
 	}
 	if c.caller == nil {
+		if shown != nil {
+			return nil, nil, shown
+		}
 		caller, err := g.access.authenticate(ctx, c.from, c.authorization)
 		if err != nil {
 			return nil, nil, err
@@ -121,6 +132,9 @@ func (g *gate) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, n
 	inside = g.observe(inside, c)
 	ctx = inside
 	if m, ok := req.(proto.Message); ok && isMalformed(m) {
+		if a := arrivalOf(ctx); a != nil && a.fault != nil {
+			return nil, a.fault
+		}
 		return nil, errMalformed
 	}
 	if err := g.begin(inside, c, req); err != nil {
@@ -148,7 +162,7 @@ func (g *gate) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo
 	if err := g.begin(inside, c, nil); err != nil {
 		return err
 	}
-	inside, dismiss := context.WithCancelCause(inside)
+	inside, dismiss := context.WithCancelCause(context.WithValue(inside, callKey{}, c))
 	defer dismiss(nil)
 	go g.attend(inside, c, dismiss)
 	err = next(srv, &admitted{ServerStream: ss, ctx: inside, call: c})
@@ -273,7 +287,7 @@ func (g *gate) finish(ctx context.Context, c *call, resp any, err error) error {
 		caller = c.caller.ID
 	}
 	attrs := []slog.Attr{
-		slog.String("id", c.id), slog.String("method", c.method), slog.String("caller", caller),
+		slog.String("id", c.id), slog.String("method", g.known(c.method)), slog.String("caller", caller),
 		slog.String("peer", c.from.String()), slog.String("code", st.Code().String()),
 		took(time.Since(c.start)),
 	}
@@ -282,6 +296,9 @@ func (g *gate) finish(ctx context.Context, c *call, resp any, err error) error {
 		// The cause is ours and names no input: errors of the rooms below never do.
 		level = slog.LevelError
 		attrs = append(attrs, slog.String("error", err.Error()))
+	} else if row := c.fault.Load(); row != nil {
+		level = slog.LevelError
+		attrs = append(attrs, slog.String("error", "in a row: "+(*row).Error()))
 	}
 	if errors.Is(err, identity.ErrRefused) {
 		attrs = append(attrs, slog.String("error", err.Error()))

@@ -5,6 +5,7 @@ package rpc_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -31,5 +32,20 @@ func TestPanicsAreSilent(t *testing.T) {
 		if text := log.String(); strings.Contains(text, "canary") || strings.Count(text, `"msg":"panic in a handler"`) != 2 || !strings.Contains(text, "rpc.Panicking.func2") {
 			t.Errorf("%T: the log says %s", value, text)
 		}
+	}
+}
+
+// TestFailedRowsAreInTheLog: a row that fails by a fault of ours has the id under
+// which the log tells the cause, once for the stream.
+func TestFailedRowsAreInTheLog(t *testing.T) {
+	var log bytes.Buffer
+	row := rpc.FailingRow(slog.New(slog.NewJSONHandler(&log, nil)), errors.New("the pepper is lost"))
+	_, id, _ := strings.Cut(row.GetMessage(), "internal error, request ")
+	text := log.String()
+	if row.GetCode() != int32(codes.Internal) || id == "" || strings.Contains(row.GetMessage(), "pepper") {
+		t.Errorf("the row: %v", row)
+	}
+	if strings.Count(text, "\n") != 1 || !strings.Contains(text, `"id":"`+id+`"`) || !strings.Contains(text, "the pepper is lost") || !strings.Contains(text, `"level":"ERROR"`) {
+		t.Errorf("the log: %s", text)
 	}
 }

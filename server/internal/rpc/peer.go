@@ -12,7 +12,6 @@ import (
 
 	"github.com/fullstorydev/grpchan/inprocgrpc"
 	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 
 	"github.com/watchword-project/watchword/server/internal/identity"
@@ -34,6 +33,7 @@ type arrival struct {
 	authorization string
 	id            string
 	header        http.Header // those that carry a trace on
+	fault         *fieldError // of the body, where it is known
 }
 
 type arrivalKey struct{}
@@ -78,13 +78,17 @@ func addrOf(a net.Addr) netip.Addr {
 	return netip.Addr{}
 }
 
-// bearer gives the authorization header of a gRPC call. Two of them are none:
-// a proxy and the server could each believe another one.
-func bearer(ctx context.Context) string {
-	if v := metadata.ValueFromIncomingContext(ctx, "authorization"); len(v) == 1 {
-		return v[0]
+// oneAuthorization gives the authorization header of a call, "" where there is
+// none. With two of them nobody is identified, be it by a certificate: a proxy
+// and the server could each believe another one.
+func oneAuthorization(values []string) (string, error) {
+	switch len(values) {
+	case 0:
+		return "", nil
+	case 1:
+		return values[0], nil
 	}
-	return ""
+	return "", identity.ErrDenied
 }
 
 // String names the peer in logs.

@@ -177,9 +177,17 @@ func deniedDetail(e *verifier.DeniedError) *watchwordv1.Denial {
 	return &watchwordv1.Denial{Verdict: verdicts[e.Verdict], RetryAfter: durationpb.New(e.RetryAfter), Reasons: e.Reasons}
 }
 
-// rowError is the status of one row of a stream.
+// rowError is the status of one row of a stream. The line that the log has for
+// the stream tells of the first for which the row cannot help.
 func rowError(ctx context.Context, err error) *watchwordv1.RowError {
-	st := statusOf(ctx, err, "")
+	c, _ := ctx.Value(callKey{}).(*call)
+	if c == nil {
+		c = &call{}
+	}
+	st := statusOf(ctx, err, c.id)
+	if st.Code() == codes.Internal || st.Code() == codes.Unavailable {
+		c.fault.CompareAndSwap(nil, &err)
+	}
 	row := &watchwordv1.RowError{Code: int32(st.Code()), Message: st.Message()}
 	for _, d := range st.Details() {
 		if i, ok := d.(*errdetails.ErrorInfo); ok {

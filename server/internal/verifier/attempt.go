@@ -82,7 +82,7 @@ func (v *Verifier) Spelling(tenant, subject string) (string, error) {
 }
 
 // ResetLanes opens the lanes of a subject, or of an address. A credential that
-// was disabled because they ran out is active again.
+// was disabled because they ran out has the state again that it had before.
 func (v *Verifier) ResetLanes(ctx context.Context, tenant, subject string, ip netip.Addr) error {
 	q, err := v.query(tenant, subject, ip)
 	if err != nil {
@@ -93,7 +93,7 @@ func (v *Verifier) ResetLanes(ctx context.Context, tenant, subject string, ip ne
 			if !r.Exhausted {
 				return false, nil
 			}
-			r.State, r.Exhausted = StateActive, false
+			r.Exhausted = false
 			r.Revision++
 			return true, nil
 		})

@@ -21,7 +21,7 @@ type Credential struct {
 	Created       time.Time
 	Changed       time.Time
 	LastLogin     time.Time
-	Age           time.Duration
+	Age           time.Duration // 0 where Changed is unknown
 	Stale         bool
 	Policy        string
 	PolicyVersion string
@@ -47,9 +47,13 @@ func (v *Verifier) Get(ctx context.Context, tenant, subject string) (Credential,
 	if err != nil {
 		return Credential{}, err
 	}
+	age := time.Duration(0)
+	if !r.Changed.IsZero() {
+		age = v.Now().Sub(r.Changed)
+	}
 	return Credential{
-		State: r.State, Scheme: string(info.Scheme), Cost: info.Cost(), Revision: r.Revision,
-		Created: r.Created, Changed: r.Changed, LastLogin: r.LastLogin, Age: v.Now().Sub(r.Changed),
+		State: r.InForce(), Scheme: string(info.Scheme), Cost: info.Cost(), Revision: r.Revision,
+		Created: r.Created, Changed: r.Changed, LastLogin: r.LastLogin, Age: age,
 		Stale: key != v.Pepper().Active() || v.Hasher.Stale(phc), Policy: r.Policy, PolicyVersion: r.PolicyVersion,
 		History: len(r.History), Norm: r.Norm,
 	}, nil

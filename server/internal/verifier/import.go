@@ -44,8 +44,11 @@ func (v *Verifier) Import(ctx context.Context, tenant string, rows []ImportRow) 
 		turns <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-turns }()
-			var err error
-			if made[i], err = v.imported(ctx, tenant, row, &out[i]); err != nil {
+			err := contain(func() (err error) {
+				made[i], err = v.imported(ctx, tenant, row, &out[i])
+				return err
+			})
+			if err != nil {
 				out[i] = Imported{Err: err}
 			}
 		})

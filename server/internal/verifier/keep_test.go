@@ -179,6 +179,77 @@ func TestRehashDoesNotOverwriteANewerPassword(t *testing.T) {
 	}
 }
 
+// What an audit makes of a credential whose attempts ran out holds when its
+// lanes are opened again.
+func TestMarksOutlastExhaustion(t *testing.T) {
+	for _, c := range []struct {
+		name                string
+		before, mark, after verifier.State
+		changed             bool
+	}{
+		{"disable", verifier.StateActive, verifier.StateDisabled, verifier.StateDisabled, true},
+		{"must change", verifier.StateActive, verifier.StateMustChange, verifier.StateMustChange, true},
+		{"compromised already", verifier.StateCompromised, verifier.StateMustChange, verifier.StateCompromised, false},
+		{"an older record", verifier.StateDisabled, verifier.StateMustChange, verifier.StateMustChange, true},
+		{"an older record, untouched", verifier.StateDisabled, verifier.StateActive, verifier.StateActive, false},
+	} {
+		g := newGate(t)
+		v, closed := open(t, g, low)
+		set(t, v, oldPassword)
+		who, err := v.Pseudonym("", "alice")
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := g.Get(t.Context(), "", who)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Version, r.State, r.Exhausted = r.Version+1, c.before, true
+		if err := g.Put(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+		state := func(want verifier.State) {
+			t.Helper()
+			if got, err := v.Get(t.Context(), "", "alice"); err != nil || got.State != want {
+				t.Errorf("%s: state %v, %v, want %v", c.name, got.State, err, want)
+			}
+		}
+		state(verifier.StateDisabled)
+		if changed, err := v.Mark(t.Context(), "", who, c.mark); changed != c.changed || err != nil {
+			t.Errorf("%s: Mark = %v, %v, want %v", c.name, changed, err, c.changed)
+		}
+		state(verifier.StateDisabled)
+		if err := v.ResetLanes(t.Context(), "", "alice", netip.Addr{}); err != nil {
+			t.Fatal(err)
+		}
+		state(c.after)
+		closed()
+	}
+}
+
+// A panic behind a login, or in a row of an import, ends neither the server nor
+// what is beside it.
+func TestPanicsBehindALoginAreContained(t *testing.T) {
+	g := newGate(t)
+	v, closed := open(t, g, low)
+	set(t, v, oldPassword)
+	burst := func(verifier.Record) error { panic("canary-9Yq") }
+	g.before.Store(&burst)
+	if !matches(t, v, oldPassword) {
+		t.Error("no match")
+	}
+	closed() // waits for what is behind the login
+	g.before.Store(nil)
+
+	v, closed = open(t, g, low)
+	defer closed()
+	v.TenantOf = func(string) verifier.Tenant { panic("canary-9Yq") }
+	done := v.Import(t.Context(), "", []verifier.ImportRow{{Subject: "bob", Hash: "x"}})
+	if len(done) != 1 || done[0].Err == nil || strings.Contains(done[0].Err.Error(), "canary") {
+		t.Errorf("Import = %+v", done)
+	}
+}
+
 // A login whose re-hash cannot be written is a login, and the next one tries
 // again.
 func TestFailedRehashDoesNotFailTheLogin(t *testing.T) {

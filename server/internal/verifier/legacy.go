@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/bits"
 	"sync"
 	"time"
 
@@ -216,7 +217,20 @@ func (v *Verifier) measure(ctx context.Context, tenant, hash string, info passwo
 	if info.Scheme == password.Argon2id && !v.Hasher.Stale(hash) {
 		return nil
 	}
-	return v.learn(ctx, tenant, legacyName, hash, info)
+	coarse, above := coarsely(info)
+	return v.learn(ctx, tenant, legacyName, hash, coarse, above)
+}
+
+// coarsely rounds a number of rounds up, by a sixteenth at most, and tells by
+// what factor: where each hash was made with a number drawn for it, as some
+// libraries do, a few measurements stand for all.
+func coarsely(info password.Info) (password.Info, float64) {
+	if info.Rounds == 0 {
+		return info, 1
+	}
+	exact, step := info.Rounds, uint64(1)<<max(bits.Len64(info.Rounds)-5, 0)
+	info.Rounds = (exact + step - 1) / step * step
+	return info, float64(info.Rounds) / float64(exact)
 }
 
 // measureOwn makes sure that the time of the hashes that are made here from now
@@ -244,12 +258,13 @@ func (v *Verifier) measureOwn(ctx context.Context, hash string) error {
 			return stored(err)
 		}
 	}
-	return v.learn(ctx, "", ownTimes, hash, info)
+	return v.learn(ctx, "", ownTimes, hash, info, 1)
 }
 
-// learn measures and stores how long a hash takes, unless that is known. The
-// hash is tried with a password that it is not of.
-func (v *Verifier) learn(ctx context.Context, tenant, name, hash string, info password.Info) error {
+// learn measures and stores how long a hash takes, unless that is known for
+// what info says; above is how much more that is than the hash. The hash is
+// tried with a password that it is not of.
+func (v *Verifier) learn(ctx context.Context, tenant, name, hash string, info password.Info, above float64) error {
 	scheme := schemeAndCost(info)
 	if v.legacy.has(tenant, name, scheme) {
 		return nil
@@ -277,7 +292,7 @@ func (v *Verifier) learn(ctx context.Context, tenant, name, hash string, info pa
 			return err
 		}
 	}
-	m.Took = time.Duration(spread * float64(m.Took))
+	m.Took = time.Duration(spread * above * float64(m.Took))
 	m.By, m.Pace = v.Hasher.Pace()
 	return v.legacy.learn(ctx, tenant, name, scheme, m)
 }

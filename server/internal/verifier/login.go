@@ -131,7 +131,7 @@ func (v *Verifier) compare(ctx context.Context, tenant string, who Pseudonym, te
 	r, err = v.load(ctx, tenant, who)
 	unknown := errors.Is(err, ErrUnknownSubject)
 	switch {
-	case unknown && plantUnknownUnhashed, err == nil && r.State == StateDisabled && plantDisabledUnhashed:
+	case unknown && plantUnknownUnhashed, err == nil && r.InForce() == StateDisabled && plantDisabledUnhashed:
 		return r, false, 0, nil
 	case unknown:
 		r, err = v.decoy.record()
@@ -147,7 +147,7 @@ func (v *Verifier) compare(ctx context.Context, tenant string, who Pseudonym, te
 	if err != nil {
 		return Record{}, false, 0, err
 	}
-	return r, res.Match && r.State != StateDisabled && !unknown, res.Waited, nil
+	return r, res.Match && r.InForce() != StateDisabled && !unknown, res.Waited, nil
 }
 
 // decoy is the stored form of a credential that nobody has, at the live cost
@@ -188,10 +188,10 @@ func (d decoy) record() (Record, error) { return ParseRecord("", d.owner, d.byte
 func (v *Verifier) exhaust(ctx context.Context, tenant string, who Pseudonym) {
 	changed := false
 	_, err := v.update(context.WithoutCancel(ctx), tenant, who, func(r *Record) (bool, error) {
-		if changed = r.State != StateDisabled; !changed {
+		if changed = r.InForce() != StateDisabled; !changed {
 			return false, nil
 		}
-		r.State, r.Exhausted = StateDisabled, true
+		r.Exhausted = true
 		r.Revision++
 		return true, nil
 	})
@@ -255,7 +255,11 @@ func (v *Verifier) judgeInUse(ctx context.Context, r Record, text password.Text)
 		return nil
 	}
 	q := CheckRequest{Tenant: r.Tenant, Password: text, Purpose: policy.Login, Use: r.Use}
-	return v.judge(p, q, past{Evidence: policy.Evidence{LastChanged: r.Changed}}).Verdict.Violations
+	changed := r.Changed
+	if changed.IsZero() { // imported without the time: no younger than that
+		changed = r.Created
+	}
+	return v.judge(p, q, past{Evidence: policy.Evidence{LastChanged: changed}}).Verdict.Violations
 }
 
 // mustChange tells whether a finding about a password in use is such that it
@@ -281,10 +285,23 @@ func (v *Verifier) touch(r Record, text password.Text) {
 	v.background.Add(1)
 	go func() {
 		defer func() { <-v.slots; v.background.Done() }()
-		if err := v.upgrade(v.stop, r, text); err != nil && !errors.Is(err, ErrConflict) && v.stop.Err() == nil {
+		err := contain(func() error { return v.upgrade(v.stop, r, text) })
+		if err != nil && !errors.Is(err, ErrConflict) && v.stop.Err() == nil {
 			v.Log.Warn("a credential could not be upgraded; its next login tries again", "error", err)
 		}
 	}()
+}
+
+// contain makes an error of a panic, for work on a goroutine of its own: there
+// nobody above could keep the process alive, and what a panic says may hold a
+// password.
+func contain(f func() error) (err error) {
+	defer func() {
+		if recover() != nil {
+			err = errPanic
+		}
+	}()
+	return f()
 }
 
 func (v *Verifier) upgrade(ctx context.Context, r Record, text password.Text) error {

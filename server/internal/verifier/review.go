@@ -80,7 +80,8 @@ func (v *Verifier) Mark(ctx context.Context, tenant string, who Pseudonym, s Sta
 		if !changed {
 			return false, nil
 		}
-		r.State, r.Exhausted = s, false
+		r.State = s
+		r.Exhausted = r.Exhausted && s != StateDisabled // opening its lanes does not undo it then
 		r.Revision++
 		return true, nil
 	})

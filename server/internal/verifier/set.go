@@ -161,10 +161,11 @@ func next(q SetRequest, p Chosen, who Pseudonym, before Record, sealed string) R
 	case before.State == StateDisabled && q.Purpose != policy.Reset:
 		// A new password does not re-open what was disabled; a reset does, since
 		// it binds the authenticator anew (SP 800-63B-4 §3.2.2).
-		r.State, r.Exhausted = StateDisabled, before.Exhausted
+		r.State = StateDisabled
 	case q.MustChange:
 		r.State = StateMustChange
 	}
+	r.Exhausted = before.Exhausted && q.Purpose != policy.Reset
 	if depth := p.needs().History; depth > 0 && before.Hash != "" {
 		r.History = append([]string{before.Hash}, before.History...)
 		r.History = r.History[:min(len(r.History), depth, maxKept)]

@@ -17,6 +17,14 @@ import (
 // subject. No store ever sees the name behind it.
 type Pseudonym [16]byte
 
+// InForce is the state that holds: disabled while the attempts have run out.
+func (r Record) InForce() State {
+	if r.Exhausted {
+		return StateDisabled
+	}
+	return r.State
+}
+
 // live is the revision of an existing credential, and 0 for a tombstone or no
 // record.
 func (r Record) live() uint32 {
@@ -49,9 +57,11 @@ type Record struct {
 	// Revision counts the changes that a caller sees, of password or state, and
 	// not those behind a login. It is what the contract calls version.
 	Revision uint32
-	State    State
+	// State is what an administrator, an audit or a change of password has made
+	// of it. InForce tells what holds.
+	State State
 	// Exhausted marks a credential that is disabled because its last lane ran
-	// out of attempts, and not by an administrator.
+	// out of attempts. State is kept for when the lane is opened again.
 	Exhausted bool
 	// Use is the use that the password was accepted for.
 	Use policy.Use

@@ -179,6 +179,9 @@ func (v *Verifier) load(ctx context.Context, tenant string, p Pseudonym) (Record
 	if r.Tombstone {
 		return Record{Version: r.Version, Revision: r.Revision}, ErrUnknownSubject
 	}
+	if r.Exhausted && r.State == StateDisabled {
+		r.State = StateActive // written when the state before was not kept
+	}
 	return r, nil
 }
 
