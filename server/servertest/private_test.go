@@ -161,7 +161,7 @@ func TestBadPrivateRequests(t *testing.T) {
 		"the header":              {"privateList", body{"version": v}, 200, `"header"`},
 		"the header of no list":   {"privateList", body{}, 400, "version: not 64 hexadecimal digits"},
 		"not a version":           {"privateList", body{"version": strings.Repeat("zz", 32)}, 400, "version: not 64 hexadecimal digits"},
-		"elements that are texts": {"privateCheck", `{"version": "` + v + `", "elements": "secret"}`, 400, "malformed"},
+		"elements that are texts": {"privateCheck", `{"version": "` + v + `", "elements": "secret"}`, 400, "column 93 of the body: not what belongs there"},
 	} {
 		text, ok := c.body.(string)
 		if !ok {

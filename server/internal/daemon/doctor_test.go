@@ -113,6 +113,7 @@ func pair(from, to time.Duration, bits int) func(*testing.T, string, string) {
 const (
 	day     = 24 * time.Hour
 	withTLS = "tls: {cert: {dir}/cert.pem, key: {dir}/cert.key}"
+	asking  = "listen: {tls: {cert: {dir}/cert.pem, key: {dir}/cert.key, client_ca: {dir}/cert.pem}}\n"
 )
 
 // seeds are the misconfigurations that doctor is known to find.
@@ -154,8 +155,8 @@ var seeds = []seed{
 	{"throttle.loose", "throttle: {subject_free: 50}", nil},
 	{"retention.short", "retention: {events: 30d}", nil},
 	{"corpus.unusable", "corpora: [{name: c, path: {dir}/none.wwix}]", nil},
-	{"key.wide", "auth: {mtls: [{name: app, scopes: [password.check, password.hash, credential.read, credential.write, credential.verify, throttle.attempt, throttle.admin, breach.query, policy.read]}]}", nil},
-	{"key.test", "auth: {mtls: [{name: test-app, scopes: [password.check]}]}", nil},
+	{"key.wide", asking + "auth: {mtls: [{name: app, scopes: [password.check, password.hash, credential.read, credential.write, credential.verify, throttle.attempt, throttle.admin, breach.query, policy.read]}]}", pair(-day, 90*day, 0)},
+	{"key.test", asking + "auth: {mtls: [{name: test-app, scopes: [password.check]}]}", pair(-day, 90*day, 0)},
 	{"oidc.long-lived", "auth: {oidc: {issuer: 'https://login.example', max_lifetime: 12h}}", nil},
 	{"redis.unreachable", "{throttle: {store: redis}, redis: {addrs: ['127.0.0.1:1']}}", nil},
 	{"redis.no-password", "{throttle: {store: redis}, redis: {addrs: ['127.0.0.1:1']}}", nil},

@@ -62,7 +62,7 @@ func decode(data []byte, m proto.Message) error {
 
 // place is how protojson begins an error that has a place; which space it
 // has varies from build to build.
-var place = regexp.MustCompile(`^proto:[ \x{a0}]\(line (\d+):(\d+)\): (unknown field )?`)
+var place = regexp.MustCompile(`^proto:[ \x{a0}](?:syntax error )?\(line (\d+):(\d+)\): (unknown field )?`)
 
 // bodyFault tells where a body is not as the request demands. The decoder's own
 // words would repeat what was sent.
