@@ -18,7 +18,7 @@
 // hence these. A subject counts eight addresses apart, and a prefix 256 of the
 // narrower ones; while so many have failures that are not drained, all others
 // share one rate, which admits less and never more than rates of their own. The user needs keys ww:* and the commands EVALSHA, EVAL, GET, SET, DEL,
-// TIME, MGET, SETEX, PING and INFO, in a cluster CLUSTER SLOTS and CLUSTER SHARDS as
+// TIME, SETEX, PING and INFO, in a cluster CLUSTER SLOTS and CLUSTER SHARDS as
 // well; HELLO, AUTH and CLIENT SETINFO are the client's own.
 //
 // On one server or under Sentinel a decision is one round trip. In a cluster
@@ -72,7 +72,7 @@ var (
 type script struct{ text, sha string }
 
 // newScript joins the parts as they are sent: without comments, and with a
-// number for every name that a comment gives one.
+// number or a string for every name that a comment gives one.
 func newScript(parts ...string) *script {
 	var names []string
 	var code strings.Builder
@@ -80,8 +80,8 @@ func newScript(parts ...string) *script {
 		list, comment := strings.CutPrefix(strings.TrimSpace(line), "--")
 		if !comment {
 			code.WriteString(line)
-		} else if name, number, ok := strings.Cut(strings.TrimSpace(list), " = "); ok {
-			names = append(names, name, number)
+		} else if name, value, ok := strings.Cut(strings.TrimSpace(list), " = "); ok {
+			names = append(names, name, value)
 		}
 	}
 	text := regexp.MustCompile(`[A-Za-z_]+`).ReplaceAllStringFunc(code.String(), func(w string) string {
@@ -194,7 +194,7 @@ func deviceKey(slot string, c throttle.Channel, id uint32) string {
 }
 
 // ids are what the lanes of an address are kept under within a record; zero is none.
-type ids struct{ near, middle [4]byte }
+type ids struct{ near, middle, pair [4]byte }
 
 // id cuts a name to what tells few lanes apart.
 func id(n *throttle.Name) (i [4]byte) {
@@ -235,6 +235,7 @@ type numbers struct {
 	channel throttle.Channel
 	device  uint32
 	tag     uint16
+	spare   uint16
 	flags   byte
 	u, k    *throttle.Numbers
 	pair    throttle.Limit
@@ -291,7 +292,9 @@ func (n *numbers) pack(op byte, keys int) []byte {
 	b = append(b, n.flags)
 	b = binary.LittleEndian.AppendUint32(b, n.echo)
 	b = append(b, n.ids.near[:]...)
-	return append(b, n.ids.middle[:]...)
+	b = append(b, n.ids.middle[:]...)
+	b = append(b, n.ids.pair[:]...)
+	return binary.LittleEndian.AppendUint16(b, n.spare)
 }
 
 func (s *Store) clock(now int64) int64 {
@@ -388,7 +391,7 @@ func (s *Store) stale() {
 func (s *Store) Begin(ctx context.Context, r *throttle.Request) (throttle.Grant, error) {
 	slot := slotOf(r.Subject)
 	n := numbers{
-		now: s.clock(r.Now), channel: r.Channel, device: r.Device, tag: r.Tag,
+		now: s.clock(r.Now), channel: r.Channel, device: r.Device, tag: r.Tag, spare: r.Spare,
 		u: &r.Unknown, k: &r.Known, pair: r.PairLimit, limits: &r.Limits,
 	}
 	if r.Tagged {
@@ -413,16 +416,18 @@ func (s *Store) Begin(ctx context.Context, r *throttle.Request) (throttle.Grant,
 	if r.Device != 0 {
 		keys = append(keys, deviceKey(slot, r.Channel, r.Device))
 	}
-	pair := id(&r.Pair)
-	a, err := s.call(ctx, opBegin, keys, &n, byte(r.Spare), byte(r.Spare>>8), pair[0], pair[1], pair[2], pair[3])
+	n.ids.pair = id(&r.Pair)
+	a, err := s.call(ctx, opBegin, keys, &n)
 	if err != nil {
 		return throttle.Grant{}, err
 	}
 	g := throttle.Grant{
 		Why: throttle.Reason(a.take(4)), Retry: int64(a.take(6)), Kind: throttle.Kind(a.take(1)),
-		Tag: uint16(a.take(2)), Tagged: a.take(1) == 1, Known: a.take(1) == 1, At: int64(a.take(6)),
-		Twin: a.take(1) == 1, Firm: a.take(1) == 1, NoneOpen: a.take(1) == 1,
+		Tag: uint16(a.take(2)),
 	}
+	marks := a.take(1)
+	g.Tagged, g.Known, g.Twin, g.Firm, g.NoneOpen = marks&1 != 0, marks&2 != 0, marks&4 != 0, marks&8 != 0, marks&16 != 0
+	g.At = int64(a.take(6))
 	if !a.ok {
 		return throttle.Grant{}, errShort
 	}
@@ -481,8 +486,7 @@ func (s *Store) Settle(ctx context.Context, x *throttle.Settlement) (throttle.Se
 	tail = binary.LittleEndian.AppendUint32(tail, x.Enrol)
 	tail = binary.LittleEndian.AppendUint16(tail, x.Until)
 	tail = append(tail, bit(x.Report))
-	pair := id(&x.Pair)
-	tail = append(tail, pair[:]...)
+	n.ids.pair = id(&x.Pair)
 	a, err := s.call(ctx, opSettle, keys, &n, tail...)
 	if err != nil {
 		return throttle.Settled{}, err
