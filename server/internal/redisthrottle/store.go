@@ -517,15 +517,18 @@ func bit(b bool) byte {
 	return 0
 }
 
-// list returns the numbers of the subject's known devices and the server's time.
-func (s *Store) list(ctx context.Context, slot string, now int64) (ids []uint32, at int64, err error) {
+// list returns the numbers of the subject's known devices, or of all on its list
+// whether or not they are known still, and the server's time.
+func (s *Store) list(ctx context.Context, slot string, now int64, all bool) (ids []uint32, at int64, err error) {
 	a, err := s.call(ctx, opList, []string{slot + "l"}, &numbers{now: s.clock(now)})
 	if err != nil {
 		return nil, 0, err
 	}
 	at = int64(a.take(6))
 	for len(a.b) > 0 && a.ok {
-		ids = append(ids, uint32(a.take(4)))
+		if id := uint32(a.take(4)); a.take(1) == 1 || all {
+			ids = append(ids, id)
+		}
 	}
 	if !a.ok {
 		return nil, 0, errShort
@@ -558,7 +561,7 @@ func (s *Store) View(ctx context.Context, t *throttle.Target, now int64) (thrott
 		return v, nil
 	}
 	slot := slotOf(t.Subject)
-	ids, at, err := s.list(ctx, slot, now)
+	ids, at, err := s.list(ctx, slot, now, false)
 	if err != nil {
 		return v, err
 	}
@@ -631,7 +634,8 @@ func (s *Store) Reset(ctx context.Context, t *throttle.Target, now int64) error 
 		return nil
 	}
 	slot := slotOf(t.Subject)
-	ids, _, err := s.list(ctx, slot, now)
+	// A clock that goes back makes known again what was no more.
+	ids, _, err := s.list(ctx, slot, now, true)
 	if err != nil {
 		return err
 	}

@@ -409,10 +409,10 @@ subjects = function()
     end
 
     run[5] = function(x) -- list
-      -- KEYS: list. Answers the numbers of the known devices.
+      -- KEYS: list. Answers the numbers of all devices on it, and which are known still.
       local out = {struct.pack('<I4I6', x.echo, x.now)}
       for _, d in ipairs(lanes.list(x[1])) do
-        if lanes.known({d}, d.id, x.now) then out[#out + 1] = struct.pack('<I4', d.id) end
+        out[#out + 1] = struct.pack('<I4B', d.id, lanes.known({d}, d.id, x.now) and 1 or 0)
       end
       return table.concat(out)
     end
