@@ -47,6 +47,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -118,7 +119,10 @@ type Store struct {
 	client  redis.UniversalClient
 	cluster *redis.ClusterClient // nil unless in a cluster
 	timeout time.Duration
-	group   group
+	group   *group      // of a server alone, and of a cluster that has not answered yet
+	nodes   sync.Map    // *group of each master of a cluster, by address
+	mapped  atomic.Bool // the cluster has answered, so its nodes are known
+	route   func(c *call) *group
 	echo    atomic.Uint32
 	reload  atomic.Int64 // unix ms of the last forced reload of the cluster's state
 	// replay makes the scripts use the caller's clock, for tests that compare.
@@ -172,11 +176,41 @@ func Open(c Config) (*Store, error) {
 	default:
 		return nil, errors.New("redis throttle: no such mode (single, sentinel, cluster)")
 	}
-	s.group.run, s.group.most, s.group.patience = s.send, 32, 4*s.timeout
+	s.group = s.newGroup()
+	s.route = s.together
 	if s.cluster != nil {
-		s.group.most = 64 // a call there is half a decision
+		s.route = s.byNode
 	}
 	return s, nil
+}
+
+func (s *Store) newGroup() *group {
+	g := &group{run: s.send, most: 32, patience: 4 * s.timeout}
+	if s.cluster != nil {
+		g.most = 64 // a call there is half a decision
+	}
+	return g
+}
+
+func (s *Store) together(*call) *group { return s.group }
+
+// byNode gives each master of a cluster a group of its own, so that one that
+// hangs holds up nobody but those who ask it.
+func (s *Store) byNode(c *call) *group {
+	if !s.mapped.Load() {
+		return s.group // to ask for its nodes would have each call wait alone
+	}
+	node, err := s.cluster.MasterForKey(context.Background(), c.keys[0])
+	if err != nil {
+		return s.group
+	}
+	c.node = node
+	addr := node.Options().Addr
+	g, ok := s.nodes.Load(addr)
+	if !ok {
+		g, _ = s.nodes.LoadOrStore(addr, s.newGroup())
+	}
+	return g.(*group)
 }
 
 // Close ends all connections.
@@ -185,6 +219,8 @@ func (s *Store) Close() error { return s.client.Close() }
 func b64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
 
 func slotOf(n throttle.Name) string { return "ww:{" + b64(n[:]) + "}" }
+
+const slotSize = len("ww:{}") + 22
 
 // poolKey names the subject lane of a channel.
 func poolKey(slot string, c throttle.Channel) string { return slot + string('p'+rune(c)) }
@@ -343,7 +379,7 @@ func (s *Store) call(ctx context.Context, op byte, keys []string, n *numbers, ta
 	if s.cluster != nil && (op == opRates || op == opRefund || op == opBooked || op == opClear) {
 		c.script = addresses
 	}
-	text, err := s.group.do(ctx, c)
+	text, err := s.route(c).do(ctx, c)
 	if err != nil {
 		return nil, s.failed(err)
 	}
