@@ -313,13 +313,14 @@ func TestDownAtStart(t *testing.T) {
 	})
 }
 
-// lossy passes bytes between clients and a server and can swallow answers or
-// repeat one.
+// lossy passes bytes between clients and a server and can swallow answers,
+// repeat one, or end the connection over it.
 type lossy struct {
 	l       net.Listener
 	to      string
 	swallow atomic.Bool
 	twice   atomic.Bool // the next answer comes twice
+	cut     atomic.Bool // instead of the next answer the connection ends
 }
 
 func newLossy(t *testing.T, to string) *lossy {
@@ -354,6 +355,9 @@ func (p *lossy) serve(c net.Conn) {
 	for {
 		n, err := s.Read(b)
 		if err != nil {
+			return
+		}
+		if p.cut.CompareAndSwap(true, false) {
 			return
 		}
 		if !p.swallow.Load() {
@@ -429,16 +433,16 @@ func TestLostAnswerInCluster(t *testing.T) {
 		if err := begin(0); err != nil { // the script is known and the connections are open
 			t.Fatal(err)
 		}
-		p.swallow.Store(true)
+		p.cut.Store(true)
 		if err := begin(1); !errors.Is(err, throttle.ErrStore) || errors.Is(err, throttle.ErrNoEffect) {
 			t.Errorf("without an answer Begin = %v, want ErrStore, and nobody knows of what effect", err)
 		}
+		p.cut.Store(true)
 		var wg sync.WaitGroup
 		for n := range 20 { // most of them in one pipeline
 			wg.Go(func() { begin(2 + n) })
 		}
 		wg.Wait()
-		p.swallow.Store(false)
 		for n := range 22 {
 			v, err := direct.View(t.Context(), &throttle.Target{Subject: numbered(1, n), Unknown: [3]throttle.Numbers{ladder}}, 0)
 			if err != nil {
