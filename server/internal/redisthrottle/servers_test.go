@@ -139,10 +139,10 @@ func (s *server) signal(sig syscall.Signal) {
 	}
 }
 
-// do runs an administrative command.
+// do runs an administrative command, which may take long on a machine with much to do.
 func (s *server) do(args ...any) string {
 	s.t.Helper()
-	c := redis.NewClient(&redis.Options{Addr: s.addr(), MaxRetries: -1, DisableIdentity: true})
+	c := redis.NewClient(&redis.Options{Addr: s.addr(), MaxRetries: -1, DisableIdentity: true, DialTimeout: time.Minute, ReadTimeout: time.Minute})
 	defer c.Close()
 	out, err := c.Do(s.t.Context(), args...).Result()
 	if err != nil {

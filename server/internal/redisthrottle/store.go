@@ -23,7 +23,8 @@
 //
 // On one server or under Sentinel a decision is one round trip. In a cluster
 // it is one for the subject's slot and, if that admits, one for the address's;
-// if the second refuses, the first is taken back.
+// if the second refuses, the first is taken back. Each master is asked on its
+// own: one that hangs holds nobody up but those whose slots it has.
 //
 // Replication is asynchronous: at a failover what was admitted during the last
 // moments may be forgotten by the new master, so that a lane can get at most
@@ -218,7 +219,10 @@ func (s *Store) Close() error { return s.client.Close() }
 
 func b64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
 
-func slotOf(n throttle.Name) string { return "ww:{" + b64(n[:]) + "}" }
+func slotOf(n throttle.Name) string {
+	b := append(make([]byte, 0, slotSize), "ww:{"...)
+	return string(append(base64.RawURLEncoding.AppendEncode(b, n[:]), '}'))
+}
 
 const slotSize = len("ww:{}") + 22
 
@@ -342,7 +346,7 @@ func (s *Store) clock(now int64) int64 {
 
 // reply reads the packed answer of a script.
 type reply struct {
-	b  []byte
+	b  string
 	ok bool
 }
 
@@ -383,7 +387,7 @@ func (s *Store) call(ctx context.Context, op byte, keys []string, n *numbers, ta
 	if err != nil {
 		return nil, s.failed(err)
 	}
-	r := &reply{b: []byte(text), ok: true}
+	r := &reply{b: text, ok: true}
 	if echo := r.take(4); !r.ok || uint32(echo) != n.echo {
 		// Another command's answer: the connection is out of step.
 		return nil, fmt.Errorf("%w: answer does not belong to the question", throttle.ErrStore)
