@@ -147,11 +147,16 @@ func (s *Store) send(batch []*call) {
 	}
 }
 
-// once is a command that the client for clusters sends again only if it was not
-// run. It would repeat one whose answer is late, or lost, and a pipeline whole.
+// once is a command that the client for clusters sends again only if a server
+// refused it. It would repeat one whose answer is late, or lost, and with it all of
+// its pipeline.
 type once struct{ *redis.Cmd }
 
-func (once) NoRetry() bool { return true }
+// NoRetry is asked when the command has its answer or its error.
+func (o once) NoRetry() bool {
+	var refused redis.Error
+	return !errors.As(o.Err(), &refused)
+}
 
 // command runs calls whose keys live together as one script call.
 func command(ctx context.Context, calls []*call, inFull bool) once {
@@ -203,7 +208,7 @@ func (s *Store) exchange(ctx context.Context, to redis.UniversalClient, batch []
 		if err == nil && len(answers) != len(calls) {
 			err = errShort
 		}
-		if err != nil && !inFull && notHere(err) {
+		if err != nil && !inFull && s.refused(err) {
 			again = append(again, calls...)
 			return
 		}
@@ -248,10 +253,12 @@ func (s *Store) exchange(ctx context.Context, to redis.UniversalClient, batch []
 // slot returns what decides where the call's keys live.
 func (c *call) slot() string { return c.keys[0][:slotSize] }
 
-// notHere reports whether a server refused a script that it does not know or
-// whose keys live elsewhere.
-func notHere(err error) bool {
-	_, moved := redis.IsMovedError(err)
-	_, ask := redis.IsAskError(err)
-	return moved || ask || redis.HasErrorPrefix(err, "NOSCRIPT")
+// refused reports whether a server did not run a script that it may run soon, or
+// another will: it does not know it, or in a cluster has no such keys now.
+func (s *Store) refused(err error) bool {
+	return slices.ContainsFunc(refusals[:], func(r string) bool {
+		return redis.HasErrorPrefix(err, r) && (s.cluster != nil || r == "NOSCRIPT")
+	})
 }
+
+var refusals = [...]string{"NOSCRIPT", "MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "READONLY", "MASTERDOWN", "LOADING"}
