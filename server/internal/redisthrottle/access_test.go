@@ -62,7 +62,7 @@ func everything(t *testing.T, store throttle.Store) {
 func TestNarrowUser(t *testing.T) {
 	s := start(t)
 	s.do("acl", "setuser", "throttle", "on", ">secret", "resetkeys", "~ww:*", "nocommands",
-		"+evalsha", "+eval", "+get", "+mget", "+set", "+del", "+time", "+setex", "+ping", "+info")
+		"+evalsha", "+eval", "+get", "+set", "+del", "+time", "+setex", "+ping", "+info")
 	s.do("acl", "setuser", "default", "nocommands", "+acl", "+ping", "+auth", "+hello")
 	store, err := redisthrottle.Open(redisthrottle.Config{Addrs: []string{s.addr()}, Username: "throttle", Password: "secret"})
 	if err != nil {

@@ -23,6 +23,9 @@ func (s *Store) PlantFault(piece, by string) bool {
 	return found
 }
 
+// SendTogether has the calls for all nodes of a cluster wait for each other.
+func (s *Store) SendTogether() { s.route = s.together }
+
 // Hang sends that many calls at once to a server that never answers, and says
 // how many batches were sent and how many calls met the time limit.
 func Hang(callers int) (batches, late int) {

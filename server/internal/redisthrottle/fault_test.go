@@ -5,6 +5,7 @@ package redisthrottle_test
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -312,13 +313,14 @@ func TestDownAtStart(t *testing.T) {
 	})
 }
 
-// lossy passes bytes between clients and a server and can swallow answers or
-// repeat one.
+// lossy passes bytes between clients and a server and can swallow answers,
+// repeat one, or end the connection over it.
 type lossy struct {
 	l       net.Listener
 	to      string
 	swallow atomic.Bool
 	twice   atomic.Bool // the next answer comes twice
+	cut     atomic.Bool // instead of the next answer the connection ends
 }
 
 func newLossy(t *testing.T, to string) *lossy {
@@ -353,6 +355,9 @@ func (p *lossy) serve(c net.Conn) {
 	for {
 		n, err := s.Read(b)
 		if err != nil {
+			return
+		}
+		if p.cut.CompareAndSwap(true, false) {
 			return
 		}
 		if !p.swallow.Load() {
@@ -402,6 +407,123 @@ func TestLostAnswerChargesOnce(t *testing.T) {
 	time.Sleep(time.Second)
 	if got := failures(1); got != 1 {
 		t.Errorf("after the outcome was told the lane has %d failures, want one", got)
+	}
+}
+
+// TestLostAnswerInCluster: the client for clusters, left alone, would send once more
+// what may have been run.
+func TestLostAnswerInCluster(t *testing.T) {
+	t.Parallel()
+	for _, mapped := range []bool{true, false} {
+		s := start(t, "--cluster-enabled", "yes")
+		s.do("cluster", "addslotsrange", "0", "16383")
+		eventually(t, 5*time.Second, func() bool { return strings.Contains(s.do("cluster", "info"), "cluster_state:ok") })
+		p := newLossy(t, s.addr())
+		s.do("config", "set", "cluster-announce-port", portOf(t, p.l.Addr().String()))
+		store := connect(t, redisthrottle.Config{Mode: "cluster", Addrs: []string{p.l.Addr().String()}})
+		if !mapped {
+			store.SendTogether()
+		}
+		direct := connect(t, redisthrottle.Config{Addrs: []string{s.addr()}, Timeout: 500 * time.Millisecond})
+		ladder := throttle.Numbers{Free: 50, Close: 100, First: 30_000, Longest: 240_000, Pending: 60_000}
+		begin := func(n int) error {
+			_, err := store.Begin(t.Context(), &throttle.Request{Lanes: throttle.Lanes{Subject: numbered(1, n), Unknown: ladder}})
+			return err
+		}
+		if err := begin(0); err != nil { // the script is known and the connections are open
+			t.Fatal(err)
+		}
+		p.cut.Store(true)
+		if err := begin(1); !errors.Is(err, throttle.ErrStore) || errors.Is(err, throttle.ErrNoEffect) {
+			t.Errorf("without an answer Begin = %v, want ErrStore, and nobody knows of what effect", err)
+		}
+		p.cut.Store(true)
+		var wg sync.WaitGroup
+		for n := range 20 { // most of them in one pipeline
+			wg.Go(func() { begin(2 + n) })
+		}
+		wg.Wait()
+		for n := range 22 {
+			v, err := direct.View(t.Context(), &throttle.Target{Subject: numbered(1, n), Unknown: [3]throttle.Numbers{ladder}}, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := v.Unknown[0].Failures; got > 1 || n < 2 && got != 1 {
+				t.Errorf("mapped %v: call %d without an answer charged %d times, want once", mapped, n, got)
+			}
+		}
+	}
+}
+
+// TestHungMasterHoldsItsOwnUp: while calls wait for a master that has stopped, others
+// are made at the other masters.
+func TestHungMasterHoldsItsOwnUp(t *testing.T) {
+	t.Parallel()
+	all := cluster(t, 0)
+	ladder := throttle.Numbers{Free: 5, Close: 100, First: 30_000, Longest: 240_000, Pending: 60_000}
+	stores := map[bool]*redisthrottle.Store{} // those whose masters are apart, or not
+	begin := func(apart bool, n int) error {
+		_, err := stores[apart].Begin(t.Context(), &throttle.Request{Lanes: throttle.Lanes{Subject: numbered(1, n), Unknown: ladder}, Tagged: true})
+		return err
+	}
+	var there, elsewhere []int // subjects on the first master, and on others
+	for n := range 64 {
+		name := numbered(1, n)
+		slot, err := strconv.Atoi(all[0].do("cluster", "keyslot", "{"+base64.RawURLEncoding.EncodeToString(name[:])+"}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if slot < 16384/3 {
+			there = append(there, n)
+		} else {
+			elsewhere = append(elsewhere, n)
+		}
+	}
+	for _, apart := range []bool{true, false} {
+		stores[apart] = connect(t, redisthrottle.Config{Mode: "cluster", Addrs: addrs(all), Timeout: 500 * time.Millisecond})
+		if !apart {
+			stores[apart].SendTogether()
+		}
+		for n := range 64 {
+			if err := begin(apart, n); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	all[0].signal(syscall.SIGSTOP)
+	const few = 50
+	for _, apart := range []bool{true, false} {
+		hung := make(chan struct{})
+		var wg sync.WaitGroup
+		for i := range 32 {
+			wg.Go(func() {
+				for range 2 {
+					if begin(apart, there[i%len(there)]) == nil {
+						t.Error("a server that has stopped answers")
+					}
+				}
+			})
+		}
+		go func() {
+			wg.Wait()
+			close(hung)
+		}()
+		time.Sleep(50 * time.Millisecond) // they are out
+		answers := 0
+		for waiting := true; waiting; {
+			select {
+			case <-hung:
+				waiting = false
+			default:
+				if begin(apart, elsewhere[answers%len(elsewhere)]) == nil {
+					answers++
+				}
+			}
+		}
+		if apart && answers < few || !apart && answers >= few {
+			t.Errorf("%d answers of other masters meanwhile, masters apart: %v", answers, apart)
+		}
+		t.Logf("masters apart %v: %d answers", apart, answers)
 	}
 }
 
@@ -581,7 +703,7 @@ func TestRightLoginsOnAWaitingLane(t *testing.T) {
 
 func TestClusterFailover(t *testing.T) {
 	t.Parallel()
-	all := cluster(t)
+	all := cluster(t, 1)
 	store, err := redisthrottle.Open(redisthrottle.Config{Mode: "cluster", Addrs: addrs(all)})
 	if err != nil {
 		t.Fatal(err)
@@ -664,7 +786,7 @@ func TestClusterFailover(t *testing.T) {
 // ASK and TRYAGAIN must cost neither a budget nor a hang.
 func TestSlotsMove(t *testing.T) {
 	t.Parallel()
-	all := cluster(t)
+	all := cluster(t, 1)
 	store, err := redisthrottle.Open(redisthrottle.Config{Mode: "cluster", Addrs: addrs(all)})
 	if err != nil {
 		t.Fatal(err)

@@ -4,6 +4,7 @@
 package redisthrottle
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -17,6 +18,7 @@ import (
 
 // call is one operation of the script.
 type call struct {
+	node   *redis.Client // the master that has the keys, as far as is known; nil unless in a cluster
 	script *script
 	keys   []string
 	rules  string
@@ -127,45 +129,72 @@ func late(err error) bool {
 	return errors.As(err, &e) && e.Timeout()
 }
 
-// send runs a batch: in one script call where all keys live together, in a
-// cluster as a pipeline. A server that does not know the script, as after a
-// failover, is sent it with the same calls once more: it has not run them.
+// send runs a batch. What a server did not run, since it does not know the script,
+// as after a failover, or has the keys no longer, is sent once more, with the
+// script, and on a way that finds the keys.
 func (s *Store) send(batch []*call) {
+	to := s.client
+	if node := batch[0].node; node != nil {
+		to = node
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*s.timeout)
 	defer cancel()
-	unknown := s.exchange(ctx, batch, false)
-	if len(unknown) > 0 {
-		again, cancel := context.WithTimeout(context.Background(), 2*s.timeout)
+	again := s.exchange(ctx, to, batch, false)
+	if len(again) > 0 {
+		ctx, cancel := context.WithTimeout(context.Background(), 2*s.timeout)
 		defer cancel()
-		s.exchange(again, unknown, true)
+		s.exchange(ctx, s.client, again, true)
 	}
 }
 
-// exchange runs the calls and returns those that met a server without the script.
-func (s *Store) exchange(ctx context.Context, batch []*call, inFull bool) (unknown []*call) {
-	one := func(p redis.Cmdable, calls []*call) *redis.Cmd {
-		keys, rules := calls[0].keys, calls[0].rules
-		args := make([]any, 1, 1+len(calls))
-		for i, c := range calls {
-			if i > 0 {
-				keys = append(keys, c.keys...)
-			}
-			at := 0
-			for at < len(rules) && rules[at:at+rulesSize] != c.rules {
-				at += rulesSize
-			}
-			if at == len(rules) {
-				rules += c.rules
-			}
-			c.packed[rulesAt] = byte(at / rulesSize)
-			args = append(args, c.packed)
-		}
-		args[0] = rules
-		if inFull {
-			return p.Eval(ctx, calls[0].script.text, keys, args...)
-		}
-		return p.EvalSha(ctx, calls[0].script.sha, keys, args...)
+// once is a command that the client for clusters sends again only if a server
+// refused it. It would repeat one whose answer is late, or lost, and with it all of
+// its pipeline.
+type once struct{ *redis.Cmd }
+
+// NoRetry is asked when the command has its answer or its error.
+func (o once) NoRetry() bool {
+	var refused redis.Error
+	return !errors.As(o.Err(), &refused)
+}
+
+// command runs calls whose keys live together as one script call.
+func command(ctx context.Context, calls []*call, inFull bool) once {
+	keys, rules := 0, calls[0].rules
+	for _, c := range calls {
+		keys += len(c.keys)
 	}
+	args := make([]any, 3, 4+keys+len(calls))
+	args[0], args[1], args[2] = "evalsha", calls[0].script.sha, keys
+	if inFull {
+		args[0], args[1] = "eval", calls[0].script.text
+	}
+	for _, c := range calls {
+		for _, k := range c.keys {
+			args = append(args, k)
+		}
+	}
+	args = append(args, nil)
+	for _, c := range calls {
+		at := 0
+		for at < len(rules) && rules[at:at+rulesSize] != c.rules {
+			at += rulesSize
+		}
+		if at == len(rules) {
+			rules += c.rules
+		}
+		c.packed[rulesAt] = byte(at / rulesSize)
+		args = append(args, c.packed)
+	}
+	args[3+keys] = rules
+	cmd := redis.NewCmd(ctx, args...)
+	cmd.SetFirstKeyPos(3)
+	return once{cmd}
+}
+
+// exchange runs the calls and returns those that had no effect and are to be
+// sent again.
+func (s *Store) exchange(ctx context.Context, to redis.UniversalClient, batch []*call, inFull bool) (again []*call) {
 	book := func(calls []*call, cmd *redis.Cmd) {
 		var answers []string
 		var err error
@@ -179,8 +208,8 @@ func (s *Store) exchange(ctx context.Context, batch []*call, inFull bool) (unkno
 		if err == nil && len(answers) != len(calls) {
 			err = errShort
 		}
-		if err != nil && !inFull && strings.HasPrefix(err.Error(), "NOSCRIPT") {
-			unknown = append(unknown, calls...)
+		if err != nil && !inFull && s.refused(err) {
+			again = append(again, calls...)
 			return
 		}
 		for i, c := range calls {
@@ -190,17 +219,46 @@ func (s *Store) exchange(ctx context.Context, batch []*call, inFull bool) (unkno
 		}
 	}
 	if s.cluster == nil || len(batch) == 1 {
-		book(batch, one(s.client, batch))
+		cmd := command(ctx, batch, inFull)
+		to.Process(ctx, cmd) // every command carries its own error
+		book(batch, cmd.Cmd)
 	} else {
-		p := s.client.Pipeline()
-		cmds := make([]*redis.Cmd, len(batch))
-		for i := range batch {
-			cmds[i] = one(p, batch[i:i+1])
+		slices.SortStableFunc(batch, func(a, b *call) int {
+			return cmp.Or(strings.Compare(a.slot(), b.slot()), strings.Compare(a.script.sha, b.script.sha))
+		})
+		p := to.Pipeline()
+		var parts [][]*call
+		var cmds []once
+		for rest := batch; len(rest) > 0; {
+			n := 1
+			for n < len(rest) && rest[n].slot() == rest[0].slot() && rest[n].script == rest[0].script {
+				n++
+			}
+			cmd := command(ctx, rest[:n], inFull)
+			p.Process(ctx, cmd)
+			parts, cmds = append(parts, rest[:n]), append(cmds, cmd)
+			rest = rest[n:]
 		}
-		p.Exec(ctx) // every command carries its own error
-		for i := range batch {
-			book(batch[i:i+1], cmds[i])
+		p.Exec(ctx)
+		for i, part := range parts {
+			book(part, cmds[i].Cmd)
 		}
 	}
-	return unknown
+	if s.cluster != nil && !s.mapped.Load() && slices.ContainsFunc(batch, func(c *call) bool { return c.err == nil }) {
+		s.mapped.Store(true)
+	}
+	return again
 }
+
+// slot returns what decides where the call's keys live.
+func (c *call) slot() string { return c.keys[0][:slotSize] }
+
+// refused reports whether a server did not run a script that it may run soon, or
+// another will: it does not know it, or in a cluster has no such keys now.
+func (s *Store) refused(err error) bool {
+	return slices.ContainsFunc(refusals[:], func(r string) bool {
+		return redis.HasErrorPrefix(err, r) && (s.cluster != nil || r == "NOSCRIPT")
+	})
+}
+
+var refusals = [...]string{"NOSCRIPT", "MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "READONLY", "MASTERDOWN", "LOADING"}

@@ -6,12 +6,14 @@
 -- step equal to the Go code, so read the comments there.
 --
 -- Records, little-endian:
---   subject  B 2 I6 base I6 last I6 slow I6 repeat I2 fails B n + 128 * closed,
+--   subject  B 2 I6 base I6 slow I6 last I6 repeat I2 fails B n + 128 * closed,
 --            then n guesses, I4 what I2 tag, where what is
 --              base - at                                     if it was wrong,
 --              2^31 + tagged * 2^30 + refs * 2^24 + base - at  if it is awaited,
 --            and base is when the youngest was charged; then, unless it is
---            empty, the book of addresses it was tried from
+--            empty, the book of addresses it was tried from. ONE_TAGGED and
+--            ONE_OTHER are what follows I6 slow, up to I4 what, if one guess is
+--            awaited and nothing else is known
 --   address  B 1 I6 rate of the whole prefix I6 latest, when the last rate of
 --            all is drained; then the book of the narrower prefixes
 --   book     I6 rest I6 rest of the middle prefixes, then entries, I4 id I6 rate
@@ -33,8 +35,9 @@
 -- are named. So a decision reads and writes one key for the subject and one for
 -- the address; one about a subject nobody knows, as most are, makes no table;
 -- functions take what they need as arguments, or find it among the globals,
--- and are made where they are needed; numbers seldom become text; and names in
--- capitals are put in as numbers before the script is sent:
+-- and are made where they are needed; numbers seldom become text; a value is
+-- packed at once, and what is always the same in it as one string; and names in
+-- capitals are replaced before the script is sent:
 --
 --   TAG_LIFE = 86400000
 --   QUIET_LIFE = 2592000000
@@ -48,7 +51,7 @@
 --   ENTRIES = 10
 --   DEVICES = 8
 --   DAY = 86400000
---   GRACE = 60000
+--   MINUTE = 60000
 --   HEAD = 28
 --   RULES = 122
 --   ENTRY = 6
@@ -81,12 +84,26 @@
 --   FLAG_ASKED = 4
 --   FLAG_SHARE = 8
 --   FLAG_ADDRESS = 16
+--   ONE_TAGGED = '\0\0\0\0\0\0\0\0\0\0\0\0\0\0\1\0\0\0\193'
+--   ONE_OTHER = '\0\0\0\0\0\0\0\0\0\0\0\0\0\0\1\0\0\0\129'
+--   EMPTY = '\0\0\0\0\0\0\0\0\0\0\0\0'
 --   BEGIN = 1
 --   RATES = 3
 
--- put keeps a value for so many milliseconds, and a grace. Of the commands that
--- set both in one, this is the quickest.
-local function put(key, value, life) redis.call('SETEX', key, math.floor((life + GRACE) / 1000), value) end
+local call, pack, unstruct = redis.call, struct.pack, struct.unpack
+local texts = {} -- of times to live, which cost as much to write as the rest of a command
+
+-- put keeps a value for so many milliseconds, and a grace, up to a whole minute.
+-- Of the commands that set both in one, this is the quickest.
+local function put(key, value, life)
+  life = (life - life % MINUTE) / MINUTE + 2
+  local text = texts[life]
+  if not text then
+    text = 60 * life .. ''
+    texts[life] = text
+  end
+  call('SETEX', key, text, value)
+end
 
 -- cost is what an attempt of a kind books.
 local function cost(c, kind)
@@ -110,50 +127,45 @@ local function seek(book, id, shared)
   if book == '' then return 0 end
   local i = string.find(book, id, SHELF + 1, true)
   while i and (i - SHELF - 1) % PLACE ~= 0 do i = string.find(book, id, i + 1, true) end
-  return struct.unpack('<I6', book, i and i + 4 or shared), i
-end
-
--- sweep returns the book without what has drained.
-local function sweep(book, now)
-  local out = {string.sub(book, 1, SHELF)}
-  for i = SHELF + 1, #book, PLACE do
-    if struct.unpack('<I6', book, i + 4) > now then out[#out + 1] = string.sub(book, i, i + PLACE - 1) end
-  end
-  return table.concat(out)
+  return unstruct('<I6', book, i and i + 4 or shared), i
 end
 
 -- enter returns front and the book with a rate in it, at i or as a new entry.
 -- Every string that is made costs by its length.
 local function enter(front, book, i, id, rate, shared, most, now)
-  if i then return front .. string.sub(book, 1, i + 3) .. struct.pack('<I6', rate) .. string.sub(book, i + PLACE) end
+  if i then return front .. string.sub(book, 1, i + 3) .. pack('<I6', rate) .. string.sub(book, i + PLACE) end
   local n = (#book - SHELF) / PLACE
-  if n < 0 then return front .. struct.pack('<I6I6c4I6', 0, 0, id, rate) end
+  if n < 0 then return front .. pack('<I6I6c4I6', 0, 0, id, rate) end
   if n == most or n >= SWEEP and bit.band(n, n - 1) == 0 then -- seldom, the longer it is
-    book = sweep(book, now)
+    local kept = {string.sub(book, 1, SHELF)}
+    for k = SHELF + 1, #book, PLACE do
+      if unstruct('<I6', book, k + 4) > now then kept[#kept + 1] = string.sub(book, k, k + PLACE - 1) end
+    end
+    book = table.concat(kept)
     if #book == SHELF + PLACE * most then
-      local all = struct.unpack('<I6', book, shared)
-      return front .. string.sub(book, 1, shared - 1) .. struct.pack('<I6', math.max(rate, all)) .. string.sub(book, shared + 6)
+      local all = unstruct('<I6', book, shared)
+      return front .. string.sub(book, 1, shared - 1) .. pack('<I6', math.max(rate, all)) .. string.sub(book, shared + 6)
     end
   end
-  return front .. book .. struct.pack('<c4I6', id, rate)
+  return front .. book .. pack('<c4I6', id, rate)
 end
 
 -- lower returns the book with the rate of a lane no higher than to.
 local function lower(book, i, rate, to, shared)
   if book == '' or rate <= to then return book end
   local at = i and i + 4 or shared
-  return string.sub(book, 1, at - 1) .. struct.pack('<I6', to) .. string.sub(book, at + 6)
+  return string.sub(book, 1, at - 1) .. pack('<I6', to) .. string.sub(book, at + 6)
 end
 
 -- prefix reads the record of an address: the rate of the whole, when the last
 -- of all is drained, at most the given time, and the book. One that nobody
 -- wrote is full.
 local function prefix(s, most)
-  if s:byte() ~= 1 or #s < FRONT + SHELF or (#s - FRONT - SHELF) % PLACE ~= 0 then
-    return most, most, struct.pack('<I6I6', most, most)
+  if #s >= FRONT + SHELF and (#s - FRONT - SHELF) % PLACE == 0 then
+    local version, far, latest = unstruct('<BI6I6', s)
+    if version == 1 then return far, latest < most and latest or most, string.sub(s, FRONT + 1) end
   end
-  local _, far, latest = struct.unpack('<BI6I6', s)
-  return far, math.min(latest, most), string.sub(s, FRONT + 1)
+  return most, most, pack('<I6I6', most, most)
 end
 
 local subjects -- makes the operations on subjects, in the script that has them
@@ -176,14 +188,14 @@ local function addresses(run)
   end
 
   local function store(x, key, far, latest, book)
-    put(key, struct.pack('<BI6I6', 1, far, latest) .. book, math.max(latest - x.now, 0))
+    put(key, pack('<BI6I6', 1, far, latest) .. book, math.max(latest - x.now, 0))
   end
 
   -- settleAddress books an outcome.
   function run.settleAddress(x, key, kind, o, reported)
     local failed = o == BAD or o == SECOND
     if failed ~= reported or failed and kind ~= CHARGED then return end
-    local s = redis.call('GET', key)
+    local s = call('GET', key)
     if not failed and not s then return end
     local far, latest, book, rate, i = 0, 0, ''
     if s then far, latest, book = prefix(s, x.most) end
@@ -198,7 +210,7 @@ local function addresses(run)
           book, latest = enter('', book, i, ids[k], rate, 6 * k - 5, PREFIXES, x.now), math.max(latest, rate)
         end
       end
-      if book == '' then book = struct.pack('<I6I6', 0, 0) end
+      if book == '' then book = pack('<I6I6', 0, 0) end
       return store(x, key, far, latest, book)
     end
     if x.farCost > 0 then far = far - cost(x.farCost, kind) end
@@ -209,9 +221,9 @@ local function addresses(run)
         if i then book = run.unbook(book, i, rate, cost(costs[k], kind), x.now) end
       end
     end
-    local one, two = struct.unpack('<I6I6', book)
+    local one, two = unstruct('<I6I6', book)
     if far == 0 and #book == SHELF and one <= x.now and two <= x.now then
-      redis.call('DEL', key)
+      call('DEL', key)
     else
       store(x, key, far, latest, book)
     end
@@ -219,24 +231,24 @@ local function addresses(run)
 
   run[4] = function(x) -- refund
     -- KEYS: address; further: B kind B outcome B reported
-    local kind, o, reported = struct.unpack('<BBB', x.packed, x.rest)
+    local kind, o, reported = unstruct('<BBB', x.packed, x.rest)
     run.settleAddress(x, x[1], kind, o, reported == 1)
-    return struct.pack('<I4', x.echo)
+    return pack('<I4', x.echo)
   end
 
   run[7] = function(x) -- booked
     -- KEYS: address. Answers how much is booked on each prefix.
-    local s, far, book, _ = redis.call('GET', x[1]), 0, ''
+    local s, far, book, _ = call('GET', x[1]), 0, ''
     if s then far, _, book = prefix(s, x.most) end
     local function left(rate, room) return math.max(0, math.min(rate, x.now + room) - x.now) end
-    return struct.pack('<I4I6I6I6I6', x.echo, x.now,
+    return pack('<I4I6I6I6I6', x.echo, x.now,
       x.near and left(seek(book, x.near, 1), x.nearRoom) or 0,
       x.middle and left(seek(book, x.middle, 7), x.middleRoom) or 0, left(far, x.farRoom))
   end
 
   run[9] = function(x) -- clear
     -- KEYS: address. Empties its rates.
-    local s = redis.call('GET', x[1])
+    local s = call('GET', x[1])
     if s then
       local _, latest, book = prefix(s, x.most)
       local i
@@ -245,11 +257,11 @@ local function addresses(run)
       if x.middle then _, i = seek(book, x.middle, 7) end
       if i then book = run.strike(book, i) end
       if #book == SHELF then
-        redis.call('DEL', x[1])
+        call('DEL', x[1])
       else
-        store(x, x[1], 0, latest, struct.pack('<I6I6', 0, 0) .. string.sub(book, SHELF + 1))
+        store(x, x[1], 0, latest, pack('<I6I6', 0, 0) .. string.sub(book, SHELF + 1))
       end
     end
-    return struct.pack('<I4', x.echo)
+    return pack('<I4', x.echo)
   end
 end

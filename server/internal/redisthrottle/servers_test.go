@@ -139,10 +139,10 @@ func (s *server) signal(sig syscall.Signal) {
 	}
 }
 
-// do runs an administrative command.
+// do runs an administrative command, which may take long on a machine with much to do.
 func (s *server) do(args ...any) string {
 	s.t.Helper()
-	c := redis.NewClient(&redis.Options{Addr: s.addr(), MaxRetries: -1, DisableIdentity: true})
+	c := redis.NewClient(&redis.Options{Addr: s.addr(), MaxRetries: -1, DisableIdentity: true, DialTimeout: time.Minute, ReadTimeout: time.Minute})
 	defer c.Close()
 	out, err := c.Do(s.t.Context(), args...).Result()
 	if err != nil {
@@ -162,19 +162,19 @@ func (s *server) try(args ...any) string {
 	return fmt.Sprint(out)
 }
 
-// cluster starts six servers, three of them replicas.
-func cluster(t testing.TB) []*server {
+// cluster starts three masters, and so many replicas of each.
+func cluster(t testing.TB, each int) []*server {
 	t.Helper()
 	var all []*server
 	var addrs []string
-	for range 6 {
+	for range 3 + 3*each {
 		s := start(t, "--cluster-enabled", "yes", "--cluster-node-timeout", "1500",
 			"--cluster-replica-validity-factor", "0", "--cluster-require-full-coverage", "no")
 		all = append(all, s)
 		addrs = append(addrs, s.addr())
 	}
 	args := append([]string{"--cluster", "create"}, addrs...)
-	args = append(args, "--cluster-replicas", "1", "--cluster-yes")
+	args = append(args, "--cluster-replicas", strconv.Itoa(each), "--cluster-yes")
 	if out, err := exec.Command(procs.Find(t, "redis-cli"), args...).CombinedOutput(); err != nil {
 		t.Fatalf("making the cluster: %v\n%s", err, out)
 	}
@@ -188,7 +188,7 @@ func cluster(t testing.TB) []*server {
 				replicas++
 			}
 		}
-		return replicas == 3
+		return replicas == 3*each
 	})
 	return all
 }

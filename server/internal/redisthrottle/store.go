@@ -18,12 +18,13 @@
 // hence these. A subject counts eight addresses apart, and a prefix 256 of the
 // narrower ones; while so many have failures that are not drained, all others
 // share one rate, which admits less and never more than rates of their own. The user needs keys ww:* and the commands EVALSHA, EVAL, GET, SET, DEL,
-// TIME, MGET, SETEX, PING and INFO, in a cluster CLUSTER SLOTS and CLUSTER SHARDS as
+// TIME, SETEX, PING and INFO, in a cluster CLUSTER SLOTS and CLUSTER SHARDS as
 // well; HELLO, AUTH and CLIENT SETINFO are the client's own.
 //
 // On one server or under Sentinel a decision is one round trip. In a cluster
 // it is one for the subject's slot and, if that admits, one for the address's;
-// if the second refuses, the first is taken back.
+// if the second refuses, the first is taken back. Each master is asked on its
+// own: one that hangs holds nobody up but those whose slots it has.
 //
 // Replication is asynchronous: at a failover what was admitted during the last
 // moments may be forgotten by the new master, so that a lane can get at most
@@ -47,6 +48,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -72,7 +74,7 @@ var (
 type script struct{ text, sha string }
 
 // newScript joins the parts as they are sent: without comments, and with a
-// number for every name that a comment gives one.
+// number or a string for every name that a comment gives one.
 func newScript(parts ...string) *script {
 	var names []string
 	var code strings.Builder
@@ -80,8 +82,8 @@ func newScript(parts ...string) *script {
 		list, comment := strings.CutPrefix(strings.TrimSpace(line), "--")
 		if !comment {
 			code.WriteString(line)
-		} else if name, number, ok := strings.Cut(strings.TrimSpace(list), " = "); ok {
-			names = append(names, name, number)
+		} else if name, value, ok := strings.Cut(strings.TrimSpace(list), " = "); ok {
+			names = append(names, name, value)
 		}
 	}
 	text := regexp.MustCompile(`[A-Za-z_]+`).ReplaceAllStringFunc(code.String(), func(w string) string {
@@ -118,7 +120,10 @@ type Store struct {
 	client  redis.UniversalClient
 	cluster *redis.ClusterClient // nil unless in a cluster
 	timeout time.Duration
-	group   group
+	group   *group      // of a server alone, and of a cluster that has not answered yet
+	nodes   sync.Map    // *group of each master of a cluster, by address
+	mapped  atomic.Bool // the cluster has answered, so its nodes are known
+	route   func(c *call) *group
 	echo    atomic.Uint32
 	reload  atomic.Int64 // unix ms of the last forced reload of the cluster's state
 	// replay makes the scripts use the caller's clock, for tests that compare.
@@ -172,11 +177,41 @@ func Open(c Config) (*Store, error) {
 	default:
 		return nil, errors.New("redis throttle: no such mode (single, sentinel, cluster)")
 	}
-	s.group.run, s.group.most, s.group.patience = s.send, 32, 4*s.timeout
+	s.group = s.newGroup()
+	s.route = s.together
 	if s.cluster != nil {
-		s.group.most = 64 // a call there is half a decision
+		s.route = s.byNode
 	}
 	return s, nil
+}
+
+func (s *Store) newGroup() *group {
+	g := &group{run: s.send, most: 32, patience: 4 * s.timeout}
+	if s.cluster != nil {
+		g.most = 64 // a call there is half a decision
+	}
+	return g
+}
+
+func (s *Store) together(*call) *group { return s.group }
+
+// byNode gives each master of a cluster a group of its own, so that one that
+// hangs holds up nobody but those who ask it.
+func (s *Store) byNode(c *call) *group {
+	if !s.mapped.Load() {
+		return s.group // to ask for its nodes would have each call wait alone
+	}
+	node, err := s.cluster.MasterForKey(context.Background(), c.keys[0])
+	if err != nil {
+		return s.group
+	}
+	c.node = node
+	addr := node.Options().Addr
+	g, ok := s.nodes.Load(addr)
+	if !ok {
+		g, _ = s.nodes.LoadOrStore(addr, s.newGroup())
+	}
+	return g.(*group)
 }
 
 // Close ends all connections.
@@ -184,7 +219,12 @@ func (s *Store) Close() error { return s.client.Close() }
 
 func b64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
 
-func slotOf(n throttle.Name) string { return "ww:{" + b64(n[:]) + "}" }
+func slotOf(n throttle.Name) string {
+	b := append(make([]byte, 0, slotSize), "ww:{"...)
+	return string(append(base64.RawURLEncoding.AppendEncode(b, n[:]), '}'))
+}
+
+const slotSize = len("ww:{}") + 22
 
 // poolKey names the subject lane of a channel.
 func poolKey(slot string, c throttle.Channel) string { return slot + string('p'+rune(c)) }
@@ -194,7 +234,7 @@ func deviceKey(slot string, c throttle.Channel, id uint32) string {
 }
 
 // ids are what the lanes of an address are kept under within a record; zero is none.
-type ids struct{ near, middle [4]byte }
+type ids struct{ near, middle, pair [4]byte }
 
 // id cuts a name to what tells few lanes apart.
 func id(n *throttle.Name) (i [4]byte) {
@@ -235,6 +275,7 @@ type numbers struct {
 	channel throttle.Channel
 	device  uint32
 	tag     uint16
+	spare   uint16
 	flags   byte
 	u, k    *throttle.Numbers
 	pair    throttle.Limit
@@ -291,7 +332,9 @@ func (n *numbers) pack(op byte, keys int) []byte {
 	b = append(b, n.flags)
 	b = binary.LittleEndian.AppendUint32(b, n.echo)
 	b = append(b, n.ids.near[:]...)
-	return append(b, n.ids.middle[:]...)
+	b = append(b, n.ids.middle[:]...)
+	b = append(b, n.ids.pair[:]...)
+	return binary.LittleEndian.AppendUint16(b, n.spare)
 }
 
 func (s *Store) clock(now int64) int64 {
@@ -303,7 +346,7 @@ func (s *Store) clock(now int64) int64 {
 
 // reply reads the packed answer of a script.
 type reply struct {
-	b  []byte
+	b  string
 	ok bool
 }
 
@@ -340,11 +383,11 @@ func (s *Store) call(ctx context.Context, op byte, keys []string, n *numbers, ta
 	if s.cluster != nil && (op == opRates || op == opRefund || op == opBooked || op == opClear) {
 		c.script = addresses
 	}
-	text, err := s.group.do(ctx, c)
+	text, err := s.route(c).do(ctx, c)
 	if err != nil {
 		return nil, s.failed(err)
 	}
-	r := &reply{b: []byte(text), ok: true}
+	r := &reply{b: text, ok: true}
 	if echo := r.take(4); !r.ok || uint32(echo) != n.echo {
 		// Another command's answer: the connection is out of step.
 		return nil, fmt.Errorf("%w: answer does not belong to the question", throttle.ErrStore)
@@ -388,7 +431,7 @@ func (s *Store) stale() {
 func (s *Store) Begin(ctx context.Context, r *throttle.Request) (throttle.Grant, error) {
 	slot := slotOf(r.Subject)
 	n := numbers{
-		now: s.clock(r.Now), channel: r.Channel, device: r.Device, tag: r.Tag,
+		now: s.clock(r.Now), channel: r.Channel, device: r.Device, tag: r.Tag, spare: r.Spare,
 		u: &r.Unknown, k: &r.Known, pair: r.PairLimit, limits: &r.Limits,
 	}
 	if r.Tagged {
@@ -413,16 +456,18 @@ func (s *Store) Begin(ctx context.Context, r *throttle.Request) (throttle.Grant,
 	if r.Device != 0 {
 		keys = append(keys, deviceKey(slot, r.Channel, r.Device))
 	}
-	pair := id(&r.Pair)
-	a, err := s.call(ctx, opBegin, keys, &n, byte(r.Spare), byte(r.Spare>>8), pair[0], pair[1], pair[2], pair[3])
+	n.ids.pair = id(&r.Pair)
+	a, err := s.call(ctx, opBegin, keys, &n)
 	if err != nil {
 		return throttle.Grant{}, err
 	}
 	g := throttle.Grant{
 		Why: throttle.Reason(a.take(4)), Retry: int64(a.take(6)), Kind: throttle.Kind(a.take(1)),
-		Tag: uint16(a.take(2)), Tagged: a.take(1) == 1, Known: a.take(1) == 1, At: int64(a.take(6)),
-		Twin: a.take(1) == 1, Firm: a.take(1) == 1, NoneOpen: a.take(1) == 1,
+		Tag: uint16(a.take(2)),
 	}
+	marks := a.take(1)
+	g.Tagged, g.Known, g.Twin, g.Firm, g.NoneOpen = marks&1 != 0, marks&2 != 0, marks&4 != 0, marks&8 != 0, marks&16 != 0
+	g.At = int64(a.take(6))
 	if !a.ok {
 		return throttle.Grant{}, errShort
 	}
@@ -481,8 +526,7 @@ func (s *Store) Settle(ctx context.Context, x *throttle.Settlement) (throttle.Se
 	tail = binary.LittleEndian.AppendUint32(tail, x.Enrol)
 	tail = binary.LittleEndian.AppendUint16(tail, x.Until)
 	tail = append(tail, bit(x.Report))
-	pair := id(&x.Pair)
-	tail = append(tail, pair[:]...)
+	n.ids.pair = id(&x.Pair)
 	a, err := s.call(ctx, opSettle, keys, &n, tail...)
 	if err != nil {
 		return throttle.Settled{}, err
@@ -513,15 +557,18 @@ func bit(b bool) byte {
 	return 0
 }
 
-// list returns the numbers of the subject's known devices and the server's time.
-func (s *Store) list(ctx context.Context, slot string, now int64) (ids []uint32, at int64, err error) {
+// list returns the numbers of the subject's known devices, or of all on its list
+// whether or not they are known still, and the server's time.
+func (s *Store) list(ctx context.Context, slot string, now int64, all bool) (ids []uint32, at int64, err error) {
 	a, err := s.call(ctx, opList, []string{slot + "l"}, &numbers{now: s.clock(now)})
 	if err != nil {
 		return nil, 0, err
 	}
 	at = int64(a.take(6))
 	for len(a.b) > 0 && a.ok {
-		ids = append(ids, uint32(a.take(4)))
+		if id := uint32(a.take(4)); a.take(1) == 1 || all {
+			ids = append(ids, id)
+		}
 	}
 	if !a.ok {
 		return nil, 0, errShort
@@ -554,7 +601,7 @@ func (s *Store) View(ctx context.Context, t *throttle.Target, now int64) (thrott
 		return v, nil
 	}
 	slot := slotOf(t.Subject)
-	ids, at, err := s.list(ctx, slot, now)
+	ids, at, err := s.list(ctx, slot, now, false)
 	if err != nil {
 		return v, err
 	}
@@ -627,7 +674,8 @@ func (s *Store) Reset(ctx context.Context, t *throttle.Target, now int64) error 
 		return nil
 	}
 	slot := slotOf(t.Subject)
-	ids, _, err := s.list(ctx, slot, now)
+	// A clock that goes back makes known again what was no more.
+	ids, _, err := s.list(ctx, slot, now, true)
 	if err != nil {
 		return err
 	}

@@ -16,7 +16,7 @@ subjects = function()
     if not s then return p end
     local all, n, left, youngest, from, _ = p.g, 0, -1
     if #s >= HEAD and s:byte() == 2 then
-      _, youngest, p.last, p.slow, p.rep, p.fails, n, from = unstruct('<BI6I6I6I6I2B', s)
+      _, youngest, p.slow, p.last, p.rep, p.fails, n, from = unstruct('<BI6I6I6I6I2B', s)
       if n >= 128 then n, p.closed = n - 128, 1 end
       left = #s - HEAD - n * ENTRY
     end
@@ -121,7 +121,7 @@ subjects = function()
       for i = SHELF + 5, #book, PLACE do till = math.max(till, (struct.unpack('<I6', book, i))) end
     end
     for i = 1, n do if all[i].at > youngest then youngest = all[i].at end end
-    local s = struct.pack('<BI6I6I6I6I2B', 2, youngest, p.last, p.slow, p.rep, p.fails, n + 128 * p.closed)
+    local s = struct.pack('<BI6I6I6I6I2B', 2, youngest, p.slow, p.last, p.rep, p.fails, n + 128 * p.closed)
     for i = 1, n do
       local g = all[i]
       local what = youngest - g.at
@@ -355,15 +355,15 @@ subjects = function()
 
     run[2] = function(x) -- settle
       -- KEYS: subject lane, list, address if any, device lane if any, nonce; further:
-      -- I6 granted B kind B outcome B onList I4 enrol I2 till B reported I4 id of the address
-      local granted, kind, o, onList, enrol, till, reported, pair = struct.unpack('<I6BBBI4I2Bc4', x.packed, x.rest)
-      local now, nonce = x.now, x[#x]
+      -- I6 granted B kind B outcome B onList I4 enrol I2 till B reported
+      local granted, kind, o, onList, enrol, till, reported = struct.unpack('<I6BBBI4I2B', x.packed, x.rest)
+      local now, pair, nonce = x.now, x.pair, x[#x]
       onList, reported = onList == 1, reported == 1
       -- A clock that went back by more than a reservation's life ends it as well.
       if not reported and (now >= granted + x.rules[false].pending or now < granted - x.rules[false].pending) then
         return struct.pack('<I4BBBI4I4BB', x.echo, 0, 1, 0, 0, 0, 0, 0)
       end
-      if not redis.call('SET', nonce, o, 'NX', 'PX', 2 * x.rules[false].pending + GRACE) then
+      if not redis.call('SET', nonce, o, 'NX', 'PX', 2 * x.rules[false].pending + MINUTE) then
         return struct.pack('<I4BBBI4I4BB', x.echo, tonumber(redis.call('GET', nonce)), 0, 0, 0, 0, 0, 0)
       end
       local list = (reported or enrol ~= 0 or onList) and lanes.list(x[2]) or {}
@@ -379,7 +379,7 @@ subjects = function()
         wiped = finish(x, p, r, kind, o)
       end
       local closedIt = p.closed == 1 and not wasClosed
-      if not onList and x.pairCost > 0 and pair ~= '\0\0\0\0' then settlePair(x, p, pair, kind, o, reported) end
+      if not onList and pair then settlePair(x, p, pair, kind, o, reported) end
       save(key, p, now)
       if not onList and x.address then run.settleAddress(x, x[3], kind, o, reported) end
       local enrolled = 0
@@ -409,10 +409,10 @@ subjects = function()
     end
 
     run[5] = function(x) -- list
-      -- KEYS: list. Answers the numbers of the known devices.
+      -- KEYS: list. Answers the numbers of all devices on it, and which are known still.
       local out = {struct.pack('<I4I6', x.echo, x.now)}
       for _, d in ipairs(lanes.list(x[1])) do
-        if lanes.known({d}, d.id, x.now) then out[#out + 1] = struct.pack('<I4', d.id) end
+        out[#out + 1] = struct.pack('<I4B', d.id, lanes.known({d}, d.id, x.now) and 1 or 0)
       end
       return table.concat(out)
     end
