@@ -81,7 +81,8 @@ var rows = []row{
 	{What: "BeginAttempt over REST, 64 callers", Peer: "bare grpc-gateway that dials its echo", pkg: servicePkg, bench: "BenchmarkBeginAttemptREST", unit: "ops/dialled", time: "1x", atLeast: 1.2},
 	{What: "CheckPassword over gRPC, 16 callers", Peer: "bare gRPC echo", pkg: servicePkg, bench: "BenchmarkCheckPassword", unit: "grpc-ops/echo", time: "1x", atLeast: .75},
 	{What: "CheckPassword over REST, 16 callers", Peer: "bare grpc-gateway echo in process", pkg: servicePkg, bench: "BenchmarkCheckPassword", unit: "rest-ops/echo", time: "1x", atLeast: .8},
-	{What: "checks in a stream, for the same processor time", Peer: "calls of their own", pkg: servicePkg, bench: "BenchmarkCheckPassword", unit: "batch-cpu", time: "1x", atLeast: 2.5},
+	{What: "checks in a stream, for the same processor time of the server", Peer: "calls of their own", pkg: doorPkg, bench: "BenchmarkRows", unit: "call/row", time: "1x", atLeast: 2.5},
+	{What: "hashes looked up a thousand in a call, for the same processor time of the server", Peer: "calls of their own", pkg: doorPkg, bench: "BenchmarkRows", unit: "hash-alone/among", time: "1x", atLeast: 5},
 
 	{What: "audit: guesses a second at argon2id", Peer: "bare loop of the same hash", pkg: auditPkg, bench: "BenchmarkGuess", unit: "of-bare-loop", time: "1x"},
 	{What: "audit: join of NTLM rows with a corpus, time", Peer: "reading both files once", pkg: auditPkg, bench: "BenchmarkJoin", unit: "join×read", time: "1x"},
