@@ -335,12 +335,19 @@ func TestPurgeLeavesNothing(t *testing.T) {
 	}
 }
 
-// damaging is a store in which a chunk of rows was changed by somebody.
-type damaging struct{ objects.Store }
+// damaging is a store in which a chunk of rows was changed by somebody, or
+// cannot be read without a panic.
+type damaging struct {
+	objects.Store
+	burst bool
+}
 
 func (s *damaging) Load(ctx context.Context, kind, tenant, name string) (objects.Object, error) {
 	o, err := s.Store.Load(ctx, kind, tenant, name)
 	if err == nil && strings.HasPrefix(kind, "audit-r-") {
+		if s.burst {
+			panic("canary-9Yq")
+		}
 		o.Data = append([]byte(nil), o.Data...)
 		o.Data[len(o.Data)-1] ^= 1
 	}
@@ -348,12 +355,18 @@ func (s *damaging) Load(ctx context.Context, kind, tenant, name string) (objects
 }
 
 // An audit whose rows were changed fails, says so in the event log, and keeps no
-// rows.
+// rows; so does one that panics over them, and the process lives.
 func TestChangedRowsEndAnAudit(t *testing.T) {
 	t.Parallel()
+	for name, burst := range map[string]bool{"changed": false, "a panic": true} {
+		t.Run(name, func(t *testing.T) { failsOver(t, burst) })
+	}
+}
+
+func failsOver(t *testing.T, burst bool) {
 	ctx := context.Background()
 	h := newHasher(t)
-	store := &damaging{newStore(t)}
+	store := &damaging{newStore(t), burst}
 	var mu sync.Mutex
 	var told []string
 	e, err := audit.New(audit.Config{Objects: store, Accounts: nobody{}, Hasher: h, Key: make([]byte, 32), Log: slog.New(slog.DiscardHandler),

@@ -99,7 +99,8 @@ func (e *Engine) drive(ctx context.Context, tenant, id string) {
 			return
 		}
 		r.a = a
-		idle, err := r.step(ctx)
+		idle := false
+		err = verifier.Contain(func() (err error) { idle, err = r.step(ctx); return err })
 		if errors.Is(err, objects.ErrNotFound) { // somebody else has ended the audit, or a part is lost
 			missing++
 		}
@@ -108,7 +109,7 @@ func (e *Engine) drive(ctx context.Context, tenant, id string) {
 			return
 		case errors.Is(err, errLost):
 			idle = true
-		case errors.Is(err, errRows), errors.Is(err, errSealed), err != nil && missing > maxMissing:
+		case errors.Is(err, errRows), errors.Is(err, errSealed), errors.Is(err, verifier.ErrPanic), err != nil && missing > maxMissing:
 			e.Log.Error("audit failed", "tenant", tenant, "audit", id, "error", err)
 			_, _ = e.change(ctx, tenant, id, func(a *Audit) (bool, error) {
 				if a.State != Failed {
@@ -286,7 +287,7 @@ func each(ctx context.Context, works []*work, f func(context.Context, *work) err
 		}
 		wait.Go(func() {
 			defer func() { <-turns }()
-			if err := f(ctx, w); err != nil {
+			if err := verifier.Contain(func() error { return f(ctx, w) }); err != nil {
 				cancel(err)
 			}
 		})
@@ -608,7 +609,7 @@ func (g *guessing) run(ctx context.Context) error {
 				if at >= len(g.todo) || g.over() {
 					return
 				}
-				if err := g.row(work, g.todo[at]); err != nil {
+				if err := verifier.Contain(func() error { return g.row(work, g.todo[at]) }); err != nil {
 					select {
 					case failed <- err:
 					default:

@@ -30,8 +30,8 @@ var (
 	// ErrTenantGone is returned for whatever is asked of a tenant that was
 	// destroyed.
 	ErrTenantGone = errors.New("the tenant was destroyed")
-
-	errPanic = errors.New("a step of the work panicked")
+	// ErrPanic is returned by Contain.
+	ErrPanic = errors.New("a step of the work panicked")
 )
 
 // RejectedError is returned by Set and Change for a password that the policy

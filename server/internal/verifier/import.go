@@ -44,7 +44,7 @@ func (v *Verifier) Import(ctx context.Context, tenant string, rows []ImportRow) 
 		turns <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-turns }()
-			err := contain(func() (err error) {
+			err := Contain(func() (err error) {
 				made[i], err = v.imported(ctx, tenant, row, &out[i])
 				return err
 			})

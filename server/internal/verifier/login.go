@@ -285,20 +285,20 @@ func (v *Verifier) touch(r Record, text password.Text) {
 	v.background.Add(1)
 	go func() {
 		defer func() { <-v.slots; v.background.Done() }()
-		err := contain(func() error { return v.upgrade(v.stop, r, text) })
+		err := Contain(func() error { return v.upgrade(v.stop, r, text) })
 		if err != nil && !errors.Is(err, ErrConflict) && v.stop.Err() == nil {
 			v.Log.Warn("a credential could not be upgraded; its next login tries again", "error", err)
 		}
 	}()
 }
 
-// contain makes an error of a panic, for work on a goroutine of its own: there
+// Contain makes ErrPanic of a panic, for work on a goroutine of its own: there
 // nobody above could keep the process alive, and what a panic says may hold a
 // password.
-func contain(f func() error) (err error) {
+func Contain(f func() error) (err error) {
 	defer func() {
 		if recover() != nil {
-			err = errPanic
+			err = ErrPanic
 		}
 	}()
 	return f()
