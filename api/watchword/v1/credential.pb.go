@@ -138,10 +138,11 @@ type SetPasswordRequest struct {
 	Password string           `protobuf:"bytes,2,opt,name=password,proto3" json:"password,omitempty"`
 	Context  *PasswordContext `protobuf:"bytes,3,opt,name=context,proto3" json:"context,omitempty"`
 	Use      Use              `protobuf:"varint,4,opt,name=use,proto3,enum=watchword.v1.Use" json:"use,omitempty"`
-	Purpose  Purpose          `protobuf:"varint,5,opt,name=purpose,proto3,enum=watchword.v1.Purpose" json:"purpose,omitempty"`
-	Locale   string           `protobuf:"bytes,6,opt,name=locale,proto3" json:"locale,omitempty"`
-	Policy   string           `protobuf:"bytes,7,opt,name=policy,proto3" json:"policy,omitempty"`
-	Proof    string           `protobuf:"bytes,8,opt,name=proof,proto3" json:"proof,omitempty"`
+	// Not PURPOSE_LOGIN: a login sets no password.
+	Purpose Purpose `protobuf:"varint,5,opt,name=purpose,proto3,enum=watchword.v1.Purpose" json:"purpose,omitempty"`
+	Locale  string  `protobuf:"bytes,6,opt,name=locale,proto3" json:"locale,omitempty"`
+	Policy  string  `protobuf:"bytes,7,opt,name=policy,proto3" json:"policy,omitempty"`
+	Proof   string  `protobuf:"bytes,8,opt,name=proof,proto3" json:"proof,omitempty"`
 	// The password is temporary: the first login answers MATCH_MUST_CHANGE.
 	MustChange bool `protobuf:"varint,9,opt,name=must_change,json=mustChange,proto3" json:"must_change,omitempty"`
 	// Store only if the credential has this version; 0 means that it must not
@@ -848,9 +849,10 @@ type GetCredentialResponse struct {
 	// The scheme of the hash: "argon2id", "bcrypt", …
 	Scheme string `protobuf:"bytes,2,opt,name=scheme,proto3" json:"scheme,omitempty"`
 	// The cost as the PHC string spells it, such as "m=19456,t=2,p=1".
-	Cost          string                 `protobuf:"bytes,3,opt,name=cost,proto3" json:"cost,omitempty"`
-	Version       uint32                 `protobuf:"varint,4,opt,name=version,proto3" json:"version,omitempty"`
-	CreateTime    *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	Cost       string                 `protobuf:"bytes,3,opt,name=cost,proto3" json:"cost,omitempty"`
+	Version    uint32                 `protobuf:"varint,4,opt,name=version,proto3" json:"version,omitempty"`
+	CreateTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	// Absent, as is password_age, for a hash that was imported without it.
 	ChangeTime    *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=change_time,json=changeTime,proto3" json:"change_time,omitempty"`
 	LastLoginTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=last_login_time,json=lastLoginTime,proto3" json:"last_login_time,omitempty"`
 	PasswordAge   *durationpb.Duration   `protobuf:"bytes,8,opt,name=password_age,json=passwordAge,proto3" json:"password_age,omitempty"`

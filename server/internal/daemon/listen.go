@@ -32,7 +32,8 @@ type door struct {
 }
 
 // maxConnections bounds the connections of one door. Those beyond wait to be
-// accepted until others end, which silent ones do within seconds.
+// accepted until others end, which silent ones do: within seconds before a first
+// request or the handshake of HTTP/2, within minutes after it.
 const maxConnections = 8192
 
 // How long a caller may take to read what it asked for: the bulk methods of
