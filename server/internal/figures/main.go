@@ -169,9 +169,7 @@ func (r *run) measure(ctx context.Context, corpora string, entries, count int) (
 	if r.corpus {
 		args = append(args, "-wordlists.n", strconv.Itoa(entries), "-wordlists.dir", corpora)
 	}
-	bench := exec.CommandContext(ctx, "go", args...)
-	bench.Env = append(os.Environ(), "WATCHWORD_LONG=1") // those that build a peer as well
-	out, err := bench.CombinedOutput()
+	out, err := exec.CommandContext(ctx, "go", args...).CombinedOutput()
 	got := parse(string(out))
 	switch {
 	case err == nil && len(got) == 0:

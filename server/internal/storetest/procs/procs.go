@@ -50,10 +50,12 @@ func Slow(t testing.TB, why string) {
 }
 
 // GoTool builds a command of another project, at the version that follows an @,
-// and returns its path. It is slow.
+// and returns its path. It is slow; a benchmark was asked for by name.
 func GoTool(t testing.TB, pkg string) string {
 	t.Helper()
-	Slow(t, "builds another project's tool")
+	if _, asked := t.(*testing.B); !asked {
+		Slow(t, "builds another project's tool")
+	}
 	dir := t.TempDir()
 	install := exec.Command("go", "install", pkg)
 	install.Env = append(os.Environ(), "GOBIN="+dir, "GOFLAGS=-mod=mod")
