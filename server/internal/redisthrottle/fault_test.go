@@ -376,7 +376,7 @@ func TestLostAnswerChargesOnce(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	p := newLossy(t, s.addr())
-	store, err := redisthrottle.Open(redisthrottle.Config{Addrs: []string{p.l.Addr().String()}})
+	store, err := redisthrottle.Open(redisthrottle.Config{Addrs: []string{p.l.Addr().String()}, Timeout: 300 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
