@@ -15,7 +15,7 @@ import (
 const (
 	// The garbage that may await collection, in bytes, in a server that has
 	// little to do and in one that has much.
-	leastGarbage = 8 << 20
+	leastGarbage = 6 << 20
 	mostGarbage  = 64 << 20
 	// With more collections a second than this, more garbage may wait. Each takes
 	// some milliseconds of processor time.
