@@ -17,9 +17,11 @@
 // stored. Keys of 28 bytes or less cost Redis 16 bytes less than longer ones,
 // hence these. A subject counts eight addresses apart, and a prefix 256 of the
 // narrower ones; while so many have failures that are not drained, all others
-// share one rate, which admits less and never more than rates of their own. The user needs keys ww:* and the commands EVALSHA, EVAL, GET, SET, DEL,
-// TIME, SETEX, PING and INFO, in a cluster CLUSTER SLOTS and CLUSTER SHARDS as
-// well; HELLO, AUTH and CLIENT SETINFO are the client's own.
+// share one rate, which admits less and never more than rates of their own.
+//
+// The user needs keys ww:* and the commands EVALSHA, EVAL, GET, SET, DEL, TIME,
+// SETEX, PING and INFO, in a cluster CLUSTER SLOTS and CLUSTER SHARDS as well;
+// HELLO, AUTH and CLIENT SETINFO are the client's own.
 //
 // On one server or under Sentinel a decision is one round trip. In a cluster
 // it is one for the subject's slot and, if that admits, one for the address's;
