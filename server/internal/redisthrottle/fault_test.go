@@ -372,7 +372,7 @@ func (p *lossy) serve(c net.Conn) {
 	}
 }
 
-func TestLostAnswerChargesOnce(t *testing.T) {
+func TestLostOutcomeIsToldOnce(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	p := newLossy(t, s.addr())
@@ -399,9 +399,8 @@ func TestLostAnswerChargesOnce(t *testing.T) {
 	if took := time.Since(from); took > slowest {
 		t.Errorf("with answers lost an attempt took %v", took)
 	}
-	if got := failures(1); got != 1 {
-		t.Errorf("a lost answer charged %d times, want once", got)
-	}
+	// What was sent may still be on its way; what was sent twice is seen below.
+	eventually(t, healed, func() bool { return failures(1) > 0 })
 	p.swallow.Store(false)
 	eventually(t, healed, func() bool { return remote(t, l, 2) })
 	time.Sleep(time.Second)
@@ -410,48 +409,58 @@ func TestLostAnswerChargesOnce(t *testing.T) {
 	}
 }
 
-// TestLostAnswerInCluster: the client for clusters, left alone, would send once more
-// what may have been run.
-func TestLostAnswerInCluster(t *testing.T) {
+// TestLostAnswerChargesOnce: a client left alone would send once more what may
+// have been run.
+func TestLostAnswerChargesOnce(t *testing.T) {
 	t.Parallel()
-	for _, mapped := range []bool{true, false} {
-		s := start(t, "--cluster-enabled", "yes")
-		s.do("cluster", "addslotsrange", "0", "16383")
-		eventually(t, 5*time.Second, func() bool { return strings.Contains(s.do("cluster", "info"), "cluster_state:ok") })
-		p := newLossy(t, s.addr())
-		s.do("config", "set", "cluster-announce-port", portOf(t, p.l.Addr().String()))
-		store := connect(t, redisthrottle.Config{Mode: "cluster", Addrs: []string{p.l.Addr().String()}})
-		if !mapped {
-			store.SendTogether()
-		}
-		direct := connect(t, redisthrottle.Config{Addrs: []string{s.addr()}, Timeout: 500 * time.Millisecond})
-		ladder := throttle.Numbers{Free: 50, Close: 100, First: 30_000, Longest: 240_000, Pending: 60_000}
-		begin := func(n int) error {
-			_, err := store.Begin(t.Context(), &throttle.Request{Lanes: throttle.Lanes{Subject: numbered(1, n), Unknown: ladder}})
-			return err
-		}
-		if err := begin(0); err != nil { // the script is known and the connections are open
-			t.Fatal(err)
-		}
-		p.cut.Store(true)
-		if err := begin(1); !errors.Is(err, throttle.ErrStore) || errors.Is(err, throttle.ErrNoEffect) {
-			t.Errorf("without an answer Begin = %v, want ErrStore, and nobody knows of what effect", err)
-		}
-		p.cut.Store(true)
-		var wg sync.WaitGroup
-		for n := range 20 { // most of them in one pipeline
-			wg.Go(func() { begin(2 + n) })
-		}
-		wg.Wait()
-		for n := range 22 {
-			v, err := direct.View(t.Context(), &throttle.Target{Subject: numbered(1, n), Unknown: [3]throttle.Numbers{ladder}}, 0)
-			if err != nil {
+	for _, form := range []string{"single", "cluster", "cluster whose nodes are not known yet"} {
+		mode, _, together := strings.Cut(form, " ")
+		t.Run(form, func(t *testing.T) {
+			var s *server
+			if mode == "single" {
+				s = start(t)
+			} else {
+				s = start(t, "--cluster-enabled", "yes")
+				s.do("cluster", "addslotsrange", "0", "16383")
+				eventually(t, 5*time.Second, func() bool { return strings.Contains(s.do("cluster", "info"), "cluster_state:ok") })
+			}
+			p := newLossy(t, s.addr())
+			if mode == "cluster" {
+				s.do("config", "set", "cluster-announce-port", portOf(t, p.l.Addr().String()))
+			}
+			store := connect(t, redisthrottle.Config{Mode: mode, Addrs: []string{p.l.Addr().String()}})
+			if together {
+				store.SendTogether()
+			}
+			direct := connect(t, redisthrottle.Config{Addrs: []string{s.addr()}, Timeout: 500 * time.Millisecond})
+			ladder := throttle.Numbers{Free: 50, Close: 100, First: 30_000, Longest: 240_000, Pending: 60_000}
+			begin := func(n int) error {
+				_, err := store.Begin(t.Context(), &throttle.Request{Lanes: throttle.Lanes{Subject: numbered(1, n), Unknown: ladder}})
+				return err
+			}
+			if err := begin(0); err != nil { // the script is known and the connections are open
 				t.Fatal(err)
 			}
-			if got := v.Unknown[0].Failures; got > 1 || n < 2 && got != 1 {
-				t.Errorf("mapped %v: call %d without an answer charged %d times, want once", mapped, n, got)
+			p.cut.Store(true)
+			if err := begin(1); !errors.Is(err, throttle.ErrStore) || errors.Is(err, throttle.ErrNoEffect) {
+				t.Errorf("without an answer Begin = %v, want ErrStore, and nobody knows of what effect", err)
 			}
-		}
+			p.cut.Store(true)
+			var wg sync.WaitGroup
+			for n := range 20 { // most of them in one pipeline
+				wg.Go(func() { begin(2 + n) })
+			}
+			wg.Wait()
+			for n := range 22 {
+				v, err := direct.View(t.Context(), &throttle.Target{Subject: numbered(1, n), Unknown: [3]throttle.Numbers{ladder}}, 0)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got := v.Unknown[0].Failures; got > 1 || n < 2 && got != 1 {
+					t.Errorf("call %d without an answer charged %d times, want once", n, got)
+				}
+			}
+		})
 	}
 }
 
