@@ -24,6 +24,7 @@ import (
 // member is one server of several.
 type member struct {
 	program, dir, config string
+	key                  string // file of the key that the first server makes
 	process              *process
 	client               atomic.Pointer[client.Client]
 }
@@ -31,7 +32,7 @@ type member struct {
 func (m *member) start(t *testing.T) {
 	t.Helper()
 	m.process = start(t, exec.Command(m.program, "--data-dir", m.dir, "--config", m.config))
-	c, err := client.New(client.Options{Addr: m.process.addr, KeyFile: filepath.Join(filepath.Dir(m.config), "admin.key")})
+	c, err := client.New(client.Options{Addr: m.process.addr, KeyFile: m.key})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +66,7 @@ hashing: {insecure_test_cost: true, memory: 64KiB, time: 1, parallelism: 1, memo
 	}
 	all := make([]*member, 3)
 	for i := range all {
-		all[i] = &member{program: binary, dir: filepath.Join(base, fmt.Sprint("data", i)), config: config}
+		all[i] = &member{program: binary, dir: filepath.Join(base, fmt.Sprint("data", i)), config: config, key: filepath.Join(base, "data0", "admin.key")}
 		if i > 0 {
 			if err := os.Mkdir(all[i].dir, 0o700); err != nil {
 				t.Fatal(err)
@@ -78,18 +79,6 @@ hashing: {insecure_test_cost: true, memory: 64KiB, time: 1, parallelism: 1, memo
 			}
 		} else if out, err := exec.Command(binary, "--data-dir", all[0].dir, "--config", config, "init").CombinedOutput(); err != nil {
 			t.Fatalf("init: %v\n%s", err, out)
-		}
-		if i == 0 {
-			// The first server makes the first key.
-			go func() {
-				for t.Context().Err() == nil {
-					if b, err := os.ReadFile(filepath.Join(all[0].dir, "admin.key")); err == nil {
-						_ = os.WriteFile(filepath.Join(base, "admin.key"), b, 0o600)
-						return
-					}
-					time.Sleep(10 * time.Millisecond)
-				}
-			}()
 		}
 		all[i].start(t)
 		t.Cleanup(all[i].process.kill)
