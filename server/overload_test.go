@@ -239,18 +239,23 @@ func hashingSlots() int { return max(1, runtime.NumCPU()/2) }
 func TestOverload(t *testing.T) {
 	slots := hashingSlots()
 	v := startVictim(t, slots)
+	from, spent := time.Now(), v.cpu(t)
 	capacity := v.capacity(2*slots, time.Second)
+	before := (v.cpu(t) - spent).Seconds() / (capacity * time.Since(from).Seconds())
+	spent = v.cpu(t)
 	got := v.storm(10*capacity, 2*time.Second)
+	within := (v.cpu(t) - spent).Seconds() / float64(len(got.served))
 	if len(got.other) > 0 {
 		t.Errorf("%d logins failed otherwise: %v", len(got.other), got.other[0])
 	}
 	if len(got.shed) < len(got.served) || got.noRetry > 0 {
 		t.Errorf("%d served, %d refused, %d of them not told when to come back", len(got.served), len(got.shed), got.noRetry)
 	}
-	// Generous, since the storm comes from the same machine: BenchmarkOverload
-	// measures.
-	if got.goodput < capacity/4 {
-		t.Errorf("%.0f served a second in the storm, %.0f before", got.goodput, capacity)
+	// Hashes whose callers have left would make the logins that are answered dear.
+	// How many are answered a second is BenchmarkOverload's, since other programs
+	// are on this machine.
+	if !(within < 3*before) {
+		t.Errorf("a login took %.1f ms of the server's processor time in the storm, %.1f before", within*1e3, before*1e3)
 	}
 	// Some of it are pages of the program, more or less as the system likes.
 	if most := float64(slots*19 + 96); v.peakMiB(t) > most {

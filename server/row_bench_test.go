@@ -33,14 +33,14 @@ import (
 )
 
 // cpu is the processor time that the process has had.
-func (p *process) cpu(b *testing.B) time.Duration {
-	b.Helper()
-	var t unix.Timespec
+func (p *process) cpu(t testing.TB) time.Duration {
+	t.Helper()
+	var at unix.Timespec
 	// The clock of another process, as clock_getcpuclockid(3) makes it.
-	if err := unix.ClockGettime(int32(^p.Process.Pid)<<3|2, &t); err != nil {
-		b.Fatal(err)
+	if err := unix.ClockGettime(int32(^p.Process.Pid)<<3|2, &at); err != nil {
+		t.Fatal(err)
 	}
-	return time.Duration(t.Nano())
+	return time.Duration(at.Nano())
 }
 
 // BenchmarkRows measures the processor time of the server alone, in a process
