@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"net"
 	"os"
@@ -494,6 +495,15 @@ func TestOnlyReadingIsRetried(t *testing.T) {
 		if got := d.calls[name]; got != want {
 			t.Errorf("%s was called %d times, want %d", name, got, want)
 		}
+	}
+}
+
+// TestRefusedBeforeItWasSent: what grpc-go returns when the last try ends between
+// its headers and its message, which the calls above meet now and then.
+func TestRefusedBeforeItWasSent(t *testing.T) {
+	err := client.Failure(fmt.Errorf("max retries exhausted: failed after 5 attempts: %w", io.EOF))
+	if !errors.Is(err, client.ErrUnavailable) {
+		t.Errorf("%v, want ErrUnavailable", err)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 	"time"
@@ -137,6 +138,11 @@ func failure(err error) error {
 		return nil
 	}
 	st, ok := status.FromError(err)
+	if !ok && errors.Is(err, io.EOF) {
+		// The last try was refused before it was sent in full: grpc-go says so
+		// without the status that made it try again, which is this one.
+		return fmt.Errorf("%w: no try was answered", ErrUnavailable)
+	}
 	if !ok {
 		return err
 	}
