@@ -27,6 +27,7 @@ import (
 	"github.com/watchword-project/watchword/server/internal/corpora"
 	"github.com/watchword-project/watchword/server/internal/events"
 	"github.com/watchword-project/watchword/server/internal/identity"
+	"github.com/watchword-project/watchword/server/internal/mac"
 	"github.com/watchword-project/watchword/server/internal/oidc"
 	"github.com/watchword-project/watchword/server/internal/password"
 	"github.com/watchword-project/watchword/server/internal/pepper"
@@ -346,7 +347,7 @@ func (s *Server) verifier(ctx context.Context, c Config, dir dataDir, o Options)
 	s.onClose(func(context.Context) error { s.corpora.Close(); return nil })
 	v, err := verifier.New(ctx, verifier.Config{
 		Store: s.store, Objects: s.store, Hasher: s.hasher, Throttle: limiter, Pepper: s.pepper.Ring,
-		Keys:     verifier.Keys{Subject: derive(master, "subject"), Guess: derive(master, "guess"), Proof: policy.NewProofKey(derive(master, "proof"))},
+		Keys:     verifier.Keys{Subject: mac.NewKey(derive(master, "subject")), Guess: mac.NewKey(derive(master, "guess")), Proof: policy.NewProofKey(derive(master, "proof"))},
 		Policies: s.book, Corpora: s.corpora, TenantOf: s.tenants.settings, Disabled: s.noteDisabled, Log: s.log, Now: o.Now,
 	})
 	if err != nil {

@@ -24,7 +24,9 @@ const (
 	secretLength = 52
 )
 
-var keyText = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
+const keyDigits = "abcdefghijklmnopqrstuvwxyz234567"
+
+var keyText = base32.NewEncoding(keyDigits).WithPadding(base32.NoPadding)
 
 // Key is an API key as it is stored. Of the secret only its SHA-256 is kept,
 // which suffices for 256 random bits.
@@ -64,19 +66,17 @@ func ParseKey(text string) (id, secret string, err error) {
 		return "", "", ErrDenied
 	}
 	id, secret = rest[:idLength], rest[idLength+1:]
-	for _, part := range []string{id, secret} {
-		var raw, back [secretLength]byte // kept off the heap: every call comes by here
-		n, err := keyText.Decode(raw[:], append(back[:0], part...))
-		if err != nil || string(keyText.AppendEncode(back[:0], raw[:n])) != part {
-			return "", "", ErrDenied
-		}
+	// The last digit of a secret holds one bit of it; the other four are zero.
+	if strings.Trim(id, keyDigits) != "" || strings.Trim(secret, keyDigits) != "" || !strings.Contains("aq", secret[secretLength-1:]) {
+		return "", "", ErrDenied
 	}
 	return id, secret, nil
 }
 
 // Matches compares a secret in constant time.
 func (k *Key) Matches(secret string) bool {
-	d := sha256.Sum256([]byte(secret))
+	var text [secretLength]byte // kept off the heap: every call comes by here
+	d := sha256.Sum256(append(text[:0], secret...))
 	return subtle.ConstantTimeCompare(d[:], k.Digest[:]) == 1
 }
 

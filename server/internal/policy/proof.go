@@ -9,10 +9,9 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
-	"hash"
-	"sync"
 	"time"
 
+	"github.com/watchword-project/watchword/server/internal/mac"
 	"github.com/watchword-project/watchword/server/internal/password"
 )
 
@@ -47,25 +46,17 @@ type Proof struct {
 	Text    password.Text
 }
 
-// ProofKey is the secret under which proofs are signed. What a MAC makes of the
-// key before it sees a message is made once and kept.
-type ProofKey struct{ macs sync.Pool }
+// ProofKey is the secret under which proofs are signed.
+type ProofKey struct{ key *mac.Key }
 
 // NewProofKey makes a ProofKey of a secret, 32 bytes in use.
-func NewProofKey(secret []byte) *ProofKey {
-	return &ProofKey{sync.Pool{New: func() any {
-		h := hmac.New(sha256.New, secret)
-		h.Reset() // from here on a Reset overwrites all of what was written
-		return h
-	}}}
-}
+func NewProofKey(secret []byte) *ProofKey { return &ProofKey{mac.NewKey(secret)} }
 
 // mac appends the MAC of m, and overwrites m.
 func (k *ProofKey) mac(to []byte, m message) []byte {
-	h := k.macs.Get().(hash.Hash)
-	defer k.macs.Put(h)
-	defer h.Reset()
-	return m.mac(to, h)
+	defer clear(m)
+	sum := k.key.Sum(m)
+	return append(to, sum[:]...)
 }
 
 // A token is, in base64url without padding:
@@ -170,9 +161,3 @@ func (m *message) length(n int)   { *m = binary.BigEndian.AppendUint64(*m, uint6
 func (m *message) text(s string)  { m.length(len(s)); *m = append(*m, s...) }
 func (m *message) bytes(b []byte) { m.length(len(b)); *m = append(*m, b...) }
 
-// mac appends the MAC of m by h, and overwrites m.
-func (m message) mac(to []byte, h hash.Hash) []byte {
-	defer clear(m)
-	h.Write(m)
-	return h.Sum(to)
-}

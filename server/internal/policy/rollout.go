@@ -4,13 +4,13 @@
 package policy
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"slices"
 	"time"
+
+	"github.com/watchword-project/watchword/server/internal/mac"
 )
 
 // Errors of a Rollout.
@@ -132,9 +132,9 @@ func (r Rollout) Pick(key []byte, subject string) (enforced, shadow string) {
 		return r.Current, ""
 	}
 	if subject != "" && r.Percent > 0 {
-		h := messageOf("watchword/rollout/1", r.Name, r.Candidate, subject).mac(nil, hmac.New(sha256.New, key))
+		h := mac.NewKey(key).Sum(messageOf("watchword/rollout/1", r.Name, r.Candidate, subject))
 		// A 64-bit number modulo 100 favours none of them by more than 2^-57.
-		if binary.BigEndian.Uint64(h)%100 < uint64(r.Percent) {
+		if binary.BigEndian.Uint64(h[:])%100 < uint64(r.Percent) {
 			return r.Candidate, ""
 		}
 	}

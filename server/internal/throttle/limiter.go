@@ -154,8 +154,11 @@ func (l *Limiter) address(tenant *[32]byte, ip netip.Addr, into *[3]Name) (v6 bo
 				n = 128
 			}
 			p, _ := ip.Prefix(n) // never fails: n is within the address
+			var msg [18]byte
 			a := p.Addr().As16()
-			into[i] = name(tenant, ofAddress, append(a[:], byte(n), byte(ip.BitLen()/8))...)
+			copy(msg[:], a[:])
+			msg[16], msg[17] = byte(n), byte(ip.BitLen()/8)
+			into[i] = name(tenant, ofAddress, msg[:]...)
 		}
 	}
 	return ip.Is6()

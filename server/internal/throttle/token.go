@@ -10,8 +10,8 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
-	"hash"
-	"sync"
+
+	"github.com/watchword-project/watchword/server/internal/mac"
 )
 
 // Keys are the secrets of a Limiter. Names decide which lanes an attempt falls
@@ -27,27 +27,8 @@ type Keys struct {
 type keyring struct {
 	names [32]byte
 	tags  [32]byte
-	sign  []*macs // newest first
-	id    []byte  // the first byte of a digest of each, to choose by
-}
-
-// macs lends HMAC-SHA-256 states of one key.
-type macs struct{ pool sync.Pool }
-
-func newMACs(key []byte) *macs {
-	return &macs{sync.Pool{New: func() any { return hmac.New(sha256.New, key) }}}
-}
-
-// sum is HMAC-SHA-256 of the parts, each of which must have a fixed or told length.
-func (m *macs) sum(parts ...[]byte) (out [32]byte) {
-	h := m.pool.Get().(hash.Hash)
-	h.Reset()
-	for _, p := range parts {
-		h.Write(p)
-	}
-	h.Sum(out[:0])
-	m.pool.Put(h)
-	return out
+	sign  []*mac.Key // newest first
+	id    []byte     // the first byte of a digest of each, to choose by
 }
 
 func newKeyring(k Keys) (*keyring, error) {
@@ -74,7 +55,7 @@ func newKeyring(k Keys) (*keyring, error) {
 		if err != nil {
 			return nil, err
 		}
-		ring.sign = append(ring.sign, newMACs(b))
+		ring.sign = append(ring.sign, mac.NewKey(b))
 		id := sha256.Sum256(append([]byte("key id"), b...))
 		ring.id = append(ring.id, id[0])
 	}
@@ -194,7 +175,7 @@ func (r *keyring) sealAttempt(tenant *[32]byte, x *reservation) string {
 	for i := range x.address {
 		b = append(b, x.address[i][:]...)
 	}
-	sum := r.sign[0].sum([]byte("attempt"), tenant[:], b)
+	sum := r.sign[0].Sum([]byte("attempt"), tenant[:], b)
 	return base64.RawURLEncoding.EncodeToString(append(b, sum[:macSize]...))
 }
 
@@ -210,7 +191,7 @@ func (r *keyring) open(label string, tenant *[32]byte, token string, size int, i
 	body := into[:size-macSize]
 	for i, id := range r.id {
 		if id == into[1] {
-			sum := r.sign[i].sum([]byte(label), tenant[:], extra, body)
+			sum := r.sign[i].Sum([]byte(label), tenant[:], extra, body)
 			if hmac.Equal(sum[:macSize], into[size-macSize:size]) {
 				return true
 			}
@@ -253,7 +234,7 @@ func (r *keyring) sealDevice(tenant *[32]byte, subject *[16]byte, id uint32, unt
 	b := append(raw[:0], tokenVersion, r.id[0])
 	b = binary.LittleEndian.AppendUint32(b, id)
 	b = binary.LittleEndian.AppendUint16(b, until)
-	sum := r.sign[0].sum([]byte("device"), tenant[:], subject[:], b)
+	sum := r.sign[0].Sum([]byte("device"), tenant[:], subject[:], b)
 	return base64.RawURLEncoding.EncodeToString(append(b, sum[:macSize]...))
 }
 
@@ -261,7 +242,7 @@ func (r *keyring) sealDevice(tenant *[32]byte, subject *[16]byte, id uint32, unt
 // valid one of this subject.
 func (r *keyring) openDevice(tenant *[32]byte, subject *[16]byte, token string, now int64) uint32 {
 	var raw [deviceSize]byte
-	if token == "" || !r.open("device", tenant, token, deviceSize, raw[:], subject[:]) {
+	if !r.open("device", tenant, token, deviceSize, raw[:], subject[:]) {
 		return 0
 	}
 	if binary.LittleEndian.Uint16(raw[6:]) < day(now) {

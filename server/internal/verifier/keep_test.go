@@ -19,6 +19,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	"github.com/watchword-project/watchword/server/internal/boltstore"
+	"github.com/watchword-project/watchword/server/internal/mac"
 	"github.com/watchword-project/watchword/server/internal/password"
 	"github.com/watchword-project/watchword/server/internal/pepper"
 	"github.com/watchword-project/watchword/server/internal/policy"
@@ -95,7 +96,7 @@ func open(t testing.TB, g *gate, p password.Params) (v *verifier.Verifier, close
 	}
 	v, err = verifier.New(ctx, verifier.Config{
 		Store: g, Objects: g.Store, Hasher: hasher, Throttle: limiter, Pepper: func() *pepper.Keyring { return ring },
-		Keys: verifier.Keys{Subject: key(4), Guess: key(5), Proof: policy.NewProofKey(key(6))}, Policies: book, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Keys: verifier.Keys{Subject: mac.NewKey(key(4)), Guess: mac.NewKey(key(5)), Proof: policy.NewProofKey(key(6))}, Policies: book, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
 	if err != nil {
 		t.Fatal(err)

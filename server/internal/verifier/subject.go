@@ -4,7 +4,6 @@
 package verifier
 
 import (
-	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
 	"strings"
@@ -13,6 +12,7 @@ import (
 
 	"golang.org/x/text/unicode/norm"
 
+	"github.com/watchword-project/watchword/server/internal/mac"
 	"github.com/watchword-project/watchword/server/internal/password"
 	"github.com/watchword-project/watchword/server/internal/policy"
 )
@@ -67,34 +67,30 @@ func simpleFold(r rune) rune {
 // Keys are the secrets from which names and guesses get their pseudonyms, and
 // under which proofs of checks are signed. Each is 32 bytes.
 type Keys struct {
-	Subject []byte // of account ids
-	Guess   []byte // of guesses, before the throttle cuts them to 16 bits
+	Subject *mac.Key // of account ids
+	Guess   *mac.Key // of guesses, before the throttle cuts them to 16 bits
 	Proof   *policy.ProofKey
 }
 
 // pseudonym is HMAC-SHA-256 of the tenant and the canonical subject, cut to
 // 128 bits.
 func (k Keys) pseudonym(tenant, canonical string) Pseudonym {
-	var p Pseudonym
-	copy(p[:], mac(k.Subject, []byte(tenant), []byte(canonical)))
-	return p
+	sum := keyed(k.Subject, tenant, []byte(canonical))
+	return Pseudonym(sum[:len(Pseudonym{})])
 }
 
 // guess is the tag by which the throttle knows a repeated guess. It does not
 // depend on the subject: one password tried on many is what a spray looks
 // like. The throttle keeps 16 bits of it, keyed by the subject too.
 func (k Keys) guess(tenant string, text password.Text) []byte {
-	return mac(k.Guess, []byte(tenant), text.Reveal())
+	sum := keyed(k.Guess, tenant, text.Reveal())
+	return sum[:]
 }
 
-// mac is HMAC-SHA-256 over parts, each behind its length.
-func mac(key []byte, parts ...[]byte) []byte {
-	h := hmac.New(sha256.New, key)
-	for _, p := range parts {
-		var n [8]byte
-		binary.BigEndian.PutUint64(n[:], uint64(len(p)))
-		h.Write(n[:])
-		h.Write(p)
-	}
-	return h.Sum(nil)
+// keyed is the MAC of a tenant's name and a text, each behind its length.
+func keyed(k *mac.Key, tenant string, text []byte) [sha256.Size]byte {
+	var a, b [8]byte
+	binary.BigEndian.PutUint64(a[:], uint64(len(tenant)))
+	binary.BigEndian.PutUint64(b[:], uint64(len(text)))
+	return k.Sum(a[:], []byte(tenant), b[:], text)
 }
