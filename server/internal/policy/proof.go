@@ -160,4 +160,3 @@ func messageOf(fields ...string) message {
 func (m *message) length(n int)   { *m = binary.BigEndian.AppendUint64(*m, uint64(n)) }
 func (m *message) text(s string)  { m.length(len(s)); *m = append(*m, s...) }
 func (m *message) bytes(b []byte) { m.length(len(b)); *m = append(*m, b...) }
-

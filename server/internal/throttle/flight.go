@@ -45,10 +45,11 @@ type flightKey struct {
 
 // guessing is one guess with attempts under way.
 type guessing struct {
-	digest  [2]uint64
-	open    int           // attempts that ask, or were let through and are not settled here
-	asking  chan struct{} // closed once the first attempt has its answer; nil after that
-	expires time.Time
+	digest   [2]uint64
+	open     int           // attempts that ask, or were let through and are not settled here
+	asking   bool          // the first attempt has no answer yet
+	answered chan struct{} // closed once it has one; nil if nobody waits for that
+	expires  time.Time
 	// own is where it is found by its tag, kept by what the store calls it: the
 	// same, unless another guess there has that tag.
 	own, kept flightKey
@@ -105,8 +106,11 @@ func (f *flight) once(ctx context.Context, r *Request, tag uint16, digest [2]uin
 	s := &f.shards[own.subject[0]%64]
 	s.Lock()
 	x := s.m[own]
-	for x != nil && x.asking != nil {
-		wait := x.asking
+	for x != nil && x.asking {
+		if x.answered == nil {
+			x.answered = make(chan struct{})
+		}
+		wait := x.answered
 		s.Unlock()
 		select {
 		case <-ctx.Done():
@@ -128,7 +132,7 @@ func (f *flight) once(ctx context.Context, r *Request, tag uint16, digest [2]uin
 		g, local, err = ask()
 		return g, local, true, err
 	case x == nil:
-		x = &guessing{digest: digest, open: 1, asking: make(chan struct{}), own: own, kept: own}
+		x = &guessing{digest: digest, open: 1, asking: true, own: own, kept: own}
 		s.m[own] = x
 	case x.digest == digest:
 		// Counted before it asks: were the others to land meanwhile, the next one
@@ -138,7 +142,7 @@ func (f *flight) once(ctx context.Context, r *Request, tag uint16, digest [2]uin
 	default:
 		other = true
 	}
-	first := x.asking != nil
+	first := x.asking
 	s.Unlock()
 
 	g, local, err = ask()
@@ -146,8 +150,10 @@ func (f *flight) once(ctx context.Context, r *Request, tag uint16, digest [2]uin
 	s.Lock()
 	defer s.Unlock()
 	if first {
-		close(x.asking)
-		x.asking = nil
+		x.asking = false
+		if x.answered != nil {
+			close(x.answered)
+		}
 		x.kept.tag, x.kept.tagged = g.Tag, g.Tagged
 	}
 	if other {
@@ -155,7 +161,12 @@ func (f *flight) once(ctx context.Context, r *Request, tag uint16, digest [2]uin
 	}
 	if cur := s.m[own]; err == nil && g.Kind != 0 && (cur == nil || cur == x) {
 		x.expires = time.Now().Add(f.life)
-		s.m[own], s.m[x.kept] = x, x
+		if cur == nil {
+			s.m[own] = x
+		}
+		if x.kept != own {
+			s.m[x.kept] = x
+		}
 	} else if x.open--; x.open <= 0 {
 		s.remove(x)
 	}
@@ -168,7 +179,7 @@ func (f *flight) landed(x *Settlement) {
 	s := &f.shards[k.subject[0]%64]
 	s.Lock()
 	defer s.Unlock()
-	if g := s.m[k]; g != nil && g.asking == nil {
+	if g := s.m[k]; g != nil && !g.asking {
 		if g.open--; g.open <= 0 {
 			s.remove(g)
 		}
@@ -195,7 +206,7 @@ func (s *flightShard) room(now time.Time) bool {
 	if now.Sub(s.swept) > time.Second {
 		s.swept = now
 		for _, x := range s.m {
-			if x.asking == nil && now.After(x.expires) {
+			if !x.asking && now.After(x.expires) {
 				s.remove(x)
 			}
 		}
