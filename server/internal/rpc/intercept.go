@@ -56,6 +56,7 @@ type call struct {
 	from   socket
 	caller *identity.Caller
 	start  time.Time
+	took   time.Duration
 
 	authorization string // as the caller has shown it
 
@@ -73,7 +74,8 @@ type callKey struct{}
 func newID() string {
 	var b [8]byte
 	rand.Read(b[:])
-	return hex.EncodeToString(b[:])
+	var text [2 * len(b)]byte
+	return string(hex.AppendEncode(text[:0], b[:]))
 }
 
 // admit identifies the caller, checks scope and quota, and gives the context
@@ -282,6 +284,8 @@ func (g *gate) panicked(c *call, recovered any) error {
 // one log line.
 func (g *gate) finish(ctx context.Context, c *call, resp any, err error) error {
 	st := statusOf(ctx, err, c.id)
+	now := time.Now()
+	c.took = now.Sub(c.start)
 	caller := ""
 	if c.caller != nil {
 		caller = c.caller.ID
@@ -289,7 +293,7 @@ func (g *gate) finish(ctx context.Context, c *call, resp any, err error) error {
 	attrs := []slog.Attr{
 		slog.String("id", c.id), slog.String("method", g.known(c.method)), slog.String("caller", caller),
 		slog.String("peer", c.from.String()), slog.String("code", st.Code().String()),
-		took(time.Since(c.start)),
+		took(c.took),
 	}
 	level := slog.LevelInfo
 	if st.Code() == codes.Internal || st.Code() == codes.Unavailable {
@@ -306,7 +310,7 @@ func (g *gate) finish(ctx context.Context, c *call, resp any, err error) error {
 	if h := g.log.Handler(); !slices.Contains(open, c.method) && h.Enabled(ctx, level) {
 		// As LogAttrs, without a look at the stack for the place in the source,
 		// which is always this one.
-		line := slog.NewRecord(time.Now(), level, "request", 0)
+		line := slog.NewRecord(now, level, "request", 0)
 		line.AddAttrs(attrs...)
 		_ = h.Handle(ctx, line)
 	}

@@ -70,7 +70,7 @@ func (g *gate) observed(ctx context.Context, c *call, resp any, err error) {
 		return
 	}
 	st := status.Convert(err)
-	g.observer.End(ctx, g.known(c.method), st.Code(), time.Since(c.start))
+	g.observer.End(ctx, g.known(c.method), st.Code(), c.took)
 	if name := defences[reasonOf(st)]; name != "" {
 		g.observer.Defence(name, true)
 	}

@@ -14,7 +14,6 @@ import (
 	"maps"
 	"net/http"
 	"net/netip"
-	"runtime"
 	"sync"
 	"time"
 
@@ -94,6 +93,9 @@ type Server struct {
 	rest    *gateway
 }
 
+// callsAtOnce is how many calls a connection over gRPC may have under way.
+const callsAtOnce = 100
+
 // New builds both doors. It fails when a method of the contract declares no
 // scope.
 func New(ctx context.Context, cfg Config) (*Server, error) {
@@ -105,10 +107,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 		// What does not exist passes the gate too: only a caller learns of it.
 		grpc.UnknownServiceHandler(func(any, grpc.ServerStream) error { return errNoMethod }),
 		grpc.MaxRecvMsgSize(maxReceive),
-		grpc.MaxConcurrentStreams(100),
-		// A goroutine that serves one call after the other grows its stack once.
-		// A call that finds all of them busy gets one of its own.
-		grpc.NumStreamWorkers(uint32(4 * runtime.GOMAXPROCS(0))),
+		grpc.MaxConcurrentStreams(callsAtOnce),
 		grpc.MaxHeaderListSize(16 << 10),
 		grpc.ConnectionTimeout(10 * time.Second),
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: 15 * time.Minute, Time: 2 * time.Minute, Timeout: 20 * time.Second}),
@@ -119,6 +118,10 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	if cfg.TLS != nil {
 		opts = append(opts, grpc.Creds(credentials.NewTLS(cfg.TLS)))
 	}
+	// A goroutine that serves one call after the other grows its stack once; a
+	// call that finds all of them busy gets one of its own, and growing that is a
+	// good part of what a short call costs.
+	opts = append(opts, grpc.NumStreamWorkers(callsAtOnce))
 	s.GRPC = grpc.NewServer(append(s.gate.interceptors(), opts...)...)
 	services := grpchan.HandlerMap{}
 	now := cfg.Now

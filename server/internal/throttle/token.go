@@ -176,7 +176,8 @@ func (r *keyring) sealAttempt(tenant *[32]byte, x *reservation) string {
 		b = append(b, x.address[i][:]...)
 	}
 	sum := r.sign[0].Sum([]byte("attempt"), tenant[:], b)
-	return base64.RawURLEncoding.EncodeToString(append(b, sum[:macSize]...))
+	var token [2 * attemptSize]byte
+	return string(base64.RawURLEncoding.AppendEncode(token[:0], append(b, sum[:macSize]...)))
 }
 
 // open decodes a token of the given size and checks its MAC.
