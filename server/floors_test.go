@@ -32,6 +32,7 @@ var floors = map[string][]string{
 	"server/internal/argon2":            nil,
 	"server/internal/console":           {"server/internal/identity"},
 	"server/internal/figures":           nil,
+	"server/internal/mac":               nil,
 	"server/internal/mutant":            nil,
 	"server/internal/events":            nil,
 	"server/internal/exposure":          nil,
@@ -47,10 +48,10 @@ var floors = map[string][]string{
 	"server/internal/oidc": {"server/internal/identity"},
 
 	// Decisions.
-	"server/internal/policy":          {"server/internal/password"},
+	"server/internal/policy":          {"server/internal/mac", "server/internal/password"},
 	"server/internal/policy/mktables": nil,
 	"server/internal/evidence":        {"server/internal/exposure", "server/internal/policy", "server/internal/sheet"},
-	"server/internal/throttle":        nil,
+	"server/internal/throttle":        {"server/internal/mac"},
 	"server/internal/lookup":          {"server/internal/password", "server/internal/policy", "server/internal/strength", "wordlists"},
 
 	// The same decisions in a page.
@@ -83,7 +84,7 @@ var floors = map[string][]string{
 		"server/internal/policy", "server/internal/policybook", "server/internal/throttle", "server/internal/verifier", "wordlists/private"},
 
 	// Where the rooms meet.
-	"server/internal/daemon": {"server/internal/console", "api/watchword/v1", "server/internal/assets", "server/internal/audit", "server/internal/audit/report", "server/internal/boltstore", "server/internal/corpora", "server/internal/events", "server/internal/evidence", "server/internal/exposure", "server/internal/identity", "server/internal/objects",
+	"server/internal/daemon": {"server/internal/console", "api/watchword/v1", "server/internal/assets", "server/internal/audit", "server/internal/audit/report", "server/internal/boltstore", "server/internal/corpora", "server/internal/events", "server/internal/evidence", "server/internal/exposure", "server/internal/identity", "server/internal/mac", "server/internal/objects",
 		"server/internal/oidc", "server/internal/password", "server/internal/pepper", "server/internal/pgstore", "server/internal/policy", "server/internal/policybook", "server/internal/redisstore", "server/internal/redisthrottle",
 		"server/internal/rpc", "server/internal/telemetry", "server/internal/throttle", "server/internal/verifier", "wordlists", "wordlists/private"},
 	"server": {"api/watchword/v1", "client", "client/watchword/completion", "server/internal/daemon", "server/internal/password", "server/internal/policy",

@@ -12,7 +12,6 @@ import (
 
 	"golang.org/x/text/unicode/norm"
 
-	"github.com/watchword-project/watchword/server/internal/mac"
 	"github.com/watchword-project/watchword/server/internal/password"
 	"github.com/watchword-project/watchword/server/internal/policy"
 )
@@ -67,9 +66,15 @@ func simpleFold(r rune) rune {
 // Keys are the secrets from which names and guesses get their pseudonyms, and
 // under which proofs of checks are signed. Each is 32 bytes.
 type Keys struct {
-	Subject *mac.Key // of account ids
-	Guess   *mac.Key // of guesses, before the throttle cuts them to 16 bits
+	Subject MAC // of account ids
+	Guess   MAC // of guesses, before the throttle cuts them to 16 bits
 	Proof   *policy.ProofKey
+}
+
+// MAC makes MACs under one secret.
+type MAC interface {
+	// Sum gives the MAC of the parts, one behind the other.
+	Sum(parts ...[]byte) [sha256.Size]byte
 }
 
 // pseudonym is HMAC-SHA-256 of the tenant and the canonical subject, cut to
@@ -88,9 +93,10 @@ func (k Keys) guess(tenant string, text password.Text) []byte {
 }
 
 // keyed is the MAC of a tenant's name and a text, each behind its length.
-func keyed(k *mac.Key, tenant string, text []byte) [sha256.Size]byte {
-	var a, b [8]byte
-	binary.BigEndian.PutUint64(a[:], uint64(len(tenant)))
-	binary.BigEndian.PutUint64(b[:], uint64(len(text)))
-	return k.Sum(a[:], []byte(tenant), b[:], text)
+func keyed(k MAC, tenant string, text []byte) [sha256.Size]byte {
+	message := make([]byte, 0, 8+len(tenant)+8+len(text))
+	defer clear(message[:cap(message)])
+	message = append(binary.BigEndian.AppendUint64(message, uint64(len(tenant))), tenant...)
+	message = append(binary.BigEndian.AppendUint64(message, uint64(len(text))), text...)
+	return k.Sum(message)
 }
