@@ -4,12 +4,12 @@
 // Made by server/browser: the files that make one engine.
 export const manifest = {
   "version": "0.1.0",
-  "id": "70797955661984f8f2d530cb8aee576d7d311372c94ec8067023fb032671a74e",
+  "id": "20e9f66794ed836bbc97df023aba3f70d1d686042d2403035d6342d32fa22016",
   "go": "go1.26.8",
   "files": {
     "engine.wasm.gz": {
-      "bytes": 1894720,
-      "sha256": "5b39faef50481e21918937ea201b892fc733e8f49c28bede22982f896de049cf"
+      "bytes": 1894724,
+      "sha256": "933101e821289f96b3889cf1299693702326d0f806f8d41d387008936ae7d8c7"
     },
     "list.bin": {
       "bytes": 1224681,
