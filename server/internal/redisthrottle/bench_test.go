@@ -37,7 +37,9 @@ type contestant struct {
 // same server and in the same run: rounds in turns, medians. A ratio x-… over 1
 // says how much better ours is, a ratio under 1 of the others likewise.
 // In the cluster form the server is a cluster of itself alone, a decision two
-// round trips, and redis_rate on a client for clusters too.
+// round trips, and redis_rate on a client for clusters too. Guesses come from
+// addresses in networks of their own, as people are, or from two hundred
+// addresses of each /24, as when whole networks attack: their record is long.
 func BenchmarkDecision(b *testing.B) {
 	for _, mode := range []string{"single", "cluster"} {
 		var s *server
@@ -50,12 +52,17 @@ func BenchmarkDecision(b *testing.B) {
 		}
 		store := connect(b, redisthrottle.Config{Mode: mode, Addrs: []string{s.addr()}, Timeout: 500 * time.Millisecond})
 		for _, callers := range []int{16, 256} {
-			b.Run(fmt.Sprintf("%s/callers=%d", mode, callers), func(b *testing.B) { decisions(b, s, store, callers, mode == "cluster") })
+			for _, near := range []int{1, 200} {
+				b.Run(fmt.Sprintf("%s/callers=%d/near=%d", mode, callers, near), func(b *testing.B) {
+					s.do("flushall")
+					decisions(b, s, store, callers, near, mode == "cluster")
+				})
+			}
 		}
 	}
 }
 
-func decisions(b *testing.B, s *server, store *redisthrottle.Store, callers int, cluster bool) {
+func decisions(b *testing.B, s *server, store *redisthrottle.Store, callers, near int, cluster bool) {
 	var client redis.UniversalClient
 	if cluster {
 		client = redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{s.addr()}, PoolSize: 64})
@@ -76,7 +83,7 @@ func decisions(b *testing.B, s *server, store *redisthrottle.Store, callers int,
 			r := throttle.Request{
 				Lanes: throttle.Lanes{
 					Subject: numbered(1, n), Pair: numbered(2, n), Unknown: ladder, Known: ladder,
-					Address:   [3]throttle.Name{numbered(3, n), {}, numbered(4, n/200)},
+					Address:   [3]throttle.Name{numbered(3, n), {}, numbered(4, n/near)},
 					PairLimit: throttle.Limit{Cost: 60_000, Room: 1_200_000},
 					Limits:    [3]throttle.Limit{{Cost: 20_000, Room: 600_000}, {}, {Cost: 5_000, Room: 600_000}},
 				},
