@@ -129,6 +129,38 @@ func TestSecondProcessIsRefused(t *testing.T) {
 	openStore(t, dir)
 }
 
+// TestClosedIsNotInUse: a process that starts another has its files twice for a
+// moment, until the new program runs.
+func TestClosedIsNotInUse(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	fds, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	held := 0
+	for _, e := range fds {
+		path, _ := os.Readlink("/proc/self/fd/" + e.Name())
+		fd, err := strconv.Atoi(e.Name())
+		if err != nil || filepath.Dir(path) != dir {
+			continue
+		}
+		dup, err := syscall.Dup(fd)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer syscall.Close(dup)
+		held++
+	}
+	if held == 0 {
+		t.Fatal("the store has no file open")
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	openStore(t, dir)
+}
+
 // ledger is what the parent knows: for each subject the last version that was
 // acknowledged and the last that was begun.
 type ledger struct {
