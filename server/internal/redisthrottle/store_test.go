@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/redis/go-redis/v9"
 
 	"github.com/watchword-project/watchword/server/internal/redisthrottle"
 	"github.com/watchword-project/watchword/server/internal/throttle"
@@ -44,24 +45,62 @@ type pair struct {
 	id      uint32 // keeps the lanes of histories apart
 	rnd     *rand.Rand
 	now     int64
-	ladder  throttle.Numbers
-	known   throttle.Numbers
+	mood    mood
 	tokens  []throttle.Settlement
 	settled []throttle.Settlement // already, and worth trying again
 	devices [4][]uint32
 	steps   int
 	over    bool // they have differed, or …
 	lost    bool // … the server gave no answer
+	// passes, if set, lets as many milliseconds pass for the second store.
+	passes func(ms int64)
+}
+
+// mood is what a history leans to: what hardly ever comes about in one, such as
+// a hundred repeats of a guess or a closed lane, is common in another.
+type mood struct {
+	ladder, known throttle.Numbers
+	subjects      int
+	tags          int // different guesses
+	tick          int // the most ms from one step to the next, unless the clock jumps
+	begins        int // of a hundred steps
+	wrong         int // of twenty outcomes, beside those drawn from all
+	listed        int // one in so many comes from a known device
+	nowhere       int // so many of four come from no address
+}
+
+func newMood(r *rand.Rand) mood {
+	either := func(a, b int) int { return []int{a, b}[r.IntN(2)] }
+	m := mood{
+		ladder:   throttle.Numbers{Free: 3, Close: 14, First: 30_000, Longest: 240_000, SlowCost: 3_600_000, SlowRoom: 36_000_000, Pending: 60_000},
+		known:    throttle.Numbers{Free: 10, Close: 30, First: 1000, Longest: 16_000, Pending: 60_000},
+		subjects: either(1, 4), tags: either(2, 12), tick: either(200, 20_000), begins: either(50, 80),
+		wrong: either(10, 19), listed: either(1, 3), nowhere: either(1, 4),
+	}
+	switch r.IntN(4) {
+	case 0: // hardly ever waits
+		m.ladder.Free, m.ladder.Close, m.ladder.First = 60, 80, 100
+	case 1: // soon closed
+		m.ladder.Close, m.ladder.Longest, m.ladder.SlowCost, m.known.Close = 5, 30_000, 0, 3
+	case 2: // soon slow
+		m.ladder.SlowRoom = 2 * m.ladder.SlowCost
+	}
+	return m
+}
+
+func newPair(t *testing.T, a, b throttle.Store, seed uint64, id uint32) *pair {
+	r := rand.New(rand.NewPCG(seed, uint64(id)))
+	return &pair{t: t, a: a, b: b, id: id, rnd: r, now: 1_800_000_000_000, mood: newMood(r)}
 }
 
 func (p *pair) lanes() throttle.Lanes {
 	r := p.rnd
-	who := r.IntN(4)
-	l := throttle.Lanes{Subject: name(p.id, 1, uint32(who)), Channel: throttle.Channel(r.IntN(8) / 6), Unknown: p.ladder, Known: p.known}
-	if d := p.devices[who]; len(d) > 0 && r.IntN(3) == 0 {
+	who := r.IntN(p.mood.subjects)
+	l := throttle.Lanes{Subject: name(p.id, 1, uint32(who)), Channel: throttle.Channel(r.IntN(8) / 6), Unknown: p.mood.ladder, Known: p.mood.known}
+	if d := p.devices[who]; len(d) > 0 && r.IntN(p.mood.listed) == 0 {
 		l.Device = d[r.IntN(len(d))]
 	}
-	if r.IntN(4) > 0 {
+	if r.IntN(4) >= p.mood.nowhere {
 		from := uint32(r.IntN(3))
 		l.Pair = name(p.id, 2, uint32(who), from, uint32(l.Channel))
 		l.Address = [3]throttle.Name{name(p.id, 3, from), name(p.id, 4, from/2), name(p.id, 5)}
@@ -96,25 +135,36 @@ func (p *pair) same(what string, x, y any, errX, errY error) {
 func (p *pair) step(ctx context.Context) {
 	r := p.rnd
 	p.steps++
-	jump := r.IntN(40)
+	jump, before := r.IntN(40), p.now
+	if p.mood.tick < 1000 {
+		jump = r.IntN(400)
+	}
 	if jump < 3 {
 		p.settled = nil
 	}
-	switch jump {
-	case 0:
+	switch {
+	case jump == 0:
 		p.now += int64(r.IntN(3_600_000))
-	case 1:
+	case jump == 1:
 		p.now += int64(r.IntN(40 * 24 * 3_600_000))
-	case 2:
+	case jump == 2 && p.passes == nil:
 		p.now -= int64(r.IntN(7_200_000))
 	default:
-		p.now += int64(r.IntN(20_000))
+		p.now += int64(r.IntN(p.mood.tick))
 	}
-	switch n := r.IntN(100); {
+	if p.passes != nil {
+		p.passes(p.now - before)
+	}
+	// What is not a beginning is told apart by n alike in every mood.
+	n := 50 + r.IntN(50)
+	if r.IntN(100) < p.mood.begins {
+		n = 0
+	}
+	switch {
 	case n < 50:
 		q := throttle.Request{
-			Lanes: p.lanes(), Now: p.now, Tag: uint16(r.IntN(12)), Tagged: r.IntN(6) > 0,
-			Challenged: r.IntN(3) == 0, Demand: r.IntN(20) == 0, Share: r.IntN(2) == 0, Spare: uint16(r.IntN(12)),
+			Lanes: p.lanes(), Now: p.now, Tag: uint16(r.IntN(p.mood.tags)), Tagged: r.IntN(6) > 0,
+			Challenged: r.IntN(3) == 0, Demand: r.IntN(20) == 0, Share: r.IntN(2) == 0, Spare: uint16(r.IntN(p.mood.tags)),
 		}
 		x, errX := p.a.Begin(ctx, &q)
 		y, errY := p.b.Begin(ctx, &q)
@@ -130,7 +180,7 @@ func (p *pair) step(ctx context.Context) {
 			}
 		}
 	case n < 88:
-		s := throttle.Settlement{Lanes: p.lanes(), Report: true, Tag: uint16(r.IntN(12)), Tagged: r.IntN(6) > 0}
+		s := throttle.Settlement{Lanes: p.lanes(), Report: true, Tag: uint16(r.IntN(p.mood.tags)), Tagged: r.IntN(6) > 0}
 		if len(p.tokens) > 0 && n < 84 {
 			i := r.IntN(len(p.tokens))
 			s = p.tokens[i]
@@ -143,7 +193,7 @@ func (p *pair) step(ctx context.Context) {
 			s.Nonce = p.nonce()
 		}
 		s.Now, s.Outcome = p.now, throttle.Outcome(1+r.IntN(4))
-		if r.IntN(2) == 0 {
+		if r.IntN(20) < p.mood.wrong {
 			s.Outcome = throttle.BadSecret
 		}
 		if s.Outcome == throttle.Success {
@@ -164,7 +214,7 @@ func (p *pair) step(ctx context.Context) {
 		l := p.lanes()
 		t := throttle.Target{Subject: l.Subject, Address: l.Address, Limits: l.Limits}
 		for c := range t.Unknown {
-			t.Unknown[c], t.Known[c] = p.ladder, p.known
+			t.Unknown[c], t.Known[c] = p.mood.ladder, p.mood.known
 		}
 		x, errX := p.a.View(ctx, &t, p.now)
 		y, errY := p.b.View(ctx, &t, p.now)
@@ -232,11 +282,7 @@ func TestScriptAgreesWithGo(t *testing.T) {
 					if n%64 == 0 { // no lane is ever forgotten for want of room
 						a = memory(t)
 					}
-					p := &pair{
-						t: t, a: a, b: store, id: id, rnd: rand.New(rand.NewPCG(seed, uint64(id))), now: 1_800_000_000_000,
-						ladder: throttle.Numbers{Free: 3, Close: 14, First: 30_000, Longest: 240_000, SlowCost: 3_600_000, SlowRoom: 36_000_000, Pending: 60_000},
-						known:  throttle.Numbers{Free: 10, Close: 30, First: 1000, Longest: 16_000, Pending: 60_000},
-					}
+					p := newPair(t, a, store, seed, id)
 					for p.steps < length && !p.over {
 						p.step(t.Context())
 					}
@@ -250,11 +296,11 @@ func TestScriptAgreesWithGo(t *testing.T) {
 		}
 		wg.Wait()
 	}
-	deep, short := 4, 400
+	deep, short := 40, 200
 	if *long {
 		deep, short = 200, 1_000_000
 	}
-	run(deep, 2000)
+	run(deep, 400)
 	noKeyWithoutTTL(t, srv)
 	for done := 0; done < short && !t.Failed(); done += 20_000 {
 		srv.do("flushall", "async")
@@ -263,6 +309,46 @@ func TestScriptAgreesWithGo(t *testing.T) {
 	t.Logf("%d histories, %d steps", min(int(next.Load()), deep+short), steps.Load())
 	if n := int(lost.Load()); n*100 > deep+short {
 		t.Errorf("%d of %d histories were cut short for want of an answer", n, deep+short)
+	}
+}
+
+// TestNothingEndsTooEarly has the times to live run by the clock of the histories: what
+// was in a key that ended must have been of no account any more.
+func TestNothingEndsTooEarly(t *testing.T) {
+	t.Parallel()
+	srv := start(t)
+	store := connect(t, redisthrottle.Config{Addrs: []string{srv.addr()}, Timeout: 500 * time.Millisecond})
+	store.UseCallersClock()
+	c := redis.NewClient(&redis.Options{Addr: srv.addr(), MaxRetries: -1, DisableIdentity: true})
+	defer c.Close()
+	pass := redis.NewScript(`local ended = 0
+		for _, k in ipairs(redis.call('keys', '*')) do
+			local left = redis.call('pttl', k) - ARGV[1]
+			if left > 0 then redis.call('pexpire', k, left) else ended = ended + redis.call('del', k) end
+		end
+		return ended`)
+	ended := 0
+	a, seed := memory(t), rand.Uint64()
+	t.Logf("seed %d", seed)
+	for id := range uint32(60) {
+		p := newPair(t, a, store, seed, id+1)
+		p.passes = func(ms int64) {
+			n, err := pass.Run(t.Context(), c, nil, ms).Int()
+			if err != nil {
+				t.Fatal(err)
+			}
+			ended += n
+		}
+		for p.steps < 100 && !p.over {
+			p.step(t.Context())
+		}
+		p.passes(5 * 365 * 86_400_000) // leaves room for the next
+		if p.lost {
+			a = memory(t)
+		}
+	}
+	if ended == 0 {
+		t.Error("no key has ended")
 	}
 }
 
