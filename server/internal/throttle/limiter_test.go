@@ -5,13 +5,18 @@ package throttle_test
 
 import (
 	"bytes"
+	"context"
 	"flag"
+	"fmt"
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/watchword-project/watchword/server/internal/throttle"
 )
@@ -349,8 +354,19 @@ func TestTenantLane(t *testing.T) {
 	wrong := func(n int) throttle.Attempt {
 		return throttle.Attempt{Tenant: "one", Subject: [16]byte{1, byte(n)}, Tag: []byte{byte(n)}}
 	}
-	for n := range 10 {
+	for n := range 8 {
 		settle(begin(t, l, wrong(n)), throttle.BadSecret)
+	}
+	// What is told afterwards counts too, if it was wrong.
+	for n, o := range []throttle.Outcome{throttle.BadSecret, throttle.SecondFactorFailed, throttle.Success, throttle.Cancelled} {
+		if d := begin(t, l, wrong(20+n)); d.Verdict != throttle.Allow && n < 2 {
+			t.Errorf("after %d failures: %v %v, want ALLOW", 8+n, d.Verdict, d.Reasons)
+		} else if d.Token != "" {
+			settle(d, throttle.Cancelled)
+		}
+		if _, err := l.Report(t.Context(), wrong(30+n), o); err != nil {
+			t.Fatal(err)
+		}
 	}
 	d := begin(t, l, wrong(10))
 	if d.Verdict != throttle.Challenge || !slices.Equal(d.Reasons, []string{"TENANT_RATE"}) {
@@ -545,6 +561,8 @@ func TestTokensThatAreNotValid(t *testing.T) {
 		try("one bit", "one", string(b), throttle.Success)
 	}
 	try("no outcome", "one", d.Token, 0)
+	try("an outcome there is not", "one", d.Token, throttle.Cancelled+1)
+	try("a tenant's name that is too long", string(make([]byte, 256)), d.Token, throttle.Success)
 	other := open(t, throttle.Config{Now: c.now, Keys: throttle.Keys{Names: testKeys.Names, Tokens: [][]byte{bytes.Repeat([]byte{9}, 32)}}}, nil)
 	if _, err := other.Finish(t.Context(), "one", d.Token, throttle.Success); err == nil {
 		t.Error("a token under another key was taken")
@@ -644,6 +662,133 @@ func TestDeviceTokens(t *testing.T) {
 	}
 }
 
+// seen is a store that keeps what it was last asked.
+type seen struct {
+	throttle.Store
+	last throttle.Request
+}
+
+func (s *seen) Begin(ctx context.Context, r *throttle.Request) (throttle.Grant, error) {
+	s.last = *r
+	return s.Store.Begin(ctx, r)
+}
+
+// TestWhatNamesAreMadeOf: nobody without the key can name a lane or tell a guess by
+// its tag, tenants share none, and a guess cannot be followed over days or from one
+// subject to another. Lanes are found again after an upgrade, since they are named
+// as they always were.
+func TestWhatNamesAreMadeOf(t *testing.T) {
+	type question struct {
+		keys throttle.Keys
+		a    throttle.Attempt
+		days int
+	}
+	ask := func(q question) map[string]string {
+		t.Helper()
+		c := newClock()
+		c.step(time.Duration(q.days) * 24 * time.Hour)
+		s := &seen{Store: memory(t)}
+		l := open(t, throttle.Config{Now: c.now, Keys: q.keys}, s)
+		begin(t, l, q.a)
+		names := map[string]string{
+			"subject": fmt.Sprintf("%x", s.last.Subject), "pair": fmt.Sprintf("%x", s.last.Pair), "tag": fmt.Sprintf("%04x", s.last.Tag),
+		}
+		for i, n := range s.last.Address {
+			if n != (throttle.Name{}) {
+				names[[]string{"near", "middle", "far"}[i]] = fmt.Sprintf("%x", n)
+			}
+		}
+		return names
+	}
+	base := question{keys: testKeys, a: throttle.Attempt{
+		Tenant: "one", Subject: [16]byte{1}, IP: netip.MustParseAddr("2001:db8:1:2:3::4"), Tag: []byte{1, 2, 3},
+	}}
+	always := ask(base)
+	then := map[string]string{
+		"subject": "7daa29ea3714a7a8a152b1cacc494c7d",
+		"pair":    "eedf81c24ab369c08b7979291f188016",
+		"near":    "569baacea442faf9a42a1c96aca0db88",
+		"middle":  "fdc50cf47720131cc6af4ccec93db562",
+		"far":     "703d78ac95fba907e94ba5dd2d95085b",
+		"tag":     "9514",
+	}
+	if d := cmp.Diff(then, always); d != "" {
+		t.Errorf("names are not what they were (-then +now):\n%s", d)
+	}
+	for what, c := range map[string]struct {
+		change func(q *question)
+		moves  string
+	}{
+		"nothing":           {func(*question) {}, ""},
+		"the token key":     {func(q *question) { q.keys.Tokens = nil }, ""},
+		"the name key":      {func(q *question) { q.keys.Names = bytes.Repeat([]byte{6}, 32) }, "far middle near pair subject tag"},
+		"the tenant":        {func(q *question) { q.a.Tenant = "two" }, "far middle near pair subject tag"},
+		"the subject":       {func(q *question) { q.a.Subject[15] = 1 }, "pair subject tag"},
+		"the channel":       {func(q *question) { q.a.Channel = throttle.ResetCode }, "pair tag"},
+		"the guess":         {func(q *question) { q.a.Tag = []byte{1, 2, 4} }, "tag"},
+		"a longer guess":    {func(q *question) { q.a.Tag = []byte{1, 2, 3, 0} }, "tag"},
+		"the day":           {func(q *question) { q.days = 1 }, "tag"},
+		"the host":          {func(q *question) { q.a.IP = netip.MustParseAddr("2001:db8:1:2:5::6") }, ""},
+		"the network":       {func(q *question) { q.a.IP = netip.MustParseAddr("2001:db8:1:3:3::4") }, "near pair"},
+		"the wider network": {func(q *question) { q.a.IP = netip.MustParseAddr("2001:db8:1:102:3::4") }, "middle near pair"},
+		"the widest":        {func(q *question) { q.a.IP = netip.MustParseAddr("2001:db8:2:2:3::4") }, "far middle near pair"},
+		"an IPv4 address":   {func(q *question) { q.a.IP = home }, "far middle near pair"},
+	} {
+		q := base
+		c.change(&q)
+		var moved []string
+		now := ask(q)
+		for name, was := range always {
+			if now[name] != was {
+				moved = append(moved, name)
+			}
+		}
+		slices.Sort(moved)
+		if got := strings.Join(moved, " "); got != c.moves {
+			t.Errorf("%s: another name for %q, want %q", what, got, c.moves)
+		}
+	}
+}
+
+func TestConfigIsChecked(t *testing.T) {
+	key := bytes.Repeat([]byte{1}, 32)
+	for what, c := range map[string]struct {
+		change func(c *throttle.Config)
+		good   bool
+	}{
+		"as it is":             {func(*throttle.Config) {}, true},
+		"no such profile":      {func(c *throttle.Config) { c.Profile = "none" }, false},
+		"a short name key":     {func(c *throttle.Config) { c.Keys.Names = key[1:] }, false},
+		"a short token key":    {func(c *throttle.Config) { c.Keys.Tokens = [][]byte{key, key[1:]} }, false},
+		"eight token keys":     {func(c *throttle.Config) { c.Keys.Tokens = slices.Repeat([][]byte{key}, 8) }, true},
+		"nine token keys":      {func(c *throttle.Config) { c.Keys.Tokens = slices.Repeat([][]byte{key}, 9) }, false},
+		"less than no servers": {func(c *throttle.Config) { c.Nodes = -1 }, false},
+		"a thousand servers":   {func(c *throttle.Config) { c.Nodes = 1000 }, true},
+		"more than that":       {func(c *throttle.Config) { c.Nodes = 1001 }, false},
+		"devices for a day":    {func(c *throttle.Config) { c.DeviceLife = 24 * time.Hour }, true},
+		"devices for less":     {func(c *throttle.Config) { c.DeviceLife = 24*time.Hour - 1 }, false},
+		"devices for 400 days": {func(c *throttle.Config) { c.DeviceLife = 400 * 24 * time.Hour }, true},
+		"devices for longer":   {func(c *throttle.Config) { c.DeviceLife = 400*24*time.Hour + 1 }, false},
+		"room for 1024":        {func(c *throttle.Config) { c.Memory.Subjects = 1024 }, true},
+		"room for fewer":       {func(c *throttle.Config) { c.Memory.Subjects = 1023 }, false},
+		"room for too many":    {func(c *throttle.Config) { c.Memory.Subjects = 1<<28 + 1 }, false},
+		"written every 10 ms":  {func(c *throttle.Config) { c.Memory.Flush = 10 * time.Millisecond }, true},
+		"written more often":   {func(c *throttle.Config) { c.Memory.Flush = 10*time.Millisecond - 1 }, false},
+		"written every 10 s":   {func(c *throttle.Config) { c.Memory.Flush = 10 * time.Second }, true},
+		"written less often":   {func(c *throttle.Config) { c.Memory.Flush = 10*time.Second + 1 }, false},
+	} {
+		cfg := throttle.Config{Keys: throttle.Keys{Names: key}, Memory: throttle.MemoryConfig{Subjects: 1024}}
+		c.change(&cfg)
+		l, err := throttle.New(cfg, nil)
+		if (err == nil) != c.good {
+			t.Errorf("%s: %v", what, err)
+		}
+		if err == nil {
+			l.Close()
+		}
+	}
+}
+
 func TestBadAttempts(t *testing.T) {
 	l := open(t, throttle.Config{}, nil)
 	for _, a := range []throttle.Attempt{
@@ -655,6 +800,14 @@ func TestBadAttempts(t *testing.T) {
 		if _, err := l.Report(t.Context(), a, throttle.BadSecret); err == nil {
 			t.Errorf("Report took %+v", a)
 		}
+	}
+	for _, o := range []throttle.Outcome{0, throttle.Cancelled + 1} {
+		if _, err := l.Report(t.Context(), throttle.Attempt{}, o); err == nil {
+			t.Errorf("Report took the outcome %d", o)
+		}
+	}
+	if d := begin(t, l, throttle.Attempt{Tenant: string(make([]byte, 255)), Tag: make([]byte, 32)}); d.Verdict != throttle.Allow {
+		t.Errorf("names and tags of full length: %v", d.Verdict)
 	}
 	for _, hostile := range []string{"\x00", "ww:{a}", "../..", "🙂", "a\nb", string(bytes.Repeat([]byte{0xff}, 255))} {
 		if d := begin(t, l, throttle.Attempt{Tenant: hostile, Device: hostile}); d.Verdict != throttle.Allow || d.KnownDevice {
