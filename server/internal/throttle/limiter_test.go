@@ -248,8 +248,14 @@ func TestClosedWithoutAnyLaneLeft(t *testing.T) {
 	if err := l.Reset(t.Context(), throttle.Query{Subject: owner.Subject}); err != nil {
 		t.Fatal(err)
 	}
+	if n := l.Stats().Closed; n != 2 {
+		t.Errorf("%d lanes are counted as closed, want 2", n)
+	}
 	login(t, l, owner)
 	login(t, l, throttle.Attempt{Subject: owner.Subject})
+	if drive(throttle.Attempt{Subject: owner.Subject}) {
+		t.Error("closed for good although the known device's lane was opened again")
+	}
 }
 
 func TestChannelsAreApart(t *testing.T) {
@@ -358,12 +364,8 @@ func TestTenantLane(t *testing.T) {
 		settle(begin(t, l, wrong(n)), throttle.BadSecret)
 	}
 	// What is told afterwards counts too, if it was wrong.
-	for n, o := range []throttle.Outcome{throttle.BadSecret, throttle.SecondFactorFailed, throttle.Success, throttle.Cancelled} {
-		if d := begin(t, l, wrong(20+n)); d.Verdict != throttle.Allow && n < 2 {
-			t.Errorf("after %d failures: %v %v, want ALLOW", 8+n, d.Verdict, d.Reasons)
-		} else if d.Token != "" {
-			settle(d, throttle.Cancelled)
-		}
+	for n, o := range []throttle.Outcome{throttle.Success, throttle.Cancelled, throttle.BadSecret, throttle.SecondFactorFailed} {
+		settle(begin(t, l, wrong(20+n)), throttle.Cancelled)
 		if _, err := l.Report(t.Context(), wrong(30+n), o); err != nil {
 			t.Fatal(err)
 		}
@@ -632,6 +634,12 @@ func TestDeviceTokens(t *testing.T) {
 	if again := issue(a); !known("one", 1, again) || !known("one", 1, token) {
 		t.Error("token renewed by a known device, or the one before it, is unknown")
 	}
+	d := begin(t, l, a)
+	for range 2 { // the answer may have been lost
+		if r, err := l.Finish(t.Context(), "one", d.Token, throttle.Success); err != nil || r.DeviceToken != token {
+			t.Errorf("a success of a known device, told again: %+v, %v, want its own token", r, err)
+		}
+	}
 	if err := l.RevokeDevices(t.Context(), "one", a.Subject); err != nil {
 		t.Fatal(err)
 	}
@@ -665,12 +673,46 @@ func TestDeviceTokens(t *testing.T) {
 // seen is a store that keeps what it was last asked.
 type seen struct {
 	throttle.Store
-	last throttle.Request
+	last    throttle.Request
+	grant   throttle.Grant
+	settled throttle.Settlement
+}
+
+func (s *seen) Settle(ctx context.Context, x *throttle.Settlement) (throttle.Settled, error) {
+	s.settled = *x
+	return s.Store.Settle(ctx, x)
 }
 
 func (s *seen) Begin(ctx context.Context, r *throttle.Request) (throttle.Grant, error) {
 	s.last = *r
-	return s.Store.Begin(ctx, r)
+	g, err := s.Store.Begin(ctx, r)
+	s.grant = g
+	return g, err
+}
+
+// TestTokenCarriesTheAttempt: what an attempt was charged on is what its outcome
+// is booked on, for a stranger and on a known device, from every sort of address.
+func TestTokenCarriesTheAttempt(t *testing.T) {
+	c := newClock()
+	s := &seen{Store: memory(t)}
+	l := open(t, throttle.Config{Now: c.now}, s)
+	a := throttle.Attempt{Subject: [16]byte{1}, Channel: throttle.OTP}
+	device := finish(t, l, begin(t, l, a).Token, throttle.Success).DeviceToken
+	for _, ip := range []netip.Addr{{}, home, netip.MustParseAddr("2001:db8:1:2:3::4")} {
+		for _, tag := range [][]byte{nil, {1, 2, 3}} {
+			for _, a.Device = range []string{"", device} {
+				a.IP, a.Tag = ip, tag
+				finish(t, l, begin(t, l, a).Token, throttle.Cancelled)
+				want := throttle.Settlement{
+					Lanes: s.last.Lanes, Now: s.last.Now, Nonce: s.settled.Nonce, At: s.grant.At, Kind: s.grant.Kind,
+					Tag: s.grant.Tag, Tagged: s.grant.Tagged, OnList: s.grant.Known, Outcome: throttle.Cancelled,
+				}
+				if d := cmp.Diff(want, s.settled); d != "" {
+					t.Errorf("from %v, known %v (-charged +settled):\n%s", ip, a.Device != "", d)
+				}
+			}
+		}
+	}
 }
 
 // TestWhatNamesAreMadeOf: nobody without the key can name a lane or tell a guess by
@@ -835,6 +877,9 @@ func TestReport(t *testing.T) {
 	}
 	if d := guess(t, l, a, 99); d.Verdict != throttle.Allow {
 		t.Errorf("after a reported success: %v, want ALLOW", d.Verdict)
+	}
+	if r, err := l.Report(t.Context(), a, throttle.Success); err != nil || len(r.Notify) != 0 {
+		t.Errorf("Report of a success after one failure = %+v, %v, want nothing to tell", r, err)
 	}
 }
 
