@@ -180,6 +180,31 @@ func TestRehashDoesNotOverwriteANewerPassword(t *testing.T) {
 	}
 }
 
+// The owner's change of a password replaces the one that was confirmed for it, and
+// none that was set meanwhile.
+func TestChangeDoesNotOverwriteANewerPassword(t *testing.T) {
+	g := newGate(t)
+	v, closed := open(t, g, low)
+	defer closed()
+	set(t, v, oldPassword)
+	meanwhile := func(verifier.Record) error {
+		g.before.Store(nil) // this write only
+		set(t, v, newPassword)
+		return nil
+	}
+	g.before.Store(&meanwhile)
+	third := "the lantern is of no colour"
+	_, err := v.Change(t.Context(), verifier.ChangeRequest{SetRequest: verifier.SetRequest{Subject: "alice", CheckRequest: verifier.CheckRequest{
+		Password: text(t, third), Previous: text(t, oldPassword),
+	}}})
+	if !errors.Is(err, verifier.ErrConflict) {
+		t.Errorf("Change = %v, want %v", err, verifier.ErrConflict)
+	}
+	if matches(t, v, third) || !matches(t, v, newPassword) {
+		t.Error("the change replaced what was set meanwhile")
+	}
+}
+
 // What an audit makes of a credential whose attempts ran out holds when its
 // lanes are opened again.
 func TestMarksOutlastExhaustion(t *testing.T) {
