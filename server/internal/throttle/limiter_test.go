@@ -387,6 +387,20 @@ func TestTenantLane(t *testing.T) {
 	if d := begin(t, l, wrong(12)); d.Verdict != throttle.Allow {
 		t.Errorf("two minutes later: %v %v, want ALLOW", d.Verdict, d.Reasons)
 	}
+	// A clock that goes back neither frees the lane nor holds it for longer.
+	for n := range 10 {
+		if _, err := l.Report(t.Context(), wrong(40+n), throttle.BadSecret); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.step(-time.Hour)
+	if d := begin(t, l, wrong(13)); d.Verdict != throttle.Challenge {
+		t.Errorf("an hour before: %v %v, want CHALLENGE", d.Verdict, d.Reasons)
+	}
+	c.step(2 * time.Minute)
+	if d := begin(t, l, wrong(14)); d.Verdict != throttle.Allow {
+		t.Errorf("two minutes after that: %v %v, want ALLOW", d.Verdict, d.Reasons)
+	}
 }
 
 func state(t testing.TB, l *throttle.Limiter, subject [16]byte) throttle.State {
@@ -584,6 +598,9 @@ func TestTokensThatAreNotValid(t *testing.T) {
 	if err != nil || again.DeviceToken != first.DeviceToken {
 		t.Errorf("repeated Finish = %v, %v, want the same device token", again, err)
 	}
+	if n := l.Stats().Outcomes[throttle.Success]; n != 1 {
+		t.Errorf("a success that was told twice is counted %d times", n)
+	}
 	try("another outcome", "one", d.Token, throttle.BadSecret)
 	if s, _ := l.State(t.Context(), throttle.Query{Tenant: "one", Subject: a.Subject}); len(s.Lanes) != 1 || s.Lanes[0].Failures != 3 {
 		t.Errorf("a repeated success changed the lane: %+v", s)
@@ -667,6 +684,22 @@ func TestDeviceTokens(t *testing.T) {
 	c.step(181 * 24 * time.Hour)
 	if known("one", 3, tokens[8]) {
 		t.Error("token known after 181 days")
+	}
+	// Whoever has a code to reset a password with has shown no device, and where the
+	// rules know no devices there are none.
+	a = throttle.Attempt{Tenant: "one", Subject: [16]byte{4}, Channel: throttle.ResetCode, Tag: []byte{1}}
+	if r, err := l.Finish(t.Context(), "one", begin(t, l, a).Token, throttle.Success); err != nil || r.DeviceToken != "" {
+		t.Errorf("a success with a reset code: %+v, %v", r, err)
+	}
+	rules, err := throttle.ProfileRules("nist")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules.NoDevices = true
+	l = open(t, throttle.Config{Now: c.now, Rules: &rules}, nil)
+	a.Channel = throttle.Password
+	if r, err := l.Finish(t.Context(), "one", begin(t, l, a).Token, throttle.Success); err != nil || r.DeviceToken != "" {
+		t.Errorf("a success without devices: %+v, %v", r, err)
 	}
 }
 
@@ -862,11 +895,14 @@ func TestReport(t *testing.T) {
 	c := newClock()
 	l := open(t, throttle.Config{Now: c.now}, nil)
 	a := throttle.Attempt{Subject: [16]byte{1}, IP: home}
-	for i := range 5 {
-		a.Tag = []byte{byte(i)}
+	for i := range 10 { // each twice, which is no other guess
+		a.Tag = []byte{byte(i / 2)}
 		if _, err := l.Report(t.Context(), a, throttle.BadSecret); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if s := state(t, l, a.Subject); len(s.Lanes) != 1 || s.Lanes[0].Failures != 5 {
+		t.Errorf("five wrong guesses, each reported twice: %+v", s.Lanes)
 	}
 	if d := guess(t, l, a, 99); d.Verdict != throttle.Delay {
 		t.Errorf("after five reported failures: %v, want DELAY", d.Verdict)
