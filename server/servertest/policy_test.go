@@ -396,6 +396,14 @@ func TestHistoryThroughChanges(t *testing.T) {
 	if _, err := s.Client.Set(t.Context(), "u", passwords[4], client.SetOptions{Reset: true}); !slices.Equal(rejected(err), []string{policy.Reused}) {
 		t.Errorf("a reset to a former password: %v", err)
 	}
+	// A proof does not know the passwords before.
+	j, err := s.Client.Check(t.Context(), passwords[4], client.CheckOptions{})
+	if err != nil || j.Proof == "" {
+		t.Fatalf("Check: %v, %v", j, err)
+	}
+	if _, err := s.Client.Set(t.Context(), "u", passwords[4], client.SetOptions{Proof: j.Proof}); !slices.Equal(rejected(err), []string{policy.Reused}) {
+		t.Errorf("a set to a former password, with a proof: %v", err)
+	}
 }
 
 func TestAgesAndSimilarity(t *testing.T) {
