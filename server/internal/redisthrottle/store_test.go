@@ -607,3 +607,74 @@ func TestForeignBytes(t *testing.T) {
 		s.do("flushall")
 	}
 }
+
+// TestAddressIsCountedApart: an address has its rates wherever its subjects live, in a
+// cluster in other slots than it has. Who is refused for them is charged nothing, and a
+// success gives back what it had booked.
+func TestAddressIsCountedApart(t *testing.T) {
+	t.Parallel()
+	for what, s := range map[string]throttle.Store{
+		"memory":  memory(t),
+		"server":  connect(t, redisthrottle.Config{Addrs: []string{start(t).addr()}, Timeout: 500 * time.Millisecond}),
+		"cluster": connect(t, redisthrottle.Config{Mode: "cluster", Addrs: addrs(cluster(t, 0)), Timeout: 500 * time.Millisecond}),
+	} {
+		const hour = 3_600_000
+		now := time.Now().UnixMilli()
+		ladder := throttle.Numbers{Free: 3, Close: 14, First: 30_000, Longest: 240_000, Pending: 600_000}
+		target := func(who uint32) *throttle.Target {
+			x := &throttle.Target{
+				Subject: name(1, who), Address: [3]throttle.Name{name(2), name(3), name(4)},
+				Limits: [3]throttle.Limit{{Cost: hour, Room: 3 * hour}, {Cost: hour, Room: 4 * hour}, {Cost: hour, Room: 5 * hour}},
+			}
+			for c := range x.Unknown {
+				x.Unknown[c], x.Known[c] = ladder, ladder
+			}
+			return x
+		}
+		lanes := func(who uint32) throttle.Lanes {
+			x := target(who)
+			return throttle.Lanes{Subject: x.Subject, Unknown: ladder, Known: ladder, Address: x.Address, Limits: x.Limits}
+		}
+		begin := func(who uint32, want throttle.Reason) throttle.Settlement {
+			t.Helper()
+			g, err := s.Begin(t.Context(), &throttle.Request{Lanes: lanes(who), Now: now, Tag: uint16(who), Tagged: true})
+			if err != nil || g.Why != want || (g.Kind == 0) != (want != 0) || (g.Retry > 0) != (want != 0) {
+				t.Errorf("%s: attempt at %d: %+v, %v, want reason %v", what, who, g, err, want)
+			}
+			return throttle.Settlement{Lanes: lanes(who), At: g.At, Kind: g.Kind, Tag: g.Tag, Tagged: g.Tagged}
+		}
+		settle := func(x throttle.Settlement, who byte, o throttle.Outcome) {
+			t.Helper()
+			x.Now, x.Outcome, x.Nonce = now, o, [12]byte{who}
+			if out, err := s.Settle(t.Context(), &x); err != nil || out.Expired {
+				t.Errorf("%s: settling at %d: %+v, %v", what, who, out, err)
+			}
+		}
+		view := func(who uint32, failures int64, hours [3]int64) {
+			t.Helper()
+			v, err := s.View(t.Context(), target(who), now)
+			for i := range v.Address { // the servers' own clocks go on
+				v.Address[i] = (v.Address[i] + hour/2) / hour
+			}
+			if err != nil || v.Unknown[0].Failures != failures || v.Address != hours {
+				t.Errorf("%s: %d has %+v, and the address %v hours, %v; want %d failures and %v", what, who, v.Unknown[0], v.Address, err, failures, hours)
+			}
+		}
+		right, wrong := begin(0, 0), begin(1, 0)
+		begin(2, 0)
+		begin(3, throttle.AddressRate)
+		view(3, 0, [3]int64{3, 3, 3})
+		settle(right, 0, throttle.Success)
+		settle(wrong, 1, throttle.BadSecret)
+		view(1, 1, [3]int64{2, 2, 2})
+		begin(3, 0)
+		begin(4, throttle.AddressRate)
+		settle(throttle.Settlement{Lanes: lanes(5), Report: true, Tag: 5, Tagged: true}, 5, throttle.BadSecret)
+		view(5, 1, [3]int64{3, 4, 4})
+		if err := s.Reset(t.Context(), target(5), now); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+		view(5, 0, [3]int64{})
+		begin(4, 0)
+	}
+}
