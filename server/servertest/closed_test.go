@@ -183,6 +183,18 @@ func TestWithAKeyUnknownPathsAreNotFound(t *testing.T) {
 	if code, h, _ := s.Do(req); code != http.StatusMethodNotAllowed || h.Get("Allow") != "POST" {
 		t.Errorf("GET of a route: %d, Allow %q", code, h.Get("Allow"))
 	}
+	// The contract is no method, and has a scope all the same.
+	_, narrow, err := s.Client.CreateKey(t.Context(), client.NewKey{Name: "narrow", Scopes: []string{"password.check"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, want := range map[string]int{s.Key: http.StatusOK, narrow: http.StatusForbidden} {
+		req, _ := http.NewRequest(http.MethodGet, s.URL+"/openapi.json", nil)
+		req.Header.Set("Authorization", "Bearer "+key)
+		if code, _, body := s.Do(req); code != want || strings.Contains(body, "swagger") != (want == http.StatusOK) {
+			t.Errorf("GET /openapi.json: %d, want %d", code, want)
+		}
+	}
 }
 
 func TestForeignHostsAndOriginsAreRefused(t *testing.T) {

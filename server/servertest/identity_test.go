@@ -11,6 +11,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -63,7 +64,9 @@ func TestKeysMintNoMoreThanTheyHold(t *testing.T) {
 		"an end after its own":          {brief, &watchwordv1.CreateKeyRequest{Scopes: []string{"password.check"}, ExpireTime: later}, codes.PermissionDenied},
 		"its own end":                   {brief, &watchwordv1.CreateKeyRequest{Scopes: []string{"password.check"}, ExpireTime: tomorrow}, codes.OK},
 		"a network within its own":      {near, &watchwordv1.CreateKeyRequest{Scopes: []string{"password.check"}, Networks: []string{"127.0.0.1", "2001:db8:1::/48"}}, codes.OK},
+		"its own networks":              {near, &watchwordv1.CreateKeyRequest{Scopes: []string{"password.check"}, Networks: []string{"127.0.0.0/8", "2001:db8::/32"}}, codes.OK},
 		"a wider network":               {near, &watchwordv1.CreateKeyRequest{Scopes: []string{"password.check"}, Networks: []string{"2001::/16"}}, codes.PermissionDenied},
+		"a wider one that begins alike": {near, &watchwordv1.CreateKeyRequest{Scopes: []string{"password.check"}, Networks: []string{"2001:db8::/31"}}, codes.PermissionDenied},
 		"another network":               {near, &watchwordv1.CreateKeyRequest{Scopes: []string{"password.check"}, Networks: []string{"127.0.0.1", "10.0.0.0/8"}}, codes.PermissionDenied},
 		"any network, by a key of some": {near, &watchwordv1.CreateKeyRequest{Scopes: []string{"password.check"}, Networks: []string{"0.0.0.0/0"}}, codes.PermissionDenied},
 		"its own scope":                 {admin, &watchwordv1.CreateKeyRequest{Scopes: []string{"password.check"}}, codes.OK},
@@ -101,6 +104,23 @@ func TestKeysMintNoMoreThanTheyHold(t *testing.T) {
 			&watchwordv1.CreateKeyRequest{Name: "k", Scopes: []string{"password.check"}})
 		if err != nil || (by == brief) != r.GetKey().GetExpireTime().AsTime().Equal(tomorrow.AsTime().Truncate(time.Nanosecond)) || (by == near) != (len(r.GetKey().GetNetworks()) == 2) {
 			t.Errorf("a key that leaves all open: %v, %v", r.GetKey(), err)
+		}
+	}
+
+	// Who runs a tenant sees and revokes its keys and no others.
+	boss := metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+hers)
+	keys := watchwordv1.NewAdminServiceClient(dial(t, s))
+	one := must(hers, &watchwordv1.CreateKeyRequest{Scopes: []string{"system.read"}})
+	if list, err := keys.ListKeys(boss, &watchwordv1.ListKeysRequest{}); err != nil || !slices.ContainsFunc(list.GetKeys(), func(k *watchwordv1.Key) bool { return k.GetId() == one[3:19] }) ||
+		slices.ContainsFunc(list.GetKeys(), func(k *watchwordv1.Key) bool { return k.GetTenant() != "acme" }) {
+		t.Errorf("the keys of a tenant: %v, %v", list.GetKeys(), err)
+	}
+	for _, c := range []struct {
+		key  string
+		want codes.Code
+	}{{admin, codes.NotFound}, {one, codes.OK}} {
+		if _, err := keys.RevokeKey(boss, &watchwordv1.RevokeKeyRequest{Id: c.key[3:19]}); status.Code(err) != c.want {
+			t.Errorf("revoking as a tenant: %v, want %v", err, c.want)
 		}
 	}
 
@@ -146,9 +166,50 @@ func TestKeysMintNoMoreThanTheyHold(t *testing.T) {
 			t.Error("a list of keys holds a secret")
 		}
 	}
-	if revoked != 1 {
-		t.Errorf("%d keys are listed as revoked, want 1", revoked)
+	if revoked != 2 {
+		t.Errorf("%d keys are listed as revoked, want 2", revoked)
 	}
+}
+
+// TestConcurrencyOfACaller: one caller's calls under way are bounded, and no other
+// caller's with them.
+func TestConcurrencyOfACaller(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t, servertest.Options{Config: "limits: {per_key_concurrency: 2}"})
+	_, other, err := s.Client.CreateKey(t.Context(), client.NewKey{Name: "other", Scopes: []string{"password.check"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn := dial(t, s)
+	check := func(key string) codes.Code {
+		return call(t.Context(), conn, "/watchword.v1.PasswordService/CheckPassword", "Bearer "+key)
+	}
+	var end []context.CancelFunc
+	for range 2 {
+		ctx, cancel := context.WithCancel(metadata.AppendToOutgoingContext(within(t, 30*time.Second), "authorization", "Bearer "+s.Key))
+		end = append(end, cancel)
+		watch, err := watchwordv1.NewLoginThrottleServiceClient(conn).WatchSignals(ctx, &watchwordv1.WatchSignalsRequest{})
+		if err == nil {
+			_, err = watch.Header()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := check(s.Key); got != codes.ResourceExhausted {
+		t.Errorf("a third call: %v, want %v", got, codes.ResourceExhausted)
+	}
+	if got := check(other); got != welcome {
+		t.Errorf("another caller: %v", got)
+	}
+	end[0]()
+	eventually(t, "a call after one has ended", 10*time.Second, func() error {
+		if got := check(s.Key); got != welcome {
+			return fmt.Errorf("%v", got)
+		}
+		return nil
+	})
+	end[1]()
 }
 
 // TestMetadataLendsNothing: neither metadata nor headers make anybody of a

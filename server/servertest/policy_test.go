@@ -396,6 +396,14 @@ func TestHistoryThroughChanges(t *testing.T) {
 	if _, err := s.Client.Set(t.Context(), "u", passwords[4], client.SetOptions{Reset: true}); !slices.Equal(rejected(err), []string{policy.Reused}) {
 		t.Errorf("a reset to a former password: %v", err)
 	}
+	// A proof does not know the passwords before.
+	j, err := s.Client.Check(t.Context(), passwords[4], client.CheckOptions{})
+	if err != nil || j.Proof == "" {
+		t.Fatalf("Check: %v, %v", j, err)
+	}
+	if _, err := s.Client.Set(t.Context(), "u", passwords[4], client.SetOptions{Proof: j.Proof}); !slices.Equal(rejected(err), []string{policy.Reused}) {
+		t.Errorf("a set to a former password, with a proof: %v", err)
+	}
 }
 
 func TestAgesAndSimilarity(t *testing.T) {
@@ -411,13 +419,21 @@ func TestAgesAndSimilarity(t *testing.T) {
 	if !errors.As(err, &r) || r.Violations[0].Rule != policy.TooYoung || r.Violations[0].Params["wait"] != "1" {
 		t.Errorf("a change after 23 hours: %v", err)
 	}
+	// A proof does not know how old the password before is.
+	j, err := s.Client.Check(ctx, second, client.CheckOptions{})
+	if err != nil || j.Proof == "" {
+		t.Fatalf("Check: %v, %v", j, err)
+	}
+	if _, err := s.Client.Change(ctx, "u", first, second, client.Source{}, client.SetOptions{Proof: j.Proof}); !slices.Equal(rejected(err), []string{policy.TooYoung}) {
+		t.Errorf("a change after 23 hours, with a proof: %v", err)
+	}
 	c.advance(2 * time.Hour)
 	if _, err := s.Client.Change(ctx, "u", first, "tangled8 lantern orbit", client.Source{}, client.SetOptions{}); !slices.Equal(rejected(err), []string{policy.SimilarToPrevious}) {
 		t.Errorf("a change of one digit: %v", err)
 	}
 	// A proof that was given without knowledge of the password before does not
 	// stand for the comparison with it.
-	j, err := s.Client.Check(ctx, "tangled8 lantern orbit", client.CheckOptions{})
+	j, err = s.Client.Check(ctx, "tangled8 lantern orbit", client.CheckOptions{})
 	if err != nil || j.Proof == "" {
 		t.Fatalf("Check: %v, %v", j, err)
 	}

@@ -10,12 +10,14 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 
 	watchwordv1 "github.com/watchword-project/watchword/api/watchword/v1"
+	"github.com/watchword-project/watchword/server/internal/identity"
 )
 
 // Panicking gives the answers to a call and to a stream whose handlers panic
@@ -64,4 +66,24 @@ func Batch(stream grpc.BidiStreamingServer[watchwordv1.BatchCheckPasswordsReques
 	judge func(*watchwordv1.BatchCheckPasswordsRequest) *watchwordv1.BatchCheckPasswordsResponse) error {
 	b := batch{stream: stream, judge: judge}
 	return b.run()
+}
+
+// Callers has that many callers come and go, under bounds for each, while one of
+// another name stays. It says how many are counted in the end, and what the one
+// that stayed gets when it asks once more.
+func Callers(n int, rps float64, concurrency int) (counted int, again error) {
+	a := &Access{RPS: rps, Concurrency: concurrency}
+	stays := &identity.Caller{ID: "stays"}
+	if _, err := a.enter(stays); err != nil {
+		return 0, err
+	}
+	for i := range n {
+		leave, err := a.enter(&identity.Caller{ID: strconv.Itoa(i)})
+		if err != nil {
+			return 0, err
+		}
+		leave()
+	}
+	_, again = a.enter(stays)
+	return len(a.quotas), again
 }

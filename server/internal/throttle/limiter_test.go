@@ -5,13 +5,18 @@ package throttle_test
 
 import (
 	"bytes"
+	"context"
 	"flag"
+	"fmt"
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/watchword-project/watchword/server/internal/throttle"
 )
@@ -243,8 +248,14 @@ func TestClosedWithoutAnyLaneLeft(t *testing.T) {
 	if err := l.Reset(t.Context(), throttle.Query{Subject: owner.Subject}); err != nil {
 		t.Fatal(err)
 	}
+	if n := l.Stats().Closed; n != 2 {
+		t.Errorf("%d lanes are counted as closed, want 2", n)
+	}
 	login(t, l, owner)
 	login(t, l, throttle.Attempt{Subject: owner.Subject})
+	if drive(throttle.Attempt{Subject: owner.Subject}) {
+		t.Error("closed for good although the known device's lane was opened again")
+	}
 }
 
 func TestChannelsAreApart(t *testing.T) {
@@ -349,8 +360,15 @@ func TestTenantLane(t *testing.T) {
 	wrong := func(n int) throttle.Attempt {
 		return throttle.Attempt{Tenant: "one", Subject: [16]byte{1, byte(n)}, Tag: []byte{byte(n)}}
 	}
-	for n := range 10 {
+	for n := range 8 {
 		settle(begin(t, l, wrong(n)), throttle.BadSecret)
+	}
+	// What is told afterwards counts too, if it was wrong.
+	for n, o := range []throttle.Outcome{throttle.Success, throttle.Cancelled, throttle.BadSecret, throttle.SecondFactorFailed} {
+		settle(begin(t, l, wrong(20+n)), throttle.Cancelled)
+		if _, err := l.Report(t.Context(), wrong(30+n), o); err != nil {
+			t.Fatal(err)
+		}
 	}
 	d := begin(t, l, wrong(10))
 	if d.Verdict != throttle.Challenge || !slices.Equal(d.Reasons, []string{"TENANT_RATE"}) {
@@ -368,6 +386,20 @@ func TestTenantLane(t *testing.T) {
 	c.step(2 * time.Minute)
 	if d := begin(t, l, wrong(12)); d.Verdict != throttle.Allow {
 		t.Errorf("two minutes later: %v %v, want ALLOW", d.Verdict, d.Reasons)
+	}
+	// A clock that goes back neither frees the lane nor holds it for longer.
+	for n := range 10 {
+		if _, err := l.Report(t.Context(), wrong(40+n), throttle.BadSecret); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.step(-time.Hour)
+	if d := begin(t, l, wrong(13)); d.Verdict != throttle.Challenge {
+		t.Errorf("an hour before: %v %v, want CHALLENGE", d.Verdict, d.Reasons)
+	}
+	c.step(2 * time.Minute)
+	if d := begin(t, l, wrong(14)); d.Verdict != throttle.Allow {
+		t.Errorf("two minutes after that: %v %v, want ALLOW", d.Verdict, d.Reasons)
 	}
 }
 
@@ -545,6 +577,8 @@ func TestTokensThatAreNotValid(t *testing.T) {
 		try("one bit", "one", string(b), throttle.Success)
 	}
 	try("no outcome", "one", d.Token, 0)
+	try("an outcome there is not", "one", d.Token, throttle.Cancelled+1)
+	try("a tenant's name that is too long", string(make([]byte, 256)), d.Token, throttle.Success)
 	other := open(t, throttle.Config{Now: c.now, Keys: throttle.Keys{Names: testKeys.Names, Tokens: [][]byte{bytes.Repeat([]byte{9}, 32)}}}, nil)
 	if _, err := other.Finish(t.Context(), "one", d.Token, throttle.Success); err == nil {
 		t.Error("a token under another key was taken")
@@ -563,6 +597,9 @@ func TestTokensThatAreNotValid(t *testing.T) {
 	again, err := l.Finish(t.Context(), "one", d.Token, throttle.Success)
 	if err != nil || again.DeviceToken != first.DeviceToken {
 		t.Errorf("repeated Finish = %v, %v, want the same device token", again, err)
+	}
+	if n := l.Stats().Outcomes[throttle.Success]; n != 1 {
+		t.Errorf("a success that was told twice is counted %d times", n)
 	}
 	try("another outcome", "one", d.Token, throttle.BadSecret)
 	if s, _ := l.State(t.Context(), throttle.Query{Tenant: "one", Subject: a.Subject}); len(s.Lanes) != 1 || s.Lanes[0].Failures != 3 {
@@ -614,6 +651,12 @@ func TestDeviceTokens(t *testing.T) {
 	if again := issue(a); !known("one", 1, again) || !known("one", 1, token) {
 		t.Error("token renewed by a known device, or the one before it, is unknown")
 	}
+	d := begin(t, l, a)
+	for range 2 { // the answer may have been lost
+		if r, err := l.Finish(t.Context(), "one", d.Token, throttle.Success); err != nil || r.DeviceToken != token {
+			t.Errorf("a success of a known device, told again: %+v, %v, want its own token", r, err)
+		}
+	}
 	if err := l.RevokeDevices(t.Context(), "one", a.Subject); err != nil {
 		t.Fatal(err)
 	}
@@ -642,6 +685,183 @@ func TestDeviceTokens(t *testing.T) {
 	if known("one", 3, tokens[8]) {
 		t.Error("token known after 181 days")
 	}
+	// Whoever has a code to reset a password with has shown no device, and where the
+	// rules know no devices there are none.
+	a = throttle.Attempt{Tenant: "one", Subject: [16]byte{4}, Channel: throttle.ResetCode, Tag: []byte{1}}
+	if r, err := l.Finish(t.Context(), "one", begin(t, l, a).Token, throttle.Success); err != nil || r.DeviceToken != "" {
+		t.Errorf("a success with a reset code: %+v, %v", r, err)
+	}
+	rules, err := throttle.ProfileRules("nist")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules.NoDevices = true
+	l = open(t, throttle.Config{Now: c.now, Rules: &rules}, nil)
+	a.Channel = throttle.Password
+	if r, err := l.Finish(t.Context(), "one", begin(t, l, a).Token, throttle.Success); err != nil || r.DeviceToken != "" {
+		t.Errorf("a success without devices: %+v, %v", r, err)
+	}
+}
+
+// seen is a store that keeps what it was last asked.
+type seen struct {
+	throttle.Store
+	last    throttle.Request
+	grant   throttle.Grant
+	settled throttle.Settlement
+}
+
+func (s *seen) Settle(ctx context.Context, x *throttle.Settlement) (throttle.Settled, error) {
+	s.settled = *x
+	return s.Store.Settle(ctx, x)
+}
+
+func (s *seen) Begin(ctx context.Context, r *throttle.Request) (throttle.Grant, error) {
+	s.last = *r
+	g, err := s.Store.Begin(ctx, r)
+	s.grant = g
+	return g, err
+}
+
+// TestTokenCarriesTheAttempt: what an attempt was charged on is what its outcome
+// is booked on, for a stranger and on a known device, from every sort of address.
+func TestTokenCarriesTheAttempt(t *testing.T) {
+	c := newClock()
+	s := &seen{Store: memory(t)}
+	l := open(t, throttle.Config{Now: c.now}, s)
+	a := throttle.Attempt{Subject: [16]byte{1}, Channel: throttle.OTP}
+	device := finish(t, l, begin(t, l, a).Token, throttle.Success).DeviceToken
+	for _, ip := range []netip.Addr{{}, home, netip.MustParseAddr("2001:db8:1:2:3::4")} {
+		for _, tag := range [][]byte{nil, {1, 2, 3}} {
+			for _, a.Device = range []string{"", device} {
+				a.IP, a.Tag = ip, tag
+				finish(t, l, begin(t, l, a).Token, throttle.Cancelled)
+				want := throttle.Settlement{
+					Lanes: s.last.Lanes, Now: s.last.Now, Nonce: s.settled.Nonce, At: s.grant.At, Kind: s.grant.Kind,
+					Tag: s.grant.Tag, Tagged: s.grant.Tagged, OnList: s.grant.Known, Outcome: throttle.Cancelled,
+				}
+				if d := cmp.Diff(want, s.settled); d != "" {
+					t.Errorf("from %v, known %v (-charged +settled):\n%s", ip, a.Device != "", d)
+				}
+			}
+		}
+	}
+}
+
+// TestWhatNamesAreMadeOf: nobody without the key can name a lane or tell a guess by
+// its tag, tenants share none, and a guess cannot be followed over days or from one
+// subject to another. Lanes are found again after an upgrade, since they are named
+// as they always were.
+func TestWhatNamesAreMadeOf(t *testing.T) {
+	type question struct {
+		keys throttle.Keys
+		a    throttle.Attempt
+		days int
+	}
+	ask := func(q question) map[string]string {
+		t.Helper()
+		c := newClock()
+		c.step(time.Duration(q.days) * 24 * time.Hour)
+		s := &seen{Store: memory(t)}
+		l := open(t, throttle.Config{Now: c.now, Keys: q.keys}, s)
+		begin(t, l, q.a)
+		names := map[string]string{
+			"subject": fmt.Sprintf("%x", s.last.Subject), "pair": fmt.Sprintf("%x", s.last.Pair), "tag": fmt.Sprintf("%04x", s.last.Tag),
+		}
+		for i, n := range s.last.Address {
+			if n != (throttle.Name{}) {
+				names[[]string{"near", "middle", "far"}[i]] = fmt.Sprintf("%x", n)
+			}
+		}
+		return names
+	}
+	base := question{keys: testKeys, a: throttle.Attempt{
+		Tenant: "one", Subject: [16]byte{1}, IP: netip.MustParseAddr("2001:db8:1:2:3::4"), Tag: []byte{1, 2, 3},
+	}}
+	always := ask(base)
+	then := map[string]string{
+		"subject": "7daa29ea3714a7a8a152b1cacc494c7d",
+		"pair":    "eedf81c24ab369c08b7979291f188016",
+		"near":    "569baacea442faf9a42a1c96aca0db88",
+		"middle":  "fdc50cf47720131cc6af4ccec93db562",
+		"far":     "703d78ac95fba907e94ba5dd2d95085b",
+		"tag":     "9514",
+	}
+	if d := cmp.Diff(then, always); d != "" {
+		t.Errorf("names are not what they were (-then +now):\n%s", d)
+	}
+	for what, c := range map[string]struct {
+		change func(q *question)
+		moves  string
+	}{
+		"nothing":           {func(*question) {}, ""},
+		"the token key":     {func(q *question) { q.keys.Tokens = nil }, ""},
+		"the name key":      {func(q *question) { q.keys.Names = bytes.Repeat([]byte{6}, 32) }, "far middle near pair subject tag"},
+		"the tenant":        {func(q *question) { q.a.Tenant = "two" }, "far middle near pair subject tag"},
+		"the subject":       {func(q *question) { q.a.Subject[15] = 1 }, "pair subject tag"},
+		"the channel":       {func(q *question) { q.a.Channel = throttle.ResetCode }, "pair tag"},
+		"the guess":         {func(q *question) { q.a.Tag = []byte{1, 2, 4} }, "tag"},
+		"a longer guess":    {func(q *question) { q.a.Tag = []byte{1, 2, 3, 0} }, "tag"},
+		"the day":           {func(q *question) { q.days = 1 }, "tag"},
+		"the host":          {func(q *question) { q.a.IP = netip.MustParseAddr("2001:db8:1:2:5::6") }, ""},
+		"the network":       {func(q *question) { q.a.IP = netip.MustParseAddr("2001:db8:1:3:3::4") }, "near pair"},
+		"the wider network": {func(q *question) { q.a.IP = netip.MustParseAddr("2001:db8:1:102:3::4") }, "middle near pair"},
+		"the widest":        {func(q *question) { q.a.IP = netip.MustParseAddr("2001:db8:2:2:3::4") }, "far middle near pair"},
+		"an IPv4 address":   {func(q *question) { q.a.IP = home }, "far middle near pair"},
+	} {
+		q := base
+		c.change(&q)
+		var moved []string
+		now := ask(q)
+		for name, was := range always {
+			if now[name] != was {
+				moved = append(moved, name)
+			}
+		}
+		slices.Sort(moved)
+		if got := strings.Join(moved, " "); got != c.moves {
+			t.Errorf("%s: another name for %q, want %q", what, got, c.moves)
+		}
+	}
+}
+
+func TestConfigIsChecked(t *testing.T) {
+	key := bytes.Repeat([]byte{1}, 32)
+	for what, c := range map[string]struct {
+		change func(c *throttle.Config)
+		good   bool
+	}{
+		"as it is":             {func(*throttle.Config) {}, true},
+		"no such profile":      {func(c *throttle.Config) { c.Profile = "none" }, false},
+		"a short name key":     {func(c *throttle.Config) { c.Keys.Names = key[1:] }, false},
+		"a short token key":    {func(c *throttle.Config) { c.Keys.Tokens = [][]byte{key, key[1:]} }, false},
+		"eight token keys":     {func(c *throttle.Config) { c.Keys.Tokens = slices.Repeat([][]byte{key}, 8) }, true},
+		"nine token keys":      {func(c *throttle.Config) { c.Keys.Tokens = slices.Repeat([][]byte{key}, 9) }, false},
+		"less than no servers": {func(c *throttle.Config) { c.Nodes = -1 }, false},
+		"a thousand servers":   {func(c *throttle.Config) { c.Nodes = 1000 }, true},
+		"more than that":       {func(c *throttle.Config) { c.Nodes = 1001 }, false},
+		"devices for a day":    {func(c *throttle.Config) { c.DeviceLife = 24 * time.Hour }, true},
+		"devices for less":     {func(c *throttle.Config) { c.DeviceLife = 24*time.Hour - 1 }, false},
+		"devices for 400 days": {func(c *throttle.Config) { c.DeviceLife = 400 * 24 * time.Hour }, true},
+		"devices for longer":   {func(c *throttle.Config) { c.DeviceLife = 400*24*time.Hour + 1 }, false},
+		"room for 1024":        {func(c *throttle.Config) { c.Memory.Subjects = 1024 }, true},
+		"room for fewer":       {func(c *throttle.Config) { c.Memory.Subjects = 1023 }, false},
+		"room for too many":    {func(c *throttle.Config) { c.Memory.Subjects = 1<<28 + 1 }, false},
+		"written every 10 ms":  {func(c *throttle.Config) { c.Memory.Flush = 10 * time.Millisecond }, true},
+		"written more often":   {func(c *throttle.Config) { c.Memory.Flush = 10*time.Millisecond - 1 }, false},
+		"written every 10 s":   {func(c *throttle.Config) { c.Memory.Flush = 10 * time.Second }, true},
+		"written less often":   {func(c *throttle.Config) { c.Memory.Flush = 10*time.Second + 1 }, false},
+	} {
+		cfg := throttle.Config{Keys: throttle.Keys{Names: key}, Memory: throttle.MemoryConfig{Subjects: 1024}}
+		c.change(&cfg)
+		l, err := throttle.New(cfg, nil)
+		if (err == nil) != c.good {
+			t.Errorf("%s: %v", what, err)
+		}
+		if err == nil {
+			l.Close()
+		}
+	}
 }
 
 func TestBadAttempts(t *testing.T) {
@@ -656,6 +876,14 @@ func TestBadAttempts(t *testing.T) {
 			t.Errorf("Report took %+v", a)
 		}
 	}
+	for _, o := range []throttle.Outcome{0, throttle.Cancelled + 1} {
+		if _, err := l.Report(t.Context(), throttle.Attempt{}, o); err == nil {
+			t.Errorf("Report took the outcome %d", o)
+		}
+	}
+	if d := begin(t, l, throttle.Attempt{Tenant: string(make([]byte, 255)), Tag: make([]byte, 32)}); d.Verdict != throttle.Allow {
+		t.Errorf("names and tags of full length: %v", d.Verdict)
+	}
 	for _, hostile := range []string{"\x00", "ww:{a}", "../..", "🙂", "a\nb", string(bytes.Repeat([]byte{0xff}, 255))} {
 		if d := begin(t, l, throttle.Attempt{Tenant: hostile, Device: hostile}); d.Verdict != throttle.Allow || d.KnownDevice {
 			t.Errorf("tenant and device token %q: %v known=%v", hostile, d.Verdict, d.KnownDevice)
@@ -667,11 +895,14 @@ func TestReport(t *testing.T) {
 	c := newClock()
 	l := open(t, throttle.Config{Now: c.now}, nil)
 	a := throttle.Attempt{Subject: [16]byte{1}, IP: home}
-	for i := range 5 {
-		a.Tag = []byte{byte(i)}
+	for i := range 10 { // each twice, which is no other guess
+		a.Tag = []byte{byte(i / 2)}
 		if _, err := l.Report(t.Context(), a, throttle.BadSecret); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if s := state(t, l, a.Subject); len(s.Lanes) != 1 || s.Lanes[0].Failures != 5 {
+		t.Errorf("five wrong guesses, each reported twice: %+v", s.Lanes)
 	}
 	if d := guess(t, l, a, 99); d.Verdict != throttle.Delay {
 		t.Errorf("after five reported failures: %v, want DELAY", d.Verdict)
@@ -682,6 +913,9 @@ func TestReport(t *testing.T) {
 	}
 	if d := guess(t, l, a, 99); d.Verdict != throttle.Allow {
 		t.Errorf("after a reported success: %v, want ALLOW", d.Verdict)
+	}
+	if r, err := l.Report(t.Context(), a, throttle.Success); err != nil || len(r.Notify) != 0 {
+		t.Errorf("Report of a success after one failure = %+v, %v, want nothing to tell", r, err)
 	}
 }
 
