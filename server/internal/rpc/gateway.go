@@ -131,7 +131,7 @@ type connKey struct{}
 
 // ConnContext keeps the socket's peer for the handler; http.Server calls it.
 func ConnContext(ctx context.Context, c net.Conn) context.Context {
-	return context.WithValue(ctx, connKey{}, socket{addr: addrOf(c.RemoteAddr())})
+	return context.WithValue(ctx, connKey{}, socketAt(c.RemoteAddr()))
 }
 
 // arrive gives what is known of a request before anything in it is believed.
@@ -186,12 +186,14 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if g.browser != nil && strings.HasPrefix(r.URL.Path+"/", BrowserPrefix) {
+		a.guest.extend(unaryAnswer)
 		g.browser.ServeHTTP(w, r)
 		return
 	}
 	isRange := strings.HasPrefix(r.URL.Path, "/range/")
 	if isRange && len(r.Header.Values("Authorization")) == 0 && identity.Within(g.anon, a.addr) {
 		a.caller = rangeVisitor
+		a.guest.vouch()
 		g.serveRange(w, r, a)
 		return
 	}
@@ -447,6 +449,7 @@ func (g *gateway) liveness(w http.ResponseWriter, r *http.Request, a *arrival, p
 	if !g.methodAllowed(w, r, a, http.MethodGet, http.MethodHead) {
 		return
 	}
+	a.guest.extend(0)
 	w.Header().Set("Content-Type", "application/json")
 	if probe() != nil {
 		w.WriteHeader(http.StatusServiceUnavailable)
