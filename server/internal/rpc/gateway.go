@@ -381,15 +381,26 @@ func (s *streamWriter) end() {
 	_ = s.control.SetWriteDeadline(time.Now().Add(streamSilence))
 }
 
-// streamBody marks a body of lines, and gives up on one that stays silent.
+// streamBody marks a body of lines, and gives up on one whose next line does not
+// come: each has streamSilence from its first byte awaited to its last.
 type streamBody struct {
 	io.ReadCloser
 	control *http.ResponseController
+	within  bool // a line, whose time runs
 }
 
 func (b *streamBody) Read(p []byte) (int, error) {
-	_ = b.control.SetReadDeadline(time.Now().Add(streamSilence))
-	return b.ReadCloser.Read(p)
+	if !b.within {
+		b.within = true
+		_ = b.control.SetReadDeadline(time.Now().Add(streamSilence))
+	}
+	n, err := b.ReadCloser.Read(p)
+	if errors.Is(err, io.EOF) {
+		// From here on net/http reads, to learn of a caller that goes away. One
+		// that takes its time over the answers does not.
+		_ = b.control.SetReadDeadline(time.Time{})
+	}
+	return n, err
 }
 
 // watchWriter lets a watch last, and gives up on a reader who does not read.
