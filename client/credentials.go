@@ -110,6 +110,9 @@ type Changed struct {
 	Version uint32 `json:"version"`
 	// DeviceToken replaces all earlier ones, which end with the old password.
 	DeviceToken string `json:"deviceToken,omitempty"`
+	// Pending is what the server could not do yet, and tries again:
+	// DEVICES_NOT_REVOKED while device tokens of before are still good.
+	Pending []string `json:"pending,omitempty"`
 }
 
 // Change verifies the current password, as Verify does, and stores a new one.
@@ -124,7 +127,7 @@ func (c *Client) Change(ctx context.Context, subject, current, next string, s So
 		return Changed{}, failure(err)
 	}
 	return Changed{Match: r.GetResult() == watchwordv1.ChangePasswordResponse_RESULT_MATCH, Version: r.GetVersion(),
-		DeviceToken: r.GetDeviceToken()}, nil
+		DeviceToken: r.GetDeviceToken(), Pending: r.GetPending()}, nil
 }
 
 // Credential is everything about a stored password but its hash.

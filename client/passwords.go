@@ -204,7 +204,8 @@ type Compared struct {
 	// Stale tells that the hash matched and is of an older scheme or cost than
 	// the configured one.
 	Stale bool
-	// Rehashed is a hash to keep instead, when the one given is stale.
+	// Rehashed is a hash to keep instead, when the one given is stale; empty
+	// when the server had no room to make it, and another login may bring it.
 	Rehashed string
 }
 

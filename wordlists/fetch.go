@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -83,6 +84,7 @@ const (
 	maxBackOff    = time.Minute
 	maxRetryAfter = 5 * time.Minute
 	requestLimit  = 30 * time.Second
+	dialLimit     = 5 * time.Second
 	// resumeWithin is how long an interrupted download may be taken up again
 	// without asking for its ranges once more.
 	resumeWithin = 3 * 24 * time.Hour
@@ -94,7 +96,8 @@ const (
 // A range that is at hand is asked for with its entity tag, so that an
 // unchanged one costs no transfer; an interrupted download goes on where it
 // stopped. When a range still fails after all attempts, Fetch stops with an
-// error and keeps what it has.
+// error and keeps what it has. A service that cannot be reached at first, be it
+// by its name, is told of without further attempts.
 //
 // It writes KIND.tags into the folder, by which Update knows what changed.
 func Fetch(ctx context.Context, opts FetchOptions) (*FetchResult, error) {
@@ -115,6 +118,7 @@ type fetcher struct {
 
 	start    time.Time
 	deadline atomic.Int64 // no request before this time, in Unix nanoseconds
+	reached  atomic.Bool  // there was an answer, whichever
 
 	mu   sync.Mutex
 	res  FetchResult
@@ -147,6 +151,7 @@ func newFetcher(o FetchOptions) (*fetcher, error) {
 	if o.Client == nil {
 		t := http.DefaultTransport.(*http.Transport).Clone()
 		t.MaxIdleConnsPerHost = o.Parallel
+		t.DialContext = (&net.Dialer{Timeout: dialLimit}).DialContext
 		o.Client = &http.Client{Transport: t}
 	}
 	o.Prefixes = slices.Compact(slices.Sorted(slices.Values(o.Prefixes)))
@@ -389,8 +394,12 @@ func (f *fetcher) try(ctx context.Context, p uint32, tag string) error {
 		if errors.As(err, &why) {
 			err = why.Err
 		}
+		if unreachable(err) && !f.reached.Load() {
+			return fmt.Errorf("%s cannot be reached: %w", req.URL.Host, err)
+		}
 		return &retryError{err: fmt.Errorf("no answer: %w", err)}
 	}
+	f.reached.Store(true)
 	defer resp.Body.Close()
 	switch {
 	case resp.StatusCode == http.StatusOK:
@@ -415,6 +424,13 @@ func (f *fetcher) try(ctx context.Context, p uint32, tag string) error {
 		return &retryError{err: err, unconditional: true}
 	}
 	return f.keep(p, body, resp.Header.Get("ETag"))
+}
+
+// unreachable tells whether there was not even a connection, to the service or
+// to the proxy before it.
+func unreachable(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect")
 }
 
 // retryAfter reads Retry-After in either form (RFC 9110, 10.2.3).

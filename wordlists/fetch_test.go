@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -271,6 +272,44 @@ func TestFetchResume(t *testing.T) {
 type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// A service that cannot be reached is told of at once; one that was reached may
+// be away for a while.
+func TestFetchUnreachable(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed := l.Addr().String()
+	l.Close()
+	for _, host := range []string{closed, "no-such-host.invalid"} {
+		o := fetchOptions("http://"+host, t.TempDir(), wordlists.SHA1, []uint32{1, 2, 3})
+		o.BackOff = time.Hour
+		ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+		_, err := wordlists.Fetch(ctx, o)
+		cancel()
+		if err == nil || !strings.Contains(err.Error(), host) || !strings.Contains(err.Error(), "cannot be reached: ") {
+			t.Errorf("%s: %v", host, err)
+		}
+	}
+	s, url, all, prefixes := newRangeServer(t, wordlists.SHA1)
+	dir := t.TempDir()
+	o := fetchOptions(url, dir, wordlists.SHA1, prefixes)
+	var asked atomic.Int64
+	o.Parallel = 1
+	o.Client = &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+		if n := asked.Add(1); n > 1 && n < 5 {
+			r.URL.Host = closed
+		}
+		return http.DefaultTransport.RoundTrip(r)
+	})}
+	res, err := wordlists.Fetch(t.Context(), o)
+	if err != nil || res.Retries != 3 || s.requests.Load() != 256 {
+		t.Fatalf("Fetch from a service that is away meanwhile: %+v, %v, %d requests", res, err, s.requests.Load())
+	}
+	checkFolder(t, dir, all, wordlists.SHA1)
+}
 
 func TestFetchOptions(t *testing.T) {
 	for _, url := range []string{"", "ftp://x", "x", "https://", "https://user@host", "https://host/?q=1"} {

@@ -4,12 +4,12 @@
 // Made by server/browser: the files that make one engine.
 export const manifest = {
   "version": "0.1.0",
-  "id": "20e9f66794ed836bbc97df023aba3f70d1d686042d2403035d6342d32fa22016",
+  "id": "72ede2d7bfe9c117bac321053b9c7b6cfa8642e5c17667d7a4064adc0bd685c6",
   "go": "go1.26.8",
   "files": {
     "engine.wasm.gz": {
-      "bytes": 1894724,
-      "sha256": "933101e821289f96b3889cf1299693702326d0f806f8d41d387008936ae7d8c7"
+      "bytes": 1898314,
+      "sha256": "0af5af57db8e9ff3779022b73d05db34f3d223e739c0432a730de5d332a04429"
     },
     "list.bin": {
       "bytes": 1224681,

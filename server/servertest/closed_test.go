@@ -375,3 +375,58 @@ func TestLogTellsWhyRefused(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatNoMethodAnswersLeavesItsTraces: requests that get to no method of the
+// contract are in the log and in the metrics as calls are, and take the
+// caller's quota where calls do.
+func TestWhatNoMethodAnswersLeavesItsTraces(t *testing.T) {
+	s := servertest.Start(t, servertest.Options{Config: measured})
+	limited := servertest.Start(t, servertest.Options{Config: "limits: {per_key_rps: 0.001}"})
+	ask := func(s *servertest.Server, method, url string) int {
+		req, _ := http.NewRequest(method, url, nil)
+		req.Header.Set("Authorization", "Bearer "+s.Key)
+		code, _, _ := s.Do(req)
+		return code
+	}
+	for _, c := range []struct {
+		method, url string
+		want        int
+		name, code  string // in the log
+	}{
+		{http.MethodGet, s.URL + "/v1/passwords:check", 405, "/watchword.v1.PasswordService/CheckPassword", "Unimplemented"},
+		{http.MethodPost, s.URL + "/openapi.json", 405, "REST", "Unimplemented"},
+		{http.MethodPost, s.URL + "/readyz", 405, "REST", "Unimplemented"},
+		{http.MethodDelete, s.URL + "/range/21BD1", 405, "REST", "Unimplemented"},
+		{http.MethodPut, s.MetricsURL, 405, "REST", "Unimplemented"},
+		{http.MethodGet, s.URL + "/openapi.json", 200, "REST", "OK"},
+		{http.MethodGet, s.URL + "/range/no", 400, "/watchword.v1.BreachService/GetRange", "InvalidArgument"},
+	} {
+		before := len(s.Log.String())
+		if got := ask(s, c.method, c.url); got != c.want {
+			t.Errorf("%s %s: %d, want %d", c.method, c.url, got, c.want)
+		}
+		log, code := s.Log.String()[before:], `"code":"`+c.code+`"`
+		if strings.Count(log, "\n") != 1 || !strings.Contains(log, `"method":"`+c.name+`"`) || !strings.Contains(log, code) {
+			t.Errorf("%s %s: the log tells %q, want one line with %s and %s", c.method, c.url, log, c.name, code)
+		}
+	}
+	got := seriesOf(scrape(t, s))
+	for series, want := range map[string]string{
+		`watchword_requests_total{code="Unimplemented",method="REST"}`:                          "4",
+		`watchword_requests_total{code="OK",method="REST"}`:                                     "1",
+		`watchword_requests_total{code="Unimplemented",method="PasswordService/CheckPassword"}`: "1",
+		`watchword_requests_total{code="InvalidArgument",method="BreachService/GetRange"}`:      "1",
+	} {
+		if got[series] != want {
+			t.Errorf("%s = %q, want %s", series, got[series], want)
+		}
+	}
+	for i, want := range []int{200, 429} {
+		if got := ask(limited, http.MethodGet, limited.URL+"/openapi.json"); got != want {
+			t.Errorf("/openapi.json, call %d of a quota of one: %d, want %d", i+1, got, want)
+		}
+	}
+	if got := ask(limited, http.MethodGet, limited.URL+"/range/no"); got != 429 {
+		t.Errorf("a malformed range beyond the quota: %d, want 429", got)
+	}
+}

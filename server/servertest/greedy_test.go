@@ -4,6 +4,7 @@
 package servertest_test
 
 import (
+	"context"
 	"errors"
 	"sync"
 	"sync/atomic"
@@ -81,5 +82,39 @@ func TestGreedyTenant(t *testing.T) {
 	}
 	if refusedGreedy.Load() == 0 {
 		t.Error("the greedy tenant was never refused")
+	}
+}
+
+// TestAMatchNeedsNoNewHash has more callers compare passwords with hashes of an old
+// cost than there is room for: whoever is compared in time has the answer, also
+// where no hash could be made to take the place of the old one.
+func TestAMatchNeedsNoNewHash(t *testing.T) {
+	t.Parallel()
+	cheap, err := servertest.New(t).Client.Hash(t.Context(), goodPassword)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := servertest.Start(t, servertest.Options{ProductionCost: true, Config: "hashing: {slots: 1, queue_wait: 20ms}\n"})
+	whole, err := s.Client.VerifyHash(t.Context(), goodPassword, cheap)
+	if err != nil || !whole.Match || !whole.Stale || whole.Rehashed == "" {
+		t.Fatalf("on an idle server: %+v, %v", whole, err)
+	}
+	found, end := context.WithTimeout(t.Context(), 60*time.Second)
+	defer end()
+	var seen atomic.Int64
+	var all sync.WaitGroup
+	for range 16 {
+		all.Go(func() {
+			for found.Err() == nil {
+				if got, err := s.Client.VerifyHash(t.Context(), goodPassword, cheap); err == nil && got.Match && got.Stale && got.Rehashed == "" {
+					seen.Add(1)
+					end()
+				}
+			}
+		})
+	}
+	all.Wait()
+	if seen.Load() == 0 {
+		t.Error("in a minute there was no match without a new hash")
 	}
 }

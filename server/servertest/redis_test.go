@@ -387,6 +387,51 @@ func TestRedisRefusedInsteadOfDegraded(t *testing.T) {
 	})
 }
 
+// TestPasswordsChangeWithoutRedis changes passwords while Redis does not answer:
+// they are changed, the caller learns that device tokens are good for a while
+// yet, and they end once Redis is back.
+func TestPasswordsChangeWithoutRedis(t *testing.T) {
+	t.Parallel()
+	r := startRedis(t)
+	p := newWire(t, r.addr())
+	s := servertest.Start(t, servertest.Options{Config: "throttle: {store: redis}\nredis: {addrs: ['" + p.l.Addr().String() + "']}\n"})
+	const next = "violet umbrella 9 harbour tax"
+	tokens := map[string]string{}
+	probes := 0
+	if !shared(s, &probes) {
+		t.Fatal("not decided by Redis at first")
+	}
+	for _, who := range []string{"alice", "bob"} {
+		set(t, s, who, goodPassword)
+		login, err := s.Client.Verify(t.Context(), who, goodPassword, client.Source{})
+		if err != nil || login.DeviceToken == "" {
+			t.Fatalf("%s: %+v, %v", who, login, err)
+		}
+		tokens[who] = login.DeviceToken
+	}
+	p.does.Store(silent)
+	changed, err := s.Client.Change(t.Context(), "alice", goodPassword, next, client.Source{DeviceToken: tokens["alice"]}, client.SetOptions{})
+	if err != nil || !changed.Match || strings.Join(changed.Pending, " ") != "DEVICES_NOT_REVOKED" {
+		t.Errorf("a change without Redis: %+v, %v", changed, err)
+	}
+	code, body := s.Post("/v1/credentials:set", `{"subject":"bob","password":"`+next+`","purpose":"PURPOSE_RESET"}`)
+	if code != 200 || !strings.Contains(strings.ReplaceAll(body, " ", ""), `"pending":["ATTEMPTS_NOT_RESET","DEVICES_NOT_REVOKED"]`) {
+		t.Errorf("a reset without Redis: %d %s", code, body)
+	}
+	p.does.Store(passes)
+	until(t, healing, "Redis decides again", func() bool { return shared(s, &probes) })
+	for who, token := range tokens {
+		exhaust(t, s, who, client.Source{}, 5)
+		if _, ok := begin(t, s.Client, who, client.Source{DeviceToken: token}, tagOf(1)); ok {
+			t.Errorf("%s: the device of the password before has a lane of its own", who)
+		}
+	}
+	changed, err = s.Client.Change(t.Context(), "alice", next, goodPassword, client.Source{DeviceToken: changed.DeviceToken}, client.SetOptions{})
+	if err != nil || !changed.Match || len(changed.Pending) != 0 {
+		t.Errorf("a change with Redis: %+v, %v", changed, err)
+	}
+}
+
 // TestRedisKeepsNoNames looks at everything Redis holds after logins with
 // hostile names: no name, no address, and no key that stays for ever.
 func TestRedisKeepsNoNames(t *testing.T) {

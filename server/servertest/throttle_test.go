@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -724,6 +725,38 @@ func TestLastLaneDisablesTheCredential(t *testing.T) {
 				t.Errorf("disabled by an administrator, then reset: %s", got)
 			}
 		})
+	}
+}
+
+// TestTheLastFailureCostsNobodyLess closes the last lane of an account that
+// exists, of one that is disabled and of those that do not exist: the store has
+// as much to do for each, and for the attempts behind it.
+func TestTheLastFailureCostsNobodyLess(t *testing.T) {
+	var c throttleClock
+	s := servertest.Start(t, servertest.Options{Now: c.now, Config: measured})
+	set(t, s, "alice", goodPassword)
+	set(t, s, "bob", goodPassword)
+	if err := s.Client.SetState(t.Context(), "bob", "DISABLED"); err != nil {
+		t.Fatal(err)
+	}
+	writes := map[string][]string{}
+	for _, who := range []string{"alice", "bob", "nobody", "somebody else"} {
+		fail(t, s, who, client.Source{}, 99)
+		c.step(2 * time.Hour)
+		for range 3 {
+			before := seriesOf(scrape(t, s))
+			_, _ = s.Client.Verify(t.Context(), who, "wrong", client.Source{})
+			const puts = `watchword_store_seconds_count{operation="put",outcome="ok"}`
+			from, _ := strconv.Atoi(before[puts])
+			to, _ := strconv.Atoi(seriesOf(scrape(t, s))[puts])
+			writes[who] = append(writes[who], strconv.Itoa(to-from))
+		}
+		if got := strings.Join(writes[who], " "); got != "1 0 0" {
+			t.Errorf("%s: %s writes, want 1 0 0", who, got)
+		}
+		if l := lane(t, s, who, "subject", "PASSWORD"); l.Verdict != "DENY" {
+			t.Errorf("%s: the lane: %+v", who, l)
+		}
 	}
 }
 

@@ -258,6 +258,10 @@ type SetPasswordResponse struct {
 	PolicyVersion string                 `protobuf:"bytes,2,opt,name=policy_version,json=policyVersion,proto3" json:"policy_version,omitempty"`
 	Breach        *Breach                `protobuf:"bytes,3,opt,name=breach,proto3" json:"breach,omitempty"`
 	Policy        string                 `protobuf:"bytes,4,opt,name=policy,proto3" json:"policy,omitempty"`
+	// What the server could not do yet and tries again for as long as it runs, in
+	// UPPER_SNAKE_CASE: DEVICES_NOT_REVOKED, while device tokens of the password
+	// before are still good; ATTEMPTS_NOT_RESET, after a reset of the password.
+	Pending       []string `protobuf:"bytes,5,rep,name=pending,proto3" json:"pending,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -318,6 +322,13 @@ func (x *SetPasswordResponse) GetPolicy() string {
 		return x.Policy
 	}
 	return ""
+}
+
+func (x *SetPasswordResponse) GetPending() []string {
+	if x != nil {
+		return x.Pending
+	}
+	return nil
 }
 
 type VerifyPasswordRequest struct {
@@ -575,6 +586,8 @@ type ChangePasswordResponse struct {
 	Breach        *Breach                       `protobuf:"bytes,4,opt,name=breach,proto3" json:"breach,omitempty"`
 	DeviceToken   string                        `protobuf:"bytes,5,opt,name=device_token,json=deviceToken,proto3" json:"device_token,omitempty"`
 	Policy        string                        `protobuf:"bytes,6,opt,name=policy,proto3" json:"policy,omitempty"`
+	// As in SetPasswordResponse.
+	Pending       []string `protobuf:"bytes,7,rep,name=pending,proto3" json:"pending,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -649,6 +662,13 @@ func (x *ChangePasswordResponse) GetPolicy() string {
 		return x.Policy
 	}
 	return ""
+}
+
+func (x *ChangePasswordResponse) GetPending() []string {
+	if x != nil {
+		return x.Pending
+	}
+	return nil
 }
 
 type ImportCredentialsRequest struct {
@@ -1199,12 +1219,13 @@ const file_watchword_v1_credential_proto_rawDesc = "" +
 	"\n" +
 	"if_version\x18\n" +
 	" \x01(\rH\x00R\tifVersion\x88\x01\x01B\r\n" +
-	"\v_if_version\"\x9c\x01\n" +
+	"\v_if_version\"\xb6\x01\n" +
 	"\x13SetPasswordResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12%\n" +
 	"\x0epolicy_version\x18\x02 \x01(\tR\rpolicyVersion\x12,\n" +
 	"\x06breach\x18\x03 \x01(\v2\x14.watchword.v1.BreachR\x06breach\x12\x16\n" +
-	"\x06policy\x18\x04 \x01(\tR\x06policy\"\xa4\x01\n" +
+	"\x06policy\x18\x04 \x01(\tR\x06policy\x12\x18\n" +
+	"\apending\x18\x05 \x03(\tR\apending\"\xa4\x01\n" +
 	"\x15VerifyPasswordRequest\x12\x1d\n" +
 	"\asubject\x18\x01 \x01(\tB\x03\x80\x01\x01R\asubject\x12\x1f\n" +
 	"\bpassword\x18\x02 \x01(\tB\x03\x80\x01\x01R\bpassword\x123\n" +
@@ -1229,14 +1250,15 @@ const file_watchword_v1_credential_proto_rawDesc = "" +
 	"\x03use\x18\x06 \x01(\x0e2\x11.watchword.v1.UseR\x03use\x12\x16\n" +
 	"\x06locale\x18\a \x01(\tR\x06locale\x12\x16\n" +
 	"\x06policy\x18\b \x01(\tR\x06policy\x12\x19\n" +
-	"\x05proof\x18\t \x01(\tB\x03\x80\x01\x01R\x05proof\"\xd5\x02\n" +
+	"\x05proof\x18\t \x01(\tB\x03\x80\x01\x01R\x05proof\"\xef\x02\n" +
 	"\x16ChangePasswordResponse\x12C\n" +
 	"\x06result\x18\x01 \x01(\x0e2+.watchword.v1.ChangePasswordResponse.ResultR\x06result\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\rR\aversion\x12%\n" +
 	"\x0epolicy_version\x18\x03 \x01(\tR\rpolicyVersion\x12,\n" +
 	"\x06breach\x18\x04 \x01(\v2\x14.watchword.v1.BreachR\x06breach\x12&\n" +
 	"\fdevice_token\x18\x05 \x01(\tB\x03\x80\x01\x01R\vdeviceToken\x12\x16\n" +
-	"\x06policy\x18\x06 \x01(\tR\x06policy\"G\n" +
+	"\x06policy\x18\x06 \x01(\tR\x06policy\x12\x18\n" +
+	"\apending\x18\a \x03(\tR\apending\"G\n" +
 	"\x06Result\x12\x16\n" +
 	"\x12RESULT_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fRESULT_MATCH\x10\x01\x12\x13\n" +

@@ -732,7 +732,8 @@ type VerifyHashResponse struct {
 	Match bool                   `protobuf:"varint,1,opt,name=match,proto3" json:"match,omitempty"`
 	// The hash is of an older scheme or cost than the configured one.
 	NeedsRehash bool `protobuf:"varint,2,opt,name=needs_rehash,json=needsRehash,proto3" json:"needs_rehash,omitempty"`
-	// A new hash to keep instead, when match and needs_rehash are true.
+	// A new hash to keep instead, when match and needs_rehash are true; empty when
+	// there was no room to make one, and the next login may bring it.
 	RehashedPhc   string `protobuf:"bytes,3,opt,name=rehashed_phc,json=rehashedPhc,proto3" json:"rehashed_phc,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

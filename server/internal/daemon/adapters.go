@@ -84,11 +84,7 @@ type adapter struct {
 }
 
 // openAdapters binds the adapters' doors and makes what answers behind them.
-func (s *Server) openAdapters(ctx context.Context, c Config, v *verifier.Verifier, t *tls.Config, exposed func() error, now func() time.Time) error {
-	allow, err := identity.ParseNetworks(c.Listen.Allow)
-	if err != nil {
-		return fmt.Errorf("configuration: listen.allow: %w", err)
-	}
+func (s *Server) openAdapters(ctx context.Context, c Config, v *verifier.Verifier, allow []netip.Prefix, t *tls.Config, exposed func() error, now func() time.Time) error {
 	trusted, err := identity.ParseNetworks(c.Listen.TrustedProxies)
 	if err != nil {
 		return fmt.Errorf("configuration: listen.trusted_proxies: %w", err)
@@ -98,7 +94,7 @@ func (s *Server) openAdapters(ctx context.Context, c Config, v *verifier.Verifie
 		return err
 	}
 	for _, d := range c.adapterDoors() {
-		base := rpc.Adapter{Verifier: v, Tenant: c.Listen.AdapterTenant, Allow: allow, Journal: s.journal, Log: s.log, Now: now, Observer: s.observer()}
+		base := rpc.Adapter{Verifier: v, Tenant: c.Listen.AdapterTenant, Journal: s.journal, Log: s.log, Now: now, Observer: s.observer()}
 		var handler http.Handler
 		switch d.name {
 		case "listen.auth_policy":
@@ -126,7 +122,7 @@ func (s *Server) openAdapters(ctx context.Context, c Config, v *verifier.Verifie
 		if err != nil {
 			return err
 		}
-		s.adapters = append(s.adapters, adapter{name: d.name, listener: l, server: webServer(handler, t, adapterWrite)})
+		s.adapters = append(s.adapters, adapter{name: d.name, listener: s.guard(l, d.name, allow, false), server: webServer(handler, t, adapterWrite)})
 	}
 	return nil
 }
@@ -149,7 +145,7 @@ func (s *Server) openConsole(ctx context.Context, c Config, allow []netip.Prefix
 	if own := addrPort(l).Addr().Unmap(); !identity.Within(allow, own) {
 		return errors.Join(fmt.Errorf("%s: listen.allow holds no network with %v, so nobody could use the page: add it there", consoleSetting, own), l.Close())
 	}
-	s.adapters = append(s.adapters, adapter{name: consoleSetting, listener: l, server: webServer(console.New(s.rpc.REST()), nil, restWrite), plain: true})
+	s.adapters = append(s.adapters, adapter{name: consoleSetting, listener: s.guard(l, consoleSetting, allow, false), server: webServer(console.New(s.rpc.REST()), nil, restWrite), plain: true})
 	return nil
 }
 

@@ -21,6 +21,7 @@ import (
 	"github.com/watchword-project/watchword/server/internal/exposure"
 	"github.com/watchword-project/watchword/server/internal/identity"
 	"github.com/watchword-project/watchword/server/internal/password"
+	"github.com/watchword-project/watchword/server/internal/policy"
 	"github.com/watchword-project/watchword/server/internal/telemetry"
 	"github.com/watchword-project/watchword/wordlists"
 )
@@ -441,6 +442,9 @@ func Read(r io.Reader) (Config, error) {
 	d := yaml.NewDecoder(bytes.NewReader(b))
 	d.KnownFields(true)
 	if err := d.Decode(&c); err != nil && !errors.Is(err, io.EOF) {
+		if line := policy.TabIndents(b, err); line > 0 {
+			return Config{}, fmt.Errorf("configuration: line %d: tabs may not indent", line)
+		}
 		return Config{}, fmt.Errorf("configuration: %s", redacted(err))
 	}
 	if err := d.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {

@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -424,14 +425,20 @@ func (s *Server) open(ctx context.Context, c Config, dir dataDir, v *verifier.Ve
 		others = others || k.Preset != identity.PresetOwner && k.Live(time.Now())
 	}
 	exposed := func() error { return c.interlock(others) }
-	if err := s.openAdapters(ctx, c, v, tlsConfig, exposed, now); err != nil {
+	if err := s.openAdapters(ctx, c, v, access.Allow, tlsConfig, exposed, now); err != nil {
 		return err
 	}
 	doors := []*net.Listener{&s.grpcL, &s.httpL}
 	for i, d := range c.doors() {
-		if *doors[i], err = bind(ctx, d, exposed); err != nil {
+		l, err := bind(ctx, d, exposed)
+		if err != nil {
 			return err
 		}
+		allow := access.Allow
+		if doors[i] == &s.httpL && len(allow) > 0 {
+			allow = slices.Concat(allow, anonymous)
+		}
+		*doors[i] = s.guard(l, d.name, allow, true)
 	}
 	var browser http.Handler
 	if c.Listen.Browser {

@@ -32,9 +32,14 @@ type door struct {
 }
 
 // maxConnections bounds the connections of one door. Those beyond wait to be
-// accepted until others end, which silent ones do: within seconds before a first
-// request or the handshake of HTTP/2, within minutes after it.
-const maxConnections = 8192
+// accepted until others end, which silent ones do: within strangersPatience, or
+// within minutes once somebody was identified. One address has no more than its
+// share of them, which is plenty for a proxy that brings all callers.
+const (
+	maxConnections    = 8192
+	addressShare      = maxConnections / 4
+	strangersPatience = 15 * time.Second
+)
 
 // How long a caller may take to read what it asked for: the bulk methods of
 // REST answer at length, the adapters in a few bytes.
@@ -77,6 +82,13 @@ func bind(ctx context.Context, d door, exposed func() error) (net.Listener, erro
 		return nil, fmt.Errorf("%s: the socket was bound elsewhere than to the address that was checked", d.name)
 	}
 	return l, nil
+}
+
+// guard lets those who have shown nothing have only so much of a door. liveness
+// tells that it answers, without a key, to whom allow leaves out too.
+func (s *Server) guard(l net.Listener, name string, allow []netip.Prefix, liveness bool) net.Listener {
+	return &rpc.Door{Listener: l, Name: name, Allow: allow, Liveness: liveness, Share: addressShare, Patience: strangersPatience,
+		Log: s.log, Journal: s.journal, Observer: s.observer()}
 }
 
 func addrPort(l net.Listener) netip.AddrPort {

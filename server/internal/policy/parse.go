@@ -200,7 +200,7 @@ func decode(doc []byte, d *document) (map[string][]string, error) {
 	}
 	var root yaml.Node
 	if err := yaml.Unmarshal(doc, &root); err != nil {
-		return nil, yamlError(err)
+		return nil, yamlError(doc, err)
 	}
 	if root.Kind != yaml.DocumentNode || len(root.Content) != 1 || root.Content[0].Kind != yaml.MappingNode {
 		return nil, &ParseError{Why: "is not a mapping"}
@@ -212,7 +212,7 @@ func decode(doc []byte, d *document) (map[string][]string, error) {
 	dec := yaml.NewDecoder(bytes.NewReader(doc))
 	dec.KnownFields(true)
 	if err := dec.Decode(d); err != nil {
-		return nil, yamlError(err)
+		return nil, yamlError(doc, err)
 	}
 	if err := dec.Decode(new(yaml.Node)); err != io.EOF {
 		return nil, &ParseError{Why: "is more than one document"}
@@ -257,7 +257,10 @@ var yamlLine = regexp.MustCompile(`line (\d+)`)
 
 // yamlError keeps the line and the kind of an error of the YAML package and
 // drops its text, which repeats what was written.
-func yamlError(err error) error {
+func yamlError(doc []byte, err error) error {
+	if line := TabIndents(doc, err); line > 0 {
+		return &ParseError{Line: line, Why: tabsIndent}
+	}
 	text := err.Error()
 	e := &ParseError{Why: "is not well-formed YAML"}
 	var typed *yaml.TypeError
@@ -276,4 +279,27 @@ func yamlError(err error) error {
 		e.Line, _ = strconv.Atoi(m[1])
 	}
 	return e
+}
+
+const tabsIndent = "has a tab where only spaces may indent"
+
+// TabIndents gives the line of a YAML document at which reading ended with err,
+// if a tab indents that line, and 0 otherwise. The library's own words for it
+// name no tab, or no line where it is the first, or the line before.
+func TabIndents(doc []byte, err error) int {
+	text := err.Error()
+	if !strings.Contains(text, "cannot start any token") && !strings.Contains(text, "found a tab character") {
+		return 0
+	}
+	line := 1
+	if m := yamlLine.FindStringSubmatch(text); m != nil {
+		line, _ = strconv.Atoi(m[1])
+	}
+	lines := bytes.Split(doc, []byte("\n"))
+	for n := line; n <= min(line+1, len(lines)); n++ {
+		if bytes.HasPrefix(bytes.TrimLeft(lines[n-1], " "), []byte("\t")) {
+			return n
+		}
+	}
+	return 0
 }

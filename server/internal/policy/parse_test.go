@@ -36,6 +36,7 @@ func TestParseRefuses(t *testing.T) {
 		"anchor":                   {"title: &a {en: x}\n", 1, "has an anchor or an alias"},
 		"merge":                    {"title: {<<: {en: x}}\n", 1, "has a merge key"},
 		"not YAML":                 {"a: [", 0, "is not well-formed YAML"},
+		"indented by a tab":        {"length:\n\tmin: 8", 2, "has a tab where only spaces may indent"},
 		"too long":                 {ok + "#" + strings.Repeat("x", policy.MaxDocument), 0, "longer than 64 KiB"},
 		"too deep":                 {"rules: " + strings.Repeat("[", 40) + strings.Repeat("]", 40), 0, "nested too deeply"},
 		"too many values":          {"rules: {fuzzy: {words: [" + strings.Repeat("aa,", 9000) + "]}}", 0, "too many values"},

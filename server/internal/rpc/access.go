@@ -121,6 +121,9 @@ func (a *Access) authenticate(ctx context.Context, s socket, authorization strin
 	if err == nil && a.Gone != nil && a.Gone(tenantOf(c)) {
 		return nil, identity.ErrDenied
 	}
+	if err == nil {
+		s.guest.vouch()
+	}
 	return c, err
 }
 

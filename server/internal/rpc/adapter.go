@@ -14,7 +14,6 @@ import (
 
 	"google.golang.org/grpc/codes"
 
-	"github.com/watchword-project/watchword/server/internal/identity"
 	"github.com/watchword-project/watchword/server/internal/verifier"
 )
 
@@ -24,8 +23,6 @@ import (
 type Adapter struct {
 	Verifier *verifier.Verifier
 	Tenant   string
-	// Allow is the list of networks that may connect, by the socket's address.
-	Allow []netip.Prefix
 	// Secret is the credential of the door; empty means that none is asked for,
 	// which only a loopback listener may be.
 	Secret string
@@ -66,9 +63,9 @@ func (v *visit) Write(p []byte) (int, error) {
 	return v.ResponseWriter.Write(p)
 }
 
-// serve guards a door: sockets outside the allow-list learn nothing, a panic
-// stays inside, and every request leaves one log line without names. The
-// handler returns an error for that line only; it has answered already.
+// serve guards a door: a panic stays inside, and every request leaves one log
+// line without names. The handler returns an error for that line only; it has
+// answered already.
 func (a *Adapter) serve(door string, handle func(*visit) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s, _ := r.Context().Value(connKey{}).(socket)
@@ -102,12 +99,9 @@ func (a *Adapter) serve(door string, handle func(*visit) error) http.Handler {
 		h.Set("Cache-Control", "no-store")
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("X-Request-Id", id)
-		if len(a.Allow) > 0 && !identity.Within(a.Allow, s.addr) {
-			v.barred = "PERMISSION_DENIED"
-			http.Error(v, "not allowed", http.StatusForbidden)
-			return
+		if err = handle(v); v.barred == "" {
+			s.guest.vouch()
 		}
-		err = handle(v)
 	})
 }
 

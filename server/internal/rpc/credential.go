@@ -47,7 +47,7 @@ func (s *credentialService) SetPassword(ctx context.Context, m *watchwordv1.SetP
 		return nil, err
 	}
 	return &watchwordv1.SetPasswordResponse{Version: done.Revision, Policy: done.Verdict.Policy,
-		PolicyVersion: done.Verdict.Version, Breach: breachOf(done.Breach)}, nil
+		PolicyVersion: done.Verdict.Version, Breach: breachOf(done.Breach), Pending: done.Pending}, nil
 }
 
 func (s *credentialService) VerifyPassword(ctx context.Context, m *watchwordv1.VerifyPasswordRequest) (*watchwordv1.VerifyPasswordResponse, error) {
@@ -104,6 +104,7 @@ func (s *credentialService) ChangePassword(ctx context.Context, m *watchwordv1.C
 	return &watchwordv1.ChangePasswordResponse{
 		Result: watchwordv1.ChangePasswordResponse_RESULT_MATCH, Version: done.Revision, Policy: done.Verdict.Policy,
 		PolicyVersion: done.Verdict.Version, Breach: breachOf(done.Breach), DeviceToken: done.DeviceToken,
+		Pending: done.Pending,
 	}, nil
 }
 

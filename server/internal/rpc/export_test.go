@@ -54,8 +54,11 @@ const MaxLine = maxLine
 func DecodeBody(r io.Reader) runtime.Decoder { return newJSON().NewDecoder(r) }
 
 // DecodeLines gives the decoder of a body of lines.
-func DecodeLines(r io.Reader) runtime.Decoder {
-	return newJSON().NewDecoder(&streamBody{ReadCloser: io.NopCloser(r), control: http.NewResponseController(httptest.NewRecorder())})
+func DecodeLines(r io.Reader) runtime.Decoder { return DecodeLinesOf(r, httptest.NewRecorder()) }
+
+// DecodeLinesOf is DecodeLines for the body of a request that w answers.
+func DecodeLinesOf(r io.Reader, w http.ResponseWriter) runtime.Decoder {
+	return newJSON().NewDecoder(&streamBody{ReadCloser: io.NopCloser(r), control: http.NewResponseController(w)})
 }
 
 // IsMalformed tells whether a row was marked as one that could not be read.

@@ -131,7 +131,7 @@ type connKey struct{}
 
 // ConnContext keeps the socket's peer for the handler; http.Server calls it.
 func ConnContext(ctx context.Context, c net.Conn) context.Context {
-	return context.WithValue(ctx, connKey{}, socket{addr: addrOf(c.RemoteAddr())})
+	return context.WithValue(ctx, connKey{}, socketAt(c.RemoteAddr()))
 }
 
 // arrive gives what is known of a request before anything in it is believed.
@@ -186,12 +186,14 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if g.browser != nil && strings.HasPrefix(r.URL.Path+"/", BrowserPrefix) {
+		a.guest.extend(unaryAnswer)
 		g.browser.ServeHTTP(w, r)
 		return
 	}
 	isRange := strings.HasPrefix(r.URL.Path, "/range/")
 	if isRange && len(r.Header.Values("Authorization")) == 0 && identity.Within(g.anon, a.addr) {
 		a.caller = rangeVisitor
+		a.guest.vouch()
 		g.serveRange(w, r, a)
 		return
 	}
@@ -206,12 +208,26 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if !a.caller.Has("system.read") {
 			g.refuse(w, r, a, errScope)
 		} else if g.methodAllowed(w, r, a, http.MethodGet, http.MethodHead) {
-			h.Set("Content-Type", "application/json")
-			_, _ = w.Write(api.OpenAPI)
+			g.serveOpenAPI(w, r, a)
 		}
 	default:
 		g.serveRoute(w, r, a)
 	}
+}
+
+// serveOpenAPI gives the description of the routes. There is no method behind
+// it, so it takes the caller's quota and leaves its traces itself.
+func (g *gateway) serveOpenAPI(w http.ResponseWriter, r *http.Request, a *arrival) {
+	c := g.callOf(r, a)
+	leave, err := g.gate.access.enter(a.caller)
+	if err != nil {
+		g.refuse(w, r, a, err)
+		return
+	}
+	defer leave()
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(api.OpenAPI)
+	_ = g.gate.finish(r.Context(), c, nil, nil)
 }
 
 // serveRoute answers a POST route.
@@ -379,15 +395,26 @@ func (s *streamWriter) end() {
 	_ = s.control.SetWriteDeadline(time.Now().Add(streamSilence))
 }
 
-// streamBody marks a body of lines, and gives up on one that stays silent.
+// streamBody marks a body of lines, and gives up on one whose next line does not
+// come: each has streamSilence from its first byte awaited to its last.
 type streamBody struct {
 	io.ReadCloser
 	control *http.ResponseController
+	within  bool // a line, whose time runs
 }
 
 func (b *streamBody) Read(p []byte) (int, error) {
-	_ = b.control.SetReadDeadline(time.Now().Add(streamSilence))
-	return b.ReadCloser.Read(p)
+	if !b.within {
+		b.within = true
+		_ = b.control.SetReadDeadline(time.Now().Add(streamSilence))
+	}
+	n, err := b.ReadCloser.Read(p)
+	if errors.Is(err, io.EOF) {
+		// From here on net/http reads, to learn of a caller that goes away. One
+		// that takes its time over the answers does not.
+		_ = b.control.SetReadDeadline(time.Time{})
+	}
+	return n, err
 }
 
 // watchWriter lets a watch last, and gives up on a reader who does not read.
@@ -447,6 +474,7 @@ func (g *gateway) liveness(w http.ResponseWriter, r *http.Request, a *arrival, p
 	if !g.methodAllowed(w, r, a, http.MethodGet, http.MethodHead) {
 		return
 	}
+	a.guest.extend(0)
 	w.Header().Set("Content-Type", "application/json")
 	if probe() != nil {
 		w.WriteHeader(http.StatusServiceUnavailable)
@@ -461,7 +489,7 @@ func (g *gateway) methodAllowed(w http.ResponseWriter, r *http.Request, a *arriv
 		return true
 	}
 	w.Header().Set("Allow", strings.Join(methods, ", "))
-	g.write(w, http.StatusMethodNotAllowed, statusOf(r.Context(), status.Error(codes.Unimplemented, "method not allowed"), a.id))
+	g.write(w, http.StatusMethodNotAllowed, g.refused(r, a, errHTTPMethod))
 	return false
 }
 
@@ -504,16 +532,27 @@ func preflight(h http.Header) {
 	h.Set("Access-Control-Max-Age", "600")
 }
 
-// refuse answers a request that never reached a handler, and logs it as the
-// interceptors log theirs.
-func (g *gateway) refuse(w http.ResponseWriter, r *http.Request, a *arrival, err error) {
+var errHTTPMethod = status.Error(codes.Unimplemented, "method not allowed")
+
+// callOf is a request that reaches no handler, as the interceptors have calls.
+func (g *gateway) callOf(r *http.Request, a *arrival) *call {
 	method := "REST"
 	if rt, ok := g.routes[r.URL.Path]; ok {
 		method = rt.method
 	}
-	c := &call{id: a.id, method: method, from: a.socket, caller: a.caller, start: time.Now()}
-	st, _ := status.FromError(g.gate.finish(r.Context(), c, nil, err))
+	return &call{id: a.id, method: method, from: a.socket, caller: a.caller, start: time.Now()}
+}
+
+// refuse answers a request that never reached a handler.
+func (g *gateway) refuse(w http.ResponseWriter, r *http.Request, a *arrival, err error) {
+	st := g.refused(r, a, err)
 	g.write(w, runtime.HTTPStatusFromCode(st.Code()), st)
+}
+
+// refused logs a request that never reached a handler, as the interceptors log
+// theirs.
+func (g *gateway) refused(r *http.Request, a *arrival, err error) *status.Status {
+	return status.Convert(g.gate.finish(r.Context(), g.callOf(r, a), nil, err))
 }
 
 // fail is grpc-gateway's error handler. Errors of handlers arrive with their

@@ -83,7 +83,7 @@ func bodyFault(err error) error {
 func (j *strictJSON) NewDecoder(r io.Reader) runtime.Decoder {
 	if s, ok := r.(*streamBody); ok {
 		lines := bufio.NewReaderSize(s, maxLine+1) // with its line feed
-		return runtime.DecoderFunc(func(v any) error { return j.decodeLine(lines, v) })
+		return runtime.DecoderFunc(func(v any) error { return j.decodeLine(s, lines, v) })
 	}
 	return runtime.DecoderFunc(func(v any) error {
 		data, err := io.ReadAll(r)
@@ -98,12 +98,13 @@ func (j *strictJSON) NewDecoder(r io.Reader) runtime.Decoder {
 // decodeLine reads the next line that is not blank. A line that is too long or
 // not an object of the request becomes a row marked as malformed, so that the
 // rows behind it are still answered.
-func (j *strictJSON) decodeLine(lines *bufio.Reader, v any) error {
+func (j *strictJSON) decodeLine(body *streamBody, lines *bufio.Reader, v any) error {
 	m, ok := v.(proto.Message)
 	if !ok {
 		return errBody
 	}
 	for {
+		body.within = false
 		line, err := lines.ReadSlice('\n')
 		if errors.Is(err, bufio.ErrBufferFull) {
 			for errors.Is(err, bufio.ErrBufferFull) {

@@ -9,10 +9,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
+	"time"
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protojson"
@@ -208,6 +211,48 @@ func TestLines(t *testing.T) {
 		}
 		if !slices.Equal(got, c.want) {
 			t.Errorf("%s: %.80s, want %.80s", name, fmt.Sprint(got), fmt.Sprint(c.want))
+		}
+	}
+}
+
+// deadlines notes the limits of time that are set for reading.
+type deadlines struct {
+	http.ResponseWriter
+	set []time.Time
+}
+
+func (d *deadlines) SetReadDeadline(t time.Time) error { d.set = append(d.set, t); return nil }
+
+// TestLinesHaveTheirTime has lines come byte by byte: a line has its time once,
+// however it comes, blank ones and those that are too long as well; and none
+// runs behind the end, whether or not a line feed comes before it.
+func TestLinesHaveTheirTime(t *testing.T) {
+	for _, c := range []struct {
+		text  string
+		lines int // and the end, unless it is that of the last line
+	}{
+		{"{}\n{}\n", 3},
+		{"{}\n{}", 3},
+		{"\n\n{}\n", 4},
+		{strings.Repeat("x", 3*rpc.MaxLine) + "\n", 2},
+	} {
+		w := &deadlines{}
+		d := rpc.DecodeLinesOf(iotest.OneByteReader(strings.NewReader(c.text)), w)
+		var err error
+		for err == nil {
+			err = d.Decode(&watchwordv1.BatchCheckPasswordsRequest{})
+		}
+		if !errors.Is(err, io.EOF) {
+			t.Errorf("%.20q: %v", c.text, err)
+		}
+		limits := 0
+		for _, at := range w.set {
+			if !at.IsZero() {
+				limits++
+			}
+		}
+		if limits != c.lines || len(w.set) == 0 || !w.set[len(w.set)-1].IsZero() {
+			t.Errorf("%.20q: %d limits of time, want %d and none at the end: %v", c.text, limits, c.lines, w.set)
 		}
 	}
 }

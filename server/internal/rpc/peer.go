@@ -21,6 +21,7 @@ import (
 type socket struct {
 	addr  netip.Addr          // invalid for a Unix socket
 	chain []*x509.Certificate // verified at the handshake, the client's own first
+	guest *guest              // the connection, if it came through a Door
 }
 
 // arrival is what the REST door learned of a call. It travels as a context
@@ -64,18 +65,22 @@ func socketOf(ctx context.Context) socket {
 	if !ok {
 		return socket{}
 	}
-	s := socket{addr: addrOf(p.Addr)}
+	s := socketAt(p.Addr)
 	if info, ok := p.AuthInfo.(credentials.TLSInfo); ok && len(info.State.VerifiedChains) > 0 {
 		s.chain = info.State.VerifiedChains[0]
 	}
 	return s
 }
 
-func addrOf(a net.Addr) netip.Addr {
-	if t, ok := a.(*net.TCPAddr); ok {
-		return t.AddrPort().Addr().Unmap().WithZone("")
+// socketAt gives what the address of a connection tells.
+func socketAt(a net.Addr) (s socket) {
+	if g, ok := a.(guestAddr); ok {
+		s.guest, a = g.guest, g.Addr
 	}
-	return netip.Addr{}
+	if t, ok := a.(*net.TCPAddr); ok {
+		s.addr = t.AddrPort().Addr().Unmap().WithZone("")
+	}
+	return s
 }
 
 // oneAuthorization gives the authorization header of a call, "" where there is

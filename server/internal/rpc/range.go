@@ -34,10 +34,6 @@ func (g *gateway) serveRange(w http.ResponseWriter, r *http.Request, a *arrival)
 		return
 	}
 	prefix := strings.TrimPrefix(r.URL.Path, "/range/")
-	if len(prefix) != 5 || strings.Trim(prefix, "0123456789abcdefABCDEF") != "" {
-		plain(w, http.StatusBadRequest, "The hash prefix was not in a valid format")
-		return
-	}
 	req := &watchwordv1.GetRangeRequest{
 		Prefix: prefix, Kind: watchwordv1.HashKind_HASH_KIND_SHA1,
 		Padding:     strings.EqualFold(r.Header.Get("Add-Padding"), "true"),

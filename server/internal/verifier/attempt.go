@@ -45,9 +45,7 @@ func (v *Verifier) Begin(ctx context.Context, q AttemptRequest) (throttle.Decisi
 // tenant's, or settled with another outcome.
 func (v *Verifier) Complete(ctx context.Context, tenant, token string, o throttle.Outcome) (throttle.Result, error) {
 	res, err := v.Throttle.Finish(ctx, tenant, token, o)
-	if res.Closed {
-		v.exhaust(ctx, tenant, res.Subject)
-	}
+	v.settled(ctx, tenant, res.Subject, res)
 	return res, throttled(err)
 }
 
@@ -58,9 +56,7 @@ func (v *Verifier) Report(ctx context.Context, q AttemptRequest, o throttle.Outc
 		return throttle.Result{}, err
 	}
 	res, err := v.Throttle.Report(ctx, a, o)
-	if res.Closed {
-		v.exhaust(ctx, a.Tenant, a.Subject)
-	}
+	v.settled(ctx, a.Tenant, a.Subject, res)
 	return res, throttled(err)
 }
 

@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/watchword-project/watchword/server/internal/password"
@@ -93,9 +94,7 @@ func (v *Verifier) confirm(ctx context.Context, tenant string, who Pseudonym, te
 		outcome = throttle.Cancelled
 	}
 	settled, serr := v.Throttle.Finish(context.WithoutCancel(ctx), tenant, token, outcome)
-	if settled.Closed {
-		v.exhaust(ctx, tenant, who)
-	}
+	v.settled(ctx, tenant, who, settled)
 	switch {
 	case err != nil:
 		return nil, throttle.Result{}, err
@@ -183,9 +182,38 @@ func (v *Verifier) newDecoy(ctx context.Context) (decoy, error) {
 
 func (d decoy) record() (Record, error) { return ParseRecord("", d.owner, d.bytes) }
 
+// settled does what follows from how an attempt ended. The one that closes the
+// last lane of an account costs a write whether or not there is one to disable.
+func (v *Verifier) settled(ctx context.Context, tenant string, who Pseudonym, res throttle.Result) {
+	if !res.Closed {
+		return
+	}
+	if v.exhaust(ctx, tenant, who) || !slices.Contains(res.Notify, throttle.NotifyClosed) {
+		return
+	}
+	if err := v.writeNobody(context.WithoutCancel(ctx), tenant); err != nil {
+		v.Log.ErrorContext(ctx, "nobody's record could not be written", "error", err)
+	}
+}
+
+// writeNobody writes the tombstone of an account that no id leads to.
+func (v *Verifier) writeNobody(ctx context.Context, tenant string) error {
+	nobody := v.Keys.pseudonym(tenant, "")
+	for {
+		r, err := v.Store.Get(ctx, tenant, nobody)
+		if err != nil && !errors.Is(err, ErrUnknownSubject) {
+			return stored(err)
+		}
+		err = stored(v.Store.Put(ctx, Record{Tenant: tenant, Subject: nobody, Version: r.Version + 1, State: StateDisabled, Changed: v.Now().UTC(), Tombstone: true}))
+		if !errors.Is(err, ErrConflict) {
+			return err
+		}
+	}
+}
+
 // exhaust disables a credential on whose last lane the attempts ran out
-// (SP 800-63B-4 §3.2.2).
-func (v *Verifier) exhaust(ctx context.Context, tenant string, who Pseudonym) {
+// (SP 800-63B-4 §3.2.2), and tells whether it was one to disable.
+func (v *Verifier) exhaust(ctx context.Context, tenant string, who Pseudonym) bool {
 	changed := false
 	_, err := v.update(context.WithoutCancel(ctx), tenant, who, func(r *Record) (bool, error) {
 		if changed = r.InForce() != StateDisabled; !changed {
@@ -201,6 +229,7 @@ func (v *Verifier) exhaust(ctx context.Context, tenant string, who Pseudonym) {
 	case err != nil && !errors.Is(err, ErrUnknownSubject):
 		v.Log.ErrorContext(ctx, "a credential whose attempts ran out could not be disabled", "error", err)
 	}
+	return changed
 }
 
 // reviewWait bounds how long a login waits for the judgement of its password;

@@ -30,6 +30,8 @@ type SetRequest struct {
 type Stored struct {
 	Revision uint32
 	Judgement
+	// Pending is what the throttle has still to be told, and will be.
+	Pending []string
 }
 
 // Set checks, hashes and stores a password in one act. It returns
@@ -84,8 +86,7 @@ func (v *Verifier) store(ctx context.Context, q SetRequest, who Pseudonym, befor
 		}
 		err := stored(v.Store.Put(ctx, r))
 		if err == nil {
-			v.rebound(ctx, q, who, before)
-			return Stored{Revision: r.Revision, Judgement: j}, nil
+			return Stored{Revision: r.Revision, Judgement: j, Pending: v.rebound(ctx, q, who, before)}, nil
 		}
 		if !errors.Is(err, ErrConflict) || ctx.Err() != nil {
 			return Stored{}, err
@@ -174,19 +175,30 @@ func next(q SetRequest, p Chosen, who Pseudonym, before Record, sealed string) R
 	return r
 }
 
-// rebound lets the throttle forget what belonged to the password before.
-func (v *Verifier) rebound(ctx context.Context, q SetRequest, who Pseudonym, before Record) {
+// What a password that was stored may leave to be done.
+const (
+	PendingReset   = "ATTEMPTS_NOT_RESET"
+	PendingDevices = "DEVICES_NOT_REVOKED"
+)
+
+// rebound lets the throttle forget what belonged to the password before. That is
+// stored already, so a shared store that does not answer now fails nothing: the
+// throttle tells it again and again, and the caller learns what is left.
+func (v *Verifier) rebound(ctx context.Context, q SetRequest, who Pseudonym, before Record) (pending []string) {
 	ctx = context.WithoutCancel(ctx)
 	if q.Purpose == policy.Reset {
 		if err := v.Throttle.Reset(ctx, throttle.Query{Tenant: q.Tenant, Subject: who}); err != nil {
-			v.Log.ErrorContext(ctx, "attempts could not be reset", "error", err)
+			pending = append(pending, PendingReset)
+			v.Log.WarnContext(ctx, "attempts are not reset yet", "error", err)
 		}
 	}
 	if before.Hash != "" {
 		if err := v.Throttle.RevokeDevices(ctx, q.Tenant, who); err != nil {
-			v.Log.ErrorContext(ctx, "device tokens could not be revoked", "error", err)
+			pending = append(pending, PendingDevices)
+			v.Log.WarnContext(ctx, "device tokens are not revoked yet", "error", err)
 		}
 	}
+	return pending
 }
 
 // ChangeRequest asks to replace a password by its owner.
