@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -590,7 +591,21 @@ func TestTenants(t *testing.T) {
 func TestVersionsThroughTheDoors(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
-	s, _ := still(t, "")
+	s, _ := still(t, measured)
+	// shadow tells what the metrics count in shadow while f runs: refusals, and
+	// passwords that are too short.
+	shadow := func(f func()) string {
+		t.Helper()
+		before := seriesOf(scrape(t, s))
+		f()
+		after, grown := seriesOf(scrape(t, s)), []string{}
+		for _, m := range []string{"watchword_policy_shadow_refusals_total", `watchword_policy_shadow_violations_total{rule="LENGTH_MIN"}`} {
+			from, _ := strconv.Atoi(before[m])
+			to, _ := strconv.Atoi(after[m])
+			grown = append(grown, strconv.Itoa(to-from))
+		}
+		return strings.Join(grown, " ")
+	}
 	putOf := func(length int, ifVersion string) (*watchwordv1.PutPolicyResponse, error) {
 		r := &watchwordv1.PutPolicyResponse{}
 		err := s.Client.Conn().Invoke(ctx, "/watchword.v1.PolicyService/PutPolicy", &watchwordv1.PutPolicyRequest{Policy: "own",
@@ -624,8 +639,12 @@ func TestVersionsThroughTheDoors(t *testing.T) {
 		t.Errorf("a put over an older version: %v", err)
 	}
 	// In shadow the candidate changes no decision and no proof.
-	if r := by(); !proto.Equal(r, first) {
-		t.Errorf("with a candidate in shadow: %v", r)
+	if got := shadow(func() {
+		if r := by(); !proto.Equal(r, first) {
+			t.Errorf("with a candidate in shadow: %v", r)
+		}
+	}); got != "2 2" { // once at each door
+		t.Errorf("a candidate in shadow refuses: %s in the metrics", got)
 	}
 	if err := set("a", first.GetProof()); err != nil {
 		t.Errorf("a set with the proof, a candidate in shadow: %v", err)
@@ -673,8 +692,13 @@ func TestVersionsThroughTheDoors(t *testing.T) {
 	}
 	// A policy in shadow mode as a whole accepts what it would refuse.
 	call2[watchwordv1.PutPolicyResponse](t, s, "PolicyService/PutPolicy", &watchwordv1.PutPolicyRequest{Policy: "trial", Yaml: "version: 1\nextends: nist-800-63b-4\nmode: shadow\n"})
-	if r := check(t, s, &watchwordv1.CheckPasswordRequest{Password: "password", Policy: "trial"}); r.GetDecision() != watchwordv1.Decision_DECISION_ACCEPT || len(r.GetViolations()) > 0 {
-		t.Errorf("a policy on trial refuses: %v", r)
+	if got := shadow(func() {
+		if r := check(t, s, &watchwordv1.CheckPasswordRequest{Password: "password", Policy: "trial"}); r.GetDecision() != watchwordv1.Decision_DECISION_ACCEPT || len(r.GetViolations()) > 0 {
+			t.Errorf("a policy on trial refuses: %v", r)
+		}
+		by()
+	}); got != "2 2" { // once at each door
+		t.Errorf("a policy on trial refuses, and nothing refuses what is good: %s in the metrics", got)
 	}
 }
 

@@ -51,6 +51,7 @@ type Server struct {
 	admin   *adminDoor
 	hasher  *password.Hasher
 	book    *policybook.Book
+	shadow  func() verifier.Shadowed
 	pepper  *peppers
 	store   *keep
 	corpora *corpora.Shelf
@@ -138,6 +139,7 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
+	s.shadow = v.Shadowed
 	if err := s.openJournal(c, dir, v, o.Now, o.EventPatience); err != nil {
 		return nil, err
 	}

@@ -42,6 +42,9 @@ var (
 	lostSignals   = counter("watchword_signals_lost_total", "Signals for which a listener had no room.")
 	webhookMetric = counter("watchword_webhook_signals_total", "What became of signals at the webhook.", "outcome")
 
+	shadowRefusals   = counter("watchword_policy_shadow_refusals_total", "Judgements that accepted what a rule, policy or candidate in shadow would have refused.")
+	shadowViolations = counter("watchword_policy_shadow_violations_total", "What a rule, policy or candidate in shadow would have refused, by rule.", "rule")
+
 	storeMetric   = gauge("watchword_store_up", "1 while the store answers.")
 	lookupsMetric = counter("watchword_breach_lookups_total", "Look-ups of passwords in the breach corpora, by what they rest on.", "status")
 	corpusInfo    = gauge("watchword_corpus_info", "The version of each corpus in use; always 1.", "corpus", "version")
@@ -60,7 +63,7 @@ var (
 	spansMetric    = counter("watchword_trace_spans_total", "Spans that the collector took, and that it did not.", "outcome")
 	metricFamilies = []*telemetry.Family{buildMetric, readyMetric, slotsMetric, runningMetric, queuedMetric, runsMetric, shedMetric, leftMetric,
 		verdictsMetric, reasonsMetric, outcomesMetric, closedMetric, degradedMetric, lossesMetric, untoldMetric, droppedMetric,
-		signalsMetric, lostSignals, webhookMetric, storeMetric, lookupsMetric, corpusInfo, corpusBuilt, corpusEntries, corpusHealthy, corpusRefused,
+		signalsMetric, lostSignals, webhookMetric, shadowRefusals, shadowViolations, storeMetric, lookupsMetric, corpusInfo, corpusBuilt, corpusEntries, corpusHealthy, corpusRefused,
 		headMetric, eventsUp, lagMetric, lostEvents, auditsMetric, certMetric, reloadsMetric, spansMetric}
 )
 
@@ -190,6 +193,12 @@ func (s *Server) emit(emit telemetry.Emit) {
 	emit(webhookMetric, float64(n.Delivered), "delivered")
 	emit(webhookMetric, float64(n.Failed), "failed")
 	emit(webhookMetric, float64(n.Dropped), "dropped")
+
+	shadow := s.shadow()
+	emit(shadowRefusals, float64(shadow.Refusals))
+	for rule, n := range shadow.Violations {
+		emit(shadowViolations, float64(n), rule)
+	}
 
 	emit(storeMetric, truth(s.store.ready() == nil))
 	s.emitCorpora(emit)

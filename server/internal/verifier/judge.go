@@ -76,6 +76,7 @@ func (v *Verifier) judge(p Chosen, q CheckRequest, ev past) Judgement {
 	if p.Shadow != nil {
 		verdict = verdict.WithShadow(p.Shadow.Judge(q.Password, q.Use, q.Purpose, q.Context, ev.as(p.Shadow)))
 	}
+	v.shadowed.count(verdict)
 	if q.Purpose != policy.Login {
 		v.Policies.Record(q.Tenant, policy.Sample{Text: q.Password, Use: q.Use, Purpose: q.Purpose, Context: q.Context, Evidence: ev.as(p.Policy)})
 	}

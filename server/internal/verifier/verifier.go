@@ -79,6 +79,7 @@ type Verifier struct {
 	common    *wordlists.CommonList
 	legacy    *legacyTimes
 	decoy     decoy
+	shadowed  shadowed
 	measuring sync.Mutex // one scheme is measured at a time
 
 	background sync.WaitGroup
