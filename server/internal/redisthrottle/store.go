@@ -537,14 +537,12 @@ func (s *Store) Settle(ctx context.Context, x *throttle.Settlement) (throttle.Se
 		Before: throttle.Outcome(a.take(1)), Expired: a.take(1) == 1, Known: a.take(1) == 1,
 		Enrolled: uint32(a.take(4)), Wiped: int64(a.take(4)), ClosedIt: a.take(1) == 1, NoneOpen: a.take(1) == 1,
 	}
+	kind := throttle.Kind(a.take(1)) // of what was reported, or as it was
 	if !a.ok {
 		return throttle.Settled{}, errShort
 	}
-	if s.cluster != nil && address != "" && !out.Known && !out.Expired && out.Before == 0 {
-		kind := x.Kind
-		if x.Report {
-			kind = throttle.Charged
-		}
+	failed := x.Outcome == throttle.BadSecret || x.Outcome == throttle.SecondFactorFailed
+	if s.cluster != nil && address != "" && !out.Known && !out.Expired && out.Before == 0 && failed == x.Report && (!failed || kind == throttle.Charged) {
 		m := numbers{now: n.now, limits: &x.Limits, ids: n.ids}
 		// A refund that is lost leaves the address charged, no more.
 		s.call(ctx, opRefund, []string{address}, &m, byte(kind), byte(x.Outcome), bit(x.Report))

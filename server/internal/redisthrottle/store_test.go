@@ -671,6 +671,8 @@ func TestAddressIsCountedApart(t *testing.T) {
 		begin(4, throttle.AddressRate)
 		settle(throttle.Settlement{Lanes: lanes(5), Report: true, Tag: 5, Tagged: true}, 5, throttle.BadSecret)
 		view(5, 1, [3]int64{3, 4, 4})
+		settle(throttle.Settlement{Lanes: lanes(5), Report: true, Tag: 5, Tagged: true}, 6, throttle.BadSecret) // no new guess
+		view(5, 1, [3]int64{3, 4, 4})
 		if err := s.Reset(t.Context(), target(5), now); err != nil {
 			t.Errorf("%s: %v", what, err)
 		}

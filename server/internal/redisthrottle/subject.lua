@@ -361,10 +361,10 @@ subjects = function()
       onList, reported = onList == 1, reported == 1
       -- A clock that went back by more than a reservation's life ends it as well.
       if not reported and (now >= granted + x.rules[false].pending or now < granted - x.rules[false].pending) then
-        return struct.pack('<I4BBBI4I4BB', x.echo, 0, 1, 0, 0, 0, 0, 0)
+        return struct.pack('<I4BBBI4I4BBB', x.echo, 0, 1, 0, 0, 0, 0, 0, 0)
       end
       if not redis.call('SET', nonce, o, 'NX', 'PX', 2 * x.rules[false].pending + MINUTE) then
-        return struct.pack('<I4BBBI4I4BB', x.echo, tonumber(redis.call('GET', nonce)), 0, 0, 0, 0, 0, 0)
+        return struct.pack('<I4BBBI4I4BBB', x.echo, tonumber(redis.call('GET', nonce)), 0, 0, 0, 0, 0, 0, 0)
       end
       local list = (reported or enrol ~= 0 or onList) and lanes.list(x[2]) or {}
       if reported then onList = lanes.known(list, x.device, now) ~= nil end
@@ -405,7 +405,7 @@ subjects = function()
         saveList(x, x[2], list)
       end
       local none = p.closed == 1 and lanes.noneOpen(x[1], x[2], now, x.channel) or 0
-      return struct.pack('<I4BBBI4I4BB', x.echo, 0, 0, onList and 1 or 0, enrolled, wiped, closedIt and 1 or 0, none)
+      return struct.pack('<I4BBBI4I4BBB', x.echo, 0, 0, onList and 1 or 0, enrolled, wiped, closedIt and 1 or 0, none, kind)
     end
 
     run[5] = function(x) -- list
