@@ -58,6 +58,7 @@ type Access struct {
 
 	mu     sync.Mutex
 	quotas map[string]*quota
+	crowd  int // so many quotas, and those at rest are looked for
 }
 
 type quota struct {
@@ -203,8 +204,9 @@ func (a *Access) quota(id string) *quota {
 		if a.quotas == nil {
 			a.quotas = make(map[string]*quota)
 		}
-		if len(a.quotas) >= maxQuotas {
+		if len(a.quotas) >= max(a.crowd, maxQuotas) {
 			a.forgetIdle()
+			a.crowd = 2 * len(a.quotas) // not one look for each who comes, where nobody rests
 		}
 		a.quotas[id] = q
 	}
