@@ -175,8 +175,9 @@ func beginning(b *testing.B, addr, key string) func(int) error {
 
 // BenchmarkBeginAttempt compares BeginAttempt over gRPC, with the counters in
 // process and in Redis, with a bare gRPC server that answers the same bytes to
-// the same calls, with the key that it never looks at: rounds in turns, medians. ops/echo is the share of the echo's calls a second,
-// p99/echo and cpu/echo how many times its latency and its processor time.
+// the same calls, with the key that it never looks at: rounds in turns, medians.
+// ops/echo is the share of the echo's calls a second, p99/echo and cpu/echo how
+// many times its latency and its processor time.
 func BenchmarkBeginAttempt(b *testing.B) {
 	memory := servertest.Start(b, servertest.Options{LogTo: io.Discard})
 	inRedis := servertest.Start(b, servertest.Options{Config: startRedis(b).counters().config(""), LogTo: io.Discard})
