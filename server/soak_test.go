@@ -531,7 +531,7 @@ func TestLeaksAreSeen(t *testing.T) {
 		t.Skip("builds other servers; set WATCHWORD_LONG=1")
 	}
 	for seen, fault := range map[string][3]string{
-		"goroutines":          {"internal/rpc/attempt.go", "s.v.Throttle.Signals(ctx)", "s.v.Throttle.Signals(context.WithoutCancel(ctx))"},
+		"goroutines":          {"internal/rpc/intercept.go", "go g.attend(inside, c, dismiss)", "go g.attend(context.WithoutCancel(inside), c, dismiss)"},
 		"mappings of corpora": {"../wordlists/handle.go", "return old.Close()", "return nil"},
 		"MiB":                 {"internal/rpc/intercept.go", "return next(inside, req)", "kept := make([]byte, 256<<10)\n\ttime.AfterFunc(time.Hour, func() { kept[0]++ })\n\treturn next(inside, req)"},
 	} {
