@@ -204,9 +204,9 @@ func TestAnswers(t *testing.T) {
 	if w, err := c.Check(ctx, weak, client.CheckOptions{Locale: "zh-CN"}); err != nil || w.Accepted || len(w.Violations) == 0 || w.Proof != "" {
 		t.Errorf("Check(weak) = %+v, %v", w, err)
 	}
-	v, err := c.Set(ctx, "alice", good, client.SetOptions{Proof: j.Proof, MustChange: true})
-	if err != nil || v != 1 {
-		t.Fatalf("Set = %d, %v", v, err)
+	stored, err := c.Set(ctx, "alice", good, client.SetOptions{Proof: j.Proof, MustChange: true})
+	if err != nil || stored.Version != 1 || len(stored.Pending) != 0 {
+		t.Fatalf("Set = %+v, %v", stored, err)
 	}
 	login, err := c.Verify(ctx, "alice", good, client.Source{IP: "192.0.2.1", UserAgent: "test"})
 	if err != nil || !login.Match || !login.MustChange {
@@ -225,7 +225,7 @@ func TestAnswers(t *testing.T) {
 		}
 	}
 	changed, err := c.Change(ctx, "alice", good, other, client.Source{}, client.SetOptions{})
-	if err != nil || !changed.Match || changed.Version <= v {
+	if err != nil || !changed.Match || changed.Version <= stored.Version {
 		t.Errorf("Change = %+v, %v", changed, err)
 	}
 	if miss, err := c.Change(ctx, "alice", good, good, client.Source{}, client.SetOptions{}); err != nil || miss.Match || miss.Version != 0 {

@@ -55,9 +55,20 @@ type SetOptions struct {
 	IfVersion *uint32
 }
 
+// Stored is the answer to Set.
+type Stored struct {
+	// Version is the credential's version, from 1.
+	Version uint32 `json:"version"`
+	// Pending is what the server could not do yet, and tries again as long as it
+	// runs: DEVICES_NOT_REVOKED while device tokens of the password before are
+	// still good, ATTEMPTS_NOT_RESET while the person may still be locked out
+	// after a reset.
+	Pending []string `json:"pending,omitempty"`
+}
+
 // Set stores a password. It returns *RejectedError for one that the policy
 // does not accept and ErrConflict when the credential is not at IfVersion.
-func (c *Client) Set(ctx context.Context, subject, password string, o SetOptions) (version uint32, err error) {
+func (c *Client) Set(ctx context.Context, subject, password string, o SetOptions) (Stored, error) {
 	purpose := watchwordv1.Purpose_PURPOSE_SIGNUP
 	if o.Reset {
 		purpose = watchwordv1.Purpose_PURPOSE_RESET
@@ -66,7 +77,10 @@ func (c *Client) Set(ctx context.Context, subject, password string, o SetOptions
 		Subject: subject, Password: password, Context: o.Person.proto(), Use: o.use(), Purpose: purpose, Locale: o.Locale,
 		Policy: o.Policy, Proof: o.Proof, MustChange: o.MustChange, IfVersion: o.IfVersion,
 	})
-	return r.GetVersion(), failure(err)
+	if err != nil {
+		return Stored{}, failure(err)
+	}
+	return Stored{Version: r.GetVersion(), Pending: r.GetPending()}, nil
 }
 
 // Login is the answer to a login.
@@ -110,8 +124,7 @@ type Changed struct {
 	Version uint32 `json:"version"`
 	// DeviceToken replaces all earlier ones, which end with the old password.
 	DeviceToken string `json:"deviceToken,omitempty"`
-	// Pending is what the server could not do yet, and tries again:
-	// DEVICES_NOT_REVOKED while device tokens of before are still good.
+	// Pending is as in Stored: here DEVICES_NOT_REVOKED alone.
 	Pending []string `json:"pending,omitempty"`
 }
 

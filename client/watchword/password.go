@@ -120,12 +120,15 @@ func (k *setCmd) Run(ctx context.Context, c *cli) error {
 		return err
 	}
 	return c.ask(func(s *client.Client) error {
-		v, err := s.Set(ctx, k.Subject, secrets[0], client.SetOptions{CheckOptions: k.options(),
+		done, err := s.Set(ctx, k.Subject, secrets[0], client.SetOptions{CheckOptions: k.options(),
 			MustChange: k.MustChange, Reset: k.Reset, IfVersion: k.IfVersion})
 		if err != nil {
 			return err
 		}
-		return c.print(map[string]uint32{"version": v}, func() { fmt.Printf("stored, version %d\n", v) })
+		return c.print(done, func() {
+			fmt.Printf("stored, version %d\n", done.Version)
+			printPending(done.Pending)
+		})
 	})
 }
 
@@ -174,6 +177,12 @@ func printNotify(notify []string) {
 	}
 }
 
+func printPending(pending []string) {
+	for _, p := range pending {
+		fmt.Printf("not done yet: %s\n", p)
+	}
+}
+
 type changeCmd struct {
 	Subject string `arg:"" help:"Account id."`
 	secretFlags
@@ -198,6 +207,7 @@ func (k *changeCmd) Run(ctx context.Context, c *cli) error {
 		err = c.print(done, func() {
 			if done.Match {
 				fmt.Printf("changed, version %d\n", done.Version)
+				printPending(done.Pending)
 			} else {
 				fmt.Println("no match: nothing was changed")
 			}

@@ -382,8 +382,8 @@ func TestCredentialLife(t *testing.T) {
 	s := servertest.New(t)
 	ctx := t.Context()
 	none, one := uint32(0), uint32(1)
-	if v, err := s.Client.Set(ctx, "alice", goodPassword, client.SetOptions{IfVersion: &none}); err != nil || v != 1 {
-		t.Fatalf("Set = %d, %v", v, err)
+	if stored, err := s.Client.Set(ctx, "alice", goodPassword, client.SetOptions{IfVersion: &none}); err != nil || stored.Version != 1 {
+		t.Fatalf("Set = %+v, %v", stored, err)
 	}
 	if _, err := s.Client.Set(ctx, "alice", goodPassword, client.SetOptions{IfVersion: &none}); !errors.Is(err, client.ErrConflict) {
 		t.Errorf("Set of one that must not exist: %v", err)
@@ -427,8 +427,8 @@ func TestCredentialLife(t *testing.T) {
 	if _, err := s.Client.Get(ctx, "alice"); !errors.Is(err, client.ErrNotFound) {
 		t.Errorf("Get after Delete: %v", err)
 	}
-	if v, err := s.Client.Set(ctx, "alice", goodPassword, client.SetOptions{IfVersion: &none}); err != nil || v <= 3 {
-		t.Errorf("Set after Delete = %d, %v, want a version that goes on", v, err)
+	if stored, err := s.Client.Set(ctx, "alice", goodPassword, client.SetOptions{IfVersion: &none}); err != nil || stored.Version <= 3 {
+		t.Errorf("Set after Delete = %+v, %v, want a version that goes on", stored, err)
 	}
 }
 

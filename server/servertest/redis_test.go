@@ -401,7 +401,7 @@ func TestPasswordsChangeWithoutRedis(t *testing.T) {
 	if !shared(s, &probes) {
 		t.Fatal("not decided by Redis at first")
 	}
-	for _, who := range []string{"alice", "bob"} {
+	for _, who := range []string{"alice", "bob", "carol"} {
 		set(t, s, who, goodPassword)
 		login, err := s.Client.Verify(t.Context(), who, goodPassword, client.Source{})
 		if err != nil || login.DeviceToken == "" {
@@ -417,6 +417,10 @@ func TestPasswordsChangeWithoutRedis(t *testing.T) {
 	code, body := s.Post("/v1/credentials:set", `{"subject":"bob","password":"`+next+`","purpose":"PURPOSE_RESET"}`)
 	if code != 200 || !strings.Contains(strings.ReplaceAll(body, " ", ""), `"pending":["ATTEMPTS_NOT_RESET","DEVICES_NOT_REVOKED"]`) {
 		t.Errorf("a reset without Redis: %d %s", code, body)
+	}
+	stored, err := s.Client.Set(t.Context(), "carol", next, client.SetOptions{Reset: true})
+	if err != nil || stored.Version != 2 || strings.Join(stored.Pending, " ") != "ATTEMPTS_NOT_RESET DEVICES_NOT_REVOKED" {
+		t.Errorf("a reset without Redis: %+v, %v", stored, err)
 	}
 	p.does.Store(passes)
 	until(t, healing, "Redis decides again", func() bool { return shared(s, &probes) })
